@@ -1,0 +1,1 @@
+//! Baseline and drift thresholds from training data, by blocks.

@@ -1,0 +1,1 @@
+//! Sources, schema, checks, splits, content hash.

@@ -1,0 +1,1 @@
+//! Metrics, intervals, gates and the report.

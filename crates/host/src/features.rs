@@ -1,0 +1,1 @@
+//! Features declared in a recipe, as ONNX nodes.

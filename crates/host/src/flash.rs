@@ -1,0 +1,1 @@
+//! Puts a bundle, or a firmware with it, on a device.

@@ -1,0 +1,1 @@
+//! Signing keys and device credentials on disk.

@@ -1,0 +1,1 @@
+//! Float ONNX to int8 QDQ ONNX.

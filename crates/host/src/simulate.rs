@@ -1,0 +1,1 @@
+//! A rotating machine's vibration, simulated.

@@ -1,0 +1,1 @@
+//! Feeds samples to a device and fetches what it left.

@@ -1,0 +1,1 @@
+//! What a kind of device is: triple, memory, budgets, link, flasher.

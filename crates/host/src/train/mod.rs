@@ -1,0 +1,1 @@
+//! Trains what a recipe describes.

@@ -1,0 +1,1 @@
+//! The same inputs on every backend, compared.

@@ -1,0 +1,3 @@
+//! Statistics, drift and a power-fail-safe record store for devices.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The device: sample, window, run, observe, store, send; bundle slots.
+#![no_std]
+#![forbid(unsafe_code)]

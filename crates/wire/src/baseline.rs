@@ -1,0 +1,1 @@
+//! Reference distribution and drift thresholds: one section of a bundle.

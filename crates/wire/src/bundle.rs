@@ -1,0 +1,1 @@
+//! The signed file that goes to a device: container, manifest, signature.

@@ -1,0 +1,1 @@
+//! Per-device key: tags on records and acknowledgements.

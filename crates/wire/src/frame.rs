@@ -1,0 +1,1 @@
+//! Bytes on a serial line: COBS, length limit, CRC-32.

@@ -1,0 +1,1 @@
+//! What a device leaves behind for a monitoring window.

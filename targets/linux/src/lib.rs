@@ -1,0 +1,2 @@
+//! The device side on Linux: the same runtime as a process.
+#![forbid(unsafe_code)]
