@@ -1,0 +1,213 @@
+//! Installs what a fresh Debian machine with Rust lacks.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A program the tests call, and the Debian package that brings it.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        program: "qemu-system-arm",
+        package: "qemu-system-arm",
+    },
+    Tool {
+        program: "qemu-aarch64",
+        package: "qemu-user",
+    },
+    Tool {
+        program: "arm-none-eabi-ld",
+        package: "gcc-arm-none-eabi",
+    },
+    Tool {
+        program: "aarch64-linux-gnu-gcc",
+        package: "gcc-aarch64-linux-gnu",
+    },
+    Tool {
+        program: "arm-linux-gnueabihf-gcc",
+        package: "gcc-arm-linux-gnueabihf",
+    },
+    Tool {
+        program: "mosquitto",
+        package: "mosquitto",
+    },
+];
+
+/// Debian's own Rust, for building the standard library where rustup cannot fetch a target.
+const DEBIAN_RUST: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
+
+/// Python packages that judge our files from outside: pinned, so that a test run is repeatable.
+const PYTHON_PACKAGES: &[&str] = &[
+    "onnx==1.19.1",
+    "onnxruntime==1.24.1",
+    "scikit-learn==1.7.2",
+    "pycose==1.1.0",
+    "cbor2",
+];
+
+/// The workspace's root folder.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
+}
+
+/// The interpreter of the Python environment that the tests use.
+pub fn python() -> PathBuf {
+    root().join("target/python/bin/python")
+}
+
+/// Installs every missing tool and the Python environment.
+///
+/// # Errors
+/// Says which command failed and what to install by hand.
+pub fn run() -> Result<(), String> {
+    install_packages(&missing_packages())?;
+    install_python()
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    let tools = TOOLS
+        .iter()
+        .filter(|tool| !is_on_path(tool.program))
+        .map(|tool| tool.package);
+    let rust = DEBIAN_RUST
+        .iter()
+        .copied()
+        .filter(|_| !can_build_for_devices());
+    tools.chain(rust).collect()
+}
+
+fn can_build_for_devices() -> bool {
+    Path::new("/usr/lib/rustlib/src/rust/library/core").exists()
+        || Path::new("/usr/share/rustc/src").exists()
+        || crate::setup::rustup_has("thumbv7em-none-eabihf")
+}
+
+/// Whether rustup has this target installed for the toolchain in use.
+pub fn rustup_has(triple: &str) -> bool {
+    let listed = Command::new("rustup")
+        .args(["target", "list", "--installed"])
+        .output();
+    listed.is_ok_and(|out| {
+        String::from_utf8_lossy(&out.stdout)
+            .lines()
+            .any(|line| line == triple)
+    })
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn install_packages(packages: &[&str]) -> Result<(), String> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if !is_on_path("apt-get") {
+        return Err(format!(
+            "not a Debian system; install the equivalents of: {list}"
+        ));
+    }
+    println!("missing Debian packages: {list}");
+    confirm("install them now?")?;
+    apt_get(&["update", "-qq"])?;
+    apt_get(
+        &[
+            &["install", "-y", "-qq", "--no-install-recommends"],
+            packages,
+        ]
+        .concat(),
+    )
+}
+
+/// Asks on a terminal; anywhere else, and in continuous integration, goes on.
+fn confirm(question: &str) -> Result<(), String> {
+    if std::env::var_os("CI").is_some() || !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    print!("{question} [Y/n] ");
+    std::io::stdout()
+        .flush()
+        .map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| error.to_string())?;
+    match answer.trim() {
+        "" | "y" | "Y" | "yes" => Ok(()),
+        _ => Err("nothing was installed".into()),
+    }
+}
+
+fn apt_get(arguments: &[&str]) -> Result<(), String> {
+    let mut command = match is_root() {
+        true => Command::new("apt-get"),
+        false => {
+            let mut sudo = Command::new("sudo");
+            sudo.arg("apt-get");
+            sudo
+        }
+    };
+    command
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    call(&mut command)
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|out| out.stdout.starts_with(b"0"))
+}
+
+fn install_python() -> Result<(), String> {
+    let marker = root().join("target/python/installed.txt");
+    let wanted = PYTHON_PACKAGES.join("\n");
+    if std::fs::read_to_string(&marker).is_ok_and(|have| have == wanted) {
+        return Ok(());
+    }
+    println!(
+        "Python packages into target/python: {}",
+        PYTHON_PACKAGES.join(" ")
+    );
+    if !python().exists() {
+        let folder = root().join("target/python");
+        let made = call(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        made.map_err(|error| format!("{error}; on Debian: apt-get install python3-venv"))?;
+    }
+    let mut pip = Command::new(python());
+    call(
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(PYTHON_PACKAGES),
+    )?;
+    std::fs::write(&marker, wanted).map_err(|error| format!("{}: {error}", marker.display()))
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// Says which command failed and how.
+pub fn call(command: &mut Command) -> Result<(), String> {
+    let text = format!("{command:?}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{text}: {status}")),
+        Err(error) => Err(format!("{text}: {error}")),
+    }
+}

@@ -1,0 +1,154 @@
+//! Everything that must hold, in one run.
+
+use crate::setup;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+/// Crates that run on a device: also tested with overflow checks and debug assertions on.
+const DEVICE_CRATES: &[&str] = &[
+    "dunlin-wire",
+    "dunlin-engine",
+    "dunlin-monitor",
+    "dunlin-runtime",
+];
+
+/// What the test programs reported.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: Vec<String>,
+}
+
+impl Tally {
+    /// Takes in one line of a test program's output.
+    fn read(&mut self, line: &str) {
+        if let Some(reason) = line.trim_start().strip_prefix("skipped: ") {
+            self.skipped.push(reason.to_owned());
+        }
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            self.passed += count_before(counts, " passed");
+            self.failed += count_before(counts, " failed");
+        }
+    }
+}
+
+/// The number that stands before `word`, or zero.
+fn count_before(text: &str, word: &str) -> usize {
+    let before = text.split(word).next().unwrap_or_default();
+    before
+        .rsplit(|c: char| !c.is_ascii_digit())
+        .next()
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Sets up, builds for every device, runs every test whose name contains `filter`.
+///
+/// In continuous integration a skipped test counts as a failed one: there everything is installed.
+///
+/// # Errors
+/// Says which step could not run. A failing test is no error: it gives `false`.
+pub fn run(filter: Option<&str>) -> Result<bool, String> {
+    setup::run()?;
+    let mut tally = Tally::default();
+    let mut good = step("format", cargo().args(["fmt", "--check"]), &mut tally)?;
+    good &= step(
+        "lints of the device crates",
+        with_packages(cargo().arg("clippy"), "--all-targets"),
+        &mut tally,
+    )?;
+    good &= step(
+        "device crates, checked arithmetic",
+        with_packages(&mut test(filter), "--lib"),
+        &mut tally,
+    )?;
+    good &= step(
+        "workspace",
+        cargo().args(["build", "--release", "--workspace"]),
+        &mut tally,
+    )?;
+    good &= step(
+        "workspace tests",
+        test(filter).args(["--release", "--workspace"]),
+        &mut tally,
+    )?;
+    Ok(summary(&tally) && good)
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(setup::root())
+        .env("DUNLIN_PYTHON", setup::python())
+        .stdin(Stdio::null());
+    command
+}
+
+fn test(filter: Option<&str>) -> Command {
+    let mut command = cargo();
+    command.arg("test").args(filter);
+    command
+}
+
+fn with_packages<'a>(command: &'a mut Command, kind: &str) -> &'a mut Command {
+    command
+        .arg(kind)
+        .args(DEVICE_CRATES.iter().flat_map(|name| ["-p", name]))
+}
+
+/// Runs one command, shows its output as it comes and keeps count.
+fn step(name: &str, command: &mut Command, tally: &mut Tally) -> Result<bool, String> {
+    println!("== {name}");
+    if command.get_args().any(|argument| argument == "test") {
+        command.args(["--no-fail-fast", "--", "--show-output"]);
+    }
+    let text = format!("{command:?}");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{text}: {error}"))?;
+    let output = child.stdout.take().ok_or("no output")?;
+    let mut terminal = std::io::stdout().lock();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.map_err(|error| format!("{text}: {error}"))?;
+        let line = String::from_utf8_lossy(&line);
+        tally.read(&line);
+        writeln!(terminal, "{line}").map_err(|error| error.to_string())?;
+    }
+    let status = child.wait().map_err(|error| format!("{text}: {error}"))?;
+    if !status.success() {
+        println!("FAILED: {name}");
+    }
+    Ok(status.success())
+}
+
+fn summary(tally: &Tally) -> bool {
+    tally
+        .skipped
+        .iter()
+        .for_each(|reason| println!("skipped: {reason}"));
+    println!(
+        "{} passed, {} failed, {} skipped",
+        tally.passed,
+        tally.failed,
+        tally.skipped.len()
+    );
+    let nothing_may_be_skipped = std::env::var_os("CI").is_some();
+    tally.failed == 0 && !(nothing_may_be_skipped && !tally.skipped.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_several_programs_add_up() {
+        let mut tally = Tally::default();
+        tally.read("test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured");
+        tally.read("test result: FAILED. 3 passed; 2 failed; 0 ignored");
+        tally.read("    skipped: no mosquitto");
+        assert_eq!((tally.passed, tally.failed), (15, 2));
+        assert_eq!(tally.skipped, ["no mosquitto"]);
+    }
+}
