@@ -1,1 +1,94 @@
-//! Reading and writing ONNX.
+//! ONNX files: messages, reading, writing.
+//!
+//! Runs on the workstation. Cost: a model is held in memory once decoded and once as bytes while it is read or
+//! written. Nothing here interprets operators: `compile` does, and [`tract_onnx`] runs them.
+//!
+//! ```no_run
+//! use dunlin_host::onnx;
+//! let model = onnx::read(std::path::Path::new("model.onnx"))?;
+//! let graph = model.graph()?;
+//! for node in &graph.node {
+//!     println!("{} {:?} -> {:?}", node.op_type, node.input, node.output);
+//! }
+//! for constant in &graph.initializer {
+//!     println!("{} {:?}", constant.name, constant.shape()?);
+//! }
+//! # Ok::<(), onnx::OnnxError>(())
+//! ```
+//!
+//! **Architecture invariants**: no generated code and no `protoc`; no third party's message types in the public
+//! API; no tensors outside of the file (external data is refused when its values are asked for).
+
+pub mod builder;
+pub mod proto;
+mod read;
+
+#[cfg(test)]
+mod tests;
+
+use prost::Message;
+use proto::ModelProto;
+use std::path::{Path, PathBuf};
+
+/// Why a file could not be read, written or understood.
+#[derive(Debug, thiserror::Error)]
+pub enum OnnxError {
+    /// The file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bytes are not a protobuf message of this kind.
+    #[error("not an ONNX model: {0}")]
+    Decode(#[from] prost::DecodeError),
+    /// The model holds no graph.
+    #[error("the model holds no graph")]
+    NoGraph,
+    /// A tensor is not what it says it is, or not what was asked for.
+    #[error("tensor {name:?} {reason}")]
+    Tensor {
+        /// Name of the tensor.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Reads a model file.
+///
+/// # Errors
+/// [`OnnxError::File`], [`OnnxError::Decode`].
+pub fn read(path: &Path) -> Result<ModelProto, OnnxError> {
+    let bytes = std::fs::read(path).map_err(|source| OnnxError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    decode(&bytes)
+}
+
+/// Writes a model file, replacing it.
+///
+/// # Errors
+/// [`OnnxError::File`].
+pub fn write(model: &ModelProto, path: &Path) -> Result<(), OnnxError> {
+    std::fs::write(path, encode(model)).map_err(|source| OnnxError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Decodes a model from bytes.
+///
+/// # Errors
+/// [`OnnxError::Decode`].
+pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
+    Ok(ModelProto::decode(bytes)?)
+}
+
+/// Encodes a model; equal models give equal bytes.
+pub fn encode(model: &ModelProto) -> Vec<u8> {
+    model.encode_to_vec()
+}
