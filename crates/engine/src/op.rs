@@ -1,0 +1,239 @@
+//! One op of a plan, as kernels see it.
+
+use core::ops::Range;
+
+use crate::TensorInfo;
+use crate::bytes::{f32_at, u16_at, u32_at};
+use crate::error::OpFault;
+use crate::format::{DType, OP_BYTES, OPERAND_BYTES, TENSOR_BYTES};
+use crate::record::OpRecord;
+
+/// The sections of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tables<'a> {
+    pub arena_tensors: u16,
+    pub tensors: &'a [u8],
+    pub ops: &'a [u8],
+    pub kernels: &'a [u8],
+    pub ports: &'a [u8],
+    pub operands: &'a [u8],
+    pub parameters: &'a [u8],
+    pub constants: &'a [u8],
+}
+
+impl<'a> Tables<'a> {
+    pub fn tensor(&self, index: u16) -> Option<TensorInfo> {
+        let start = usize::from(index).checked_mul(TENSOR_BYTES)?;
+        TensorInfo::decode(self.tensors.get(start..start.checked_add(TENSOR_BYTES)?)?)
+    }
+
+    pub fn op(&self, index: u16) -> Option<Op<'a>> {
+        let start = usize::from(index).checked_mul(OP_BYTES)?;
+        let record = OpRecord::decode(self.ops.get(start..start.checked_add(OP_BYTES)?)?)?;
+        Some(Op {
+            tables: *self,
+            record,
+        })
+    }
+}
+
+/// An operand: where it lives and what it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operand<'a> {
+    pub info: TensorInfo,
+    /// The bytes of a constant; none for a tensor in the arena.
+    pub constant: Option<&'a [u8]>,
+}
+
+impl<'a> Operand<'a> {
+    /// The operand's bytes, wherever they live.
+    #[inline(always)]
+    pub fn bytes<'b>(&self, arena: &'b [u8]) -> Option<&'b [u8]>
+    where
+        'a: 'b,
+    {
+        match self.constant {
+            Some(bytes) => Some(bytes),
+            None => arena.get(self.info.range()),
+        }
+    }
+
+    pub fn in_arena(&self, dtype: DType) -> Result<(), OpFault> {
+        check(
+            self.constant.is_none() && self.info.dtype == dtype,
+            OpFault::Type,
+        )
+    }
+
+    pub fn is_constant(&self, dtype: DType) -> Result<(), OpFault> {
+        check(
+            self.constant.is_some() && self.info.dtype == dtype,
+            OpFault::Type,
+        )
+    }
+
+    pub fn is(&self, dtype: DType) -> Result<(), OpFault> {
+        check(self.info.dtype == dtype, OpFault::Type)
+    }
+
+    pub fn has_elements(&self, elements: usize) -> Result<(), OpFault> {
+        check(self.info.elements() == elements, OpFault::Shape)
+    }
+}
+
+/// `Ok` if `condition` holds, otherwise `fault`.
+pub(crate) fn check(condition: bool, fault: OpFault) -> Result<(), OpFault> {
+    if condition { Ok(()) } else { Err(fault) }
+}
+
+/// An op: its record and the plan it stands in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Op<'a> {
+    pub tables: Tables<'a>,
+    pub record: OpRecord,
+}
+
+impl<'a> Op<'a> {
+    /// Tensor index of an operand: inputs, outputs, scratch in one sequence.
+    pub fn operand_index(&self, position: usize) -> Option<u16> {
+        let at = usize::from(self.record.first_operand).checked_add(position)?;
+        u16_at(self.tables.operands, at.checked_mul(OPERAND_BYTES)?)
+    }
+
+    fn operand(&self, position: usize) -> Option<Operand<'a>> {
+        let index = self.operand_index(position)?;
+        let info = self.tables.tensor(index)?;
+        let constant = match index < self.tables.arena_tensors {
+            true => None,
+            false => Some(self.tables.constants.get(info.range())?),
+        };
+        Some(Operand { info, constant })
+    }
+
+    pub fn input(&self, position: usize) -> Option<Operand<'a>> {
+        if position >= usize::from(self.record.inputs) {
+            return None;
+        }
+        self.operand(position)
+    }
+
+    pub fn output(&self, position: usize) -> Option<TensorInfo> {
+        if position >= usize::from(self.record.outputs) {
+            return None;
+        }
+        Some(
+            self.operand(usize::from(self.record.inputs).checked_add(position)?)?
+                .info,
+        )
+    }
+
+    /// An operand the load check has counted.
+    pub fn need_input(&self, position: usize) -> Result<Operand<'a>, OpFault> {
+        self.input(position).ok_or(OpFault::Operands)
+    }
+
+    /// An output the load check has counted.
+    pub fn need_output(&self, position: usize) -> Result<TensorInfo, OpFault> {
+        self.output(position).ok_or(OpFault::Operands)
+    }
+
+    /// The parameter block: little-endian 32-bit words.
+    pub fn parameters(&self) -> Parameters<'a> {
+        let start = self.record.parameters_offset as usize;
+        let range = start..start.saturating_add(self.record.parameters_bytes as usize);
+        Parameters(self.tables.parameters.get(range).unwrap_or_default())
+    }
+
+    /// Holds the op to a number of inputs, one output, no scratch and a parameter length.
+    pub fn has(&self, inputs: u8, parameters: usize) -> Result<(), OpFault> {
+        let record = self.record;
+        let counts = record.inputs == inputs && record.outputs == 1 && record.scratch == 0;
+        check(counts, OpFault::Operands)?;
+        check(
+            self.parameters().0.len() == 4 * parameters,
+            OpFault::Parameters,
+        )
+    }
+
+    /// Holds output 0 apart from every arena input.
+    pub fn output_is_apart(&self) -> Result<(), OpFault> {
+        self.inputs_apart_unless(|_, _| false)
+    }
+
+    /// Lets output 0 lie exactly over an input of the same size, and apart from the others.
+    ///
+    /// A kernel may allow this if it reads element `i` of such an input no later than it writes
+    /// element `i` of the output.
+    pub fn output_may_replace_an_input(&self) -> Result<(), OpFault> {
+        self.inputs_apart_unless(|input, output| input.range() == output.range())
+    }
+
+    fn inputs_apart_unless(
+        &self,
+        allowed: impl Fn(&TensorInfo, &TensorInfo) -> bool,
+    ) -> Result<(), OpFault> {
+        let output = self.need_output(0)?;
+        for position in 0..usize::from(self.record.inputs) {
+            let input = self.need_input(position)?;
+            let apart = input.constant.is_some() || disjoint(&input.info.range(), &output.range());
+            check(apart || allowed(&input.info, &output), OpFault::Aliasing)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether two ranges share no byte.
+pub(crate) fn disjoint(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.end <= b.start || b.end <= a.start
+}
+
+/// Splits the arena into a readable and a writable range; none if they overlap.
+#[inline(always)]
+pub(crate) fn split(
+    arena: &mut [u8],
+    read: Range<usize>,
+    write: Range<usize>,
+) -> Option<(&[u8], &mut [u8])> {
+    if read.end <= write.start {
+        let (low, high) = arena.split_at_mut_checked(write.start)?;
+        return Some((
+            low.get(read)?,
+            high.get_mut(..write.end.checked_sub(write.start)?)?,
+        ));
+    }
+    let (low, high) = arena.split_at_mut_checked(read.start)?;
+    Some((
+        high.get(..read.end.checked_sub(read.start)?)?,
+        low.get_mut(write)?,
+    ))
+}
+
+/// A parameter block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameters<'a>(&'a [u8]);
+
+impl Parameters<'_> {
+    pub fn u32(&self, word: usize) -> Option<u32> {
+        u32_at(self.0, word.checked_mul(4)?)
+    }
+
+    pub fn i32(&self, word: usize) -> Option<i32> {
+        self.u32(word).map(u32::cast_signed)
+    }
+
+    pub fn f32(&self, word: usize) -> Option<f32> {
+        f32_at(self.0, word.checked_mul(4)?)
+    }
+
+    pub fn need_u32(&self, word: usize) -> Result<u32, OpFault> {
+        self.u32(word).ok_or(OpFault::Parameters)
+    }
+
+    pub fn need_i32(&self, word: usize) -> Result<i32, OpFault> {
+        self.i32(word).ok_or(OpFault::Parameters)
+    }
+
+    pub fn need_f32(&self, word: usize) -> Result<f32, OpFault> {
+        self.f32(word).ok_or(OpFault::Parameters)
+    }
+}

@@ -1,0 +1,254 @@
+//! The fixed-size records of a plan, read from and written to bytes.
+//!
+//! Encoders live beside decoders so that the compiler, the tests and the engine share one
+//! description of every field.
+
+use crate::bytes::{array, f32_at, put, u16_at, u32_at};
+use crate::format::{
+    CONSTANT_ALIGNMENT, DType, FORMAT, HEADER_BYTES, KERNEL_BYTES, MAGIC, MAX_RANK, OP_BYTES,
+    OPERAND_BYTES, PARAMETER_ALIGNMENT, PORT_BYTES, Role, TENSOR_BYTES,
+};
+use crate::{KernelId, TensorInfo};
+
+/// The header's numbers. Sections have no offsets of their own: they stand one after another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Arena bytes a run needs.
+    pub arena_bytes: u32,
+    /// Stack bytes a run needs, engine and kernels together.
+    pub stack_bytes: u32,
+    /// Tensors in the arena; they come first in the tensor table.
+    pub arena_tensors: u16,
+    /// Tensors in the constants section.
+    pub constant_tensors: u16,
+    /// Entries of the op table.
+    pub ops: u16,
+    /// Entries of the kernel list.
+    pub kernels: u16,
+    /// Entries of the operand table.
+    pub operands: u16,
+    /// Inputs.
+    pub inputs: u8,
+    /// Outputs.
+    pub outputs: u8,
+    /// Bytes of the parameters section.
+    pub parameters_bytes: u32,
+    /// Bytes of the constants section.
+    pub constants_bytes: u32,
+}
+
+/// Where each section starts, in bytes from the start of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sections {
+    /// Tensor table.
+    pub tensors: usize,
+    /// Op table.
+    pub ops: usize,
+    /// Kernel list.
+    pub kernels: usize,
+    /// Input and output table.
+    pub ports: usize,
+    /// Operand table.
+    pub operands: usize,
+    /// Parameters.
+    pub parameters: usize,
+    /// Constants.
+    pub constants: usize,
+    /// End of the plan.
+    pub end: usize,
+}
+
+impl Header {
+    /// Where the sections of a plan with this header start; none if an offset overflows.
+    pub fn sections(&self) -> Option<Sections> {
+        let tensor_count = usize::from(self.arena_tensors) + usize::from(self.constant_tensors);
+        let port_count = usize::from(self.inputs) + usize::from(self.outputs);
+        let tensors = HEADER_BYTES;
+        let ops = tensors.checked_add(tensor_count.checked_mul(TENSOR_BYTES)?)?;
+        let kernels = ops.checked_add(usize::from(self.ops).checked_mul(OP_BYTES)?)?;
+        let ports = kernels.checked_add(usize::from(self.kernels).checked_mul(KERNEL_BYTES)?)?;
+        let operands = ports.checked_add(port_count.checked_mul(PORT_BYTES)?)?;
+        let parameters = operands
+            .checked_add(usize::from(self.operands).checked_mul(OPERAND_BYTES)?)?
+            .checked_next_multiple_of(PARAMETER_ALIGNMENT)?;
+        let constants = parameters
+            .checked_add(usize::try_from(self.parameters_bytes).ok()?)?
+            .checked_next_multiple_of(CONSTANT_ALIGNMENT)?;
+        let end = constants.checked_add(usize::try_from(self.constants_bytes).ok()?)?;
+        Some(Sections {
+            tensors,
+            ops,
+            kernels,
+            ports,
+            operands,
+            parameters,
+            constants,
+            end,
+        })
+    }
+
+    /// The header's bytes, for a plan of `total_bytes`.
+    pub fn encode(&self, total_bytes: u32) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        let fields = || {
+            put(&mut bytes, 0, MAGIC)?;
+            put(&mut bytes, 8, FORMAT.to_le_bytes())?;
+            put(&mut bytes, 12, total_bytes.to_le_bytes())?;
+            put(&mut bytes, 16, self.arena_bytes.to_le_bytes())?;
+            put(&mut bytes, 24, self.stack_bytes.to_le_bytes())?;
+            put(&mut bytes, 28, self.arena_tensors.to_le_bytes())?;
+            put(&mut bytes, 30, self.constant_tensors.to_le_bytes())?;
+            put(&mut bytes, 32, self.ops.to_le_bytes())?;
+            put(&mut bytes, 34, self.kernels.to_le_bytes())?;
+            put(&mut bytes, 36, self.operands.to_le_bytes())?;
+            put(&mut bytes, 38, [self.inputs, self.outputs])?;
+            put(&mut bytes, 40, self.parameters_bytes.to_le_bytes())?;
+            put(&mut bytes, 44, self.constants_bytes.to_le_bytes())
+        };
+        write_all(fields);
+        bytes
+    }
+
+    /// Reads the counts; magic, format, total length and reserved fields are the caller's.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let [inputs, outputs] = array(bytes, 38)?;
+        Some(Self {
+            arena_bytes: u32_at(bytes, 16)?,
+            stack_bytes: u32_at(bytes, 24)?,
+            arena_tensors: u16_at(bytes, 28)?,
+            constant_tensors: u16_at(bytes, 30)?,
+            ops: u16_at(bytes, 32)?,
+            kernels: u16_at(bytes, 34)?,
+            operands: u16_at(bytes, 36)?,
+            inputs,
+            outputs,
+            parameters_bytes: u32_at(bytes, 40)?,
+            constants_bytes: u32_at(bytes, 44)?,
+        })
+    }
+}
+
+/// Runs the writes of a record whose length is a constant that covers every field.
+fn write_all(mut writes: impl FnMut() -> Option<()>) {
+    let written = writes();
+    debug_assert!(written.is_some());
+}
+
+impl TensorInfo {
+    /// The entry of the tensor table for this tensor. Its role is not part of it.
+    pub fn encode(&self) -> [u8; TENSOR_BYTES] {
+        let mut bytes = [0; TENSOR_BYTES];
+        let fields = || {
+            put(&mut bytes, 0, [self.dtype as u8, self.rank])?;
+            for (position, dimension) in self.dims.iter().enumerate() {
+                put(&mut bytes, 4 + 4 * position, dimension.to_le_bytes())?;
+            }
+            put(&mut bytes, 20, self.offset.to_le_bytes())?;
+            put(&mut bytes, 24, self.scale.to_le_bytes())?;
+            put(&mut bytes, 28, self.zero_point.to_le_bytes())
+        };
+        write_all(fields);
+        bytes
+    }
+
+    /// Reads an entry; none where a code is unknown or a reserved byte is not zero.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let [dtype, rank, layout, reserved] = array(bytes, 0)?;
+        if layout != 0 || reserved != 0 {
+            return None;
+        }
+        let mut dims = [1; MAX_RANK];
+        for (position, dimension) in dims.iter_mut().enumerate() {
+            *dimension = u32_at(bytes, 4 + 4 * position)?;
+        }
+        Some(Self {
+            dtype: DType::from_code(dtype)?,
+            rank,
+            dims,
+            offset: u32_at(bytes, 20)?,
+            scale: f32_at(bytes, 24)?,
+            zero_point: u32_at(bytes, 28)? as i32,
+            role: Role::Plain,
+        })
+    }
+}
+
+/// An entry of the op table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpRecord {
+    /// The kernel that runs the op.
+    pub kernel: KernelId,
+    /// Number of input operands.
+    pub inputs: u8,
+    /// Number of output operands.
+    pub outputs: u8,
+    /// Number of scratch operands.
+    pub scratch: u8,
+    /// Index of the first operand: inputs, then outputs, then scratch.
+    pub first_operand: u16,
+    /// Offset of the parameter block in the parameters section, in bytes.
+    pub parameters_offset: u32,
+    /// Length of the parameter block in bytes.
+    pub parameters_bytes: u32,
+}
+
+impl OpRecord {
+    /// The entry's bytes.
+    pub fn encode(&self) -> [u8; OP_BYTES] {
+        let mut bytes = [0; OP_BYTES];
+        let kernel = [self.kernel.version(), self.kernel.variant()];
+        let fields = || {
+            put(&mut bytes, 0, self.kernel.opcode().to_le_bytes())?;
+            put(&mut bytes, 2, kernel)?;
+            put(&mut bytes, 4, [self.inputs, self.outputs, self.scratch])?;
+            put(&mut bytes, 8, self.first_operand.to_le_bytes())?;
+            put(&mut bytes, 12, self.parameters_offset.to_le_bytes())?;
+            put(&mut bytes, 16, self.parameters_bytes.to_le_bytes())
+        };
+        write_all(fields);
+        bytes
+    }
+
+    /// Reads an entry; none where a reserved byte is not zero.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let [version, variant, inputs, outputs, scratch, reserved] = array(bytes, 2)?;
+        if reserved != 0 || u16_at(bytes, 10)? != 0 {
+            return None;
+        }
+        Some(Self {
+            kernel: KernelId::new(u16_at(bytes, 0)?, version, variant),
+            inputs,
+            outputs,
+            scratch,
+            first_operand: u16_at(bytes, 8)?,
+            parameters_offset: u32_at(bytes, 12)?,
+            parameters_bytes: u32_at(bytes, 16)?,
+        })
+    }
+}
+
+/// An entry of the input and output table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Index in the tensor table.
+    pub tensor: u16,
+    /// What the tensor is for.
+    pub role: Role,
+}
+
+impl Port {
+    /// The entry's bytes.
+    pub fn encode(&self) -> [u8; PORT_BYTES] {
+        let [t0, t1] = self.tensor.to_le_bytes();
+        let [r0, r1] = (self.role as u16).to_le_bytes();
+        [t0, t1, r0, r1]
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let role = Role::from_code(u16_at(bytes, 2)?)?;
+        Some(Self {
+            tensor: u16_at(bytes, 0)?,
+            role,
+        })
+    }
+}
