@@ -24,6 +24,7 @@
 pub mod baseline;
 pub mod bundle;
 pub mod credential;
+mod encode;
 pub mod frame;
 pub mod golden;
 pub mod identity;
@@ -32,7 +33,8 @@ pub mod link;
 pub mod record;
 pub mod schema;
 mod table;
+mod text;
 
-
+pub use encode::BufferTooSmall;
+pub use identity::{BundleId, DeviceId, Digest, FirmwareId, KeyId, ParseIdentityError, PublicKey};
 pub use table::Table;
-pub use identity::{BundleId, DeviceId, FirmwareId};

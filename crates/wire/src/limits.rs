@@ -24,3 +24,11 @@ pub const MAX_RECORD_BYTES: usize = 2048;
 pub const MAX_MESSAGE_BYTES: usize = 2304;
 /// Bytes of one frame on the wire: message, CRC-32, COBS overhead, delimiter.
 pub const MAX_FRAME_BYTES: usize = MAX_MESSAGE_BYTES + 4 + (MAX_MESSAGE_BYTES + 4) / 254 + 2;
+/// Values of one input: steps × channels.
+pub const MAX_INPUT_ELEMENTS: usize = 16_384;
+/// Outputs of a model.
+pub const MAX_OUTPUTS: usize = 4;
+/// Vectors of a golden section.
+pub const MAX_GOLDEN_VECTORS: usize = 32;
+/// Kernels a bundle may require.
+pub const MAX_KERNELS: usize = 64;

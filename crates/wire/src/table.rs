@@ -13,7 +13,10 @@ pub struct Table<T, const N: usize> {
 
 impl<T: Copy + Default, const N: usize> Default for Table<T, N> {
     fn default() -> Self {
-        Self { items: [T::default(); N], length: 0 }
+        Self {
+            items: [T::default(); N],
+            length: 0,
+        }
     }
 }
 
@@ -63,7 +66,11 @@ impl<T: Copy + Default, const N: usize> FromIterator<T> for Table<T, N> {
 }
 
 impl<C, T: Encode<C>, const N: usize> Encode<C> for Table<T, N> {
-    fn encode<W: Write>(&self, e: &mut Encoder<W>, context: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         e.array(self.length as u64)?;
         self.iter().try_for_each(|item| item.encode(e, context))
     }
@@ -72,7 +79,9 @@ impl<C, T: Encode<C>, const N: usize> Encode<C> for Table<T, N> {
 impl<'b, C, T: Decode<'b, C> + Copy + Default, const N: usize> Decode<'b, C> for Table<T, N> {
     fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, decode::Error> {
         let position = d.position();
-        let length = d.array()?.ok_or_else(|| decode::Error::message("indefinite array").at(position))?;
+        let length = d
+            .array()?
+            .ok_or_else(|| decode::Error::message("indefinite array").at(position))?;
         if length > N as u64 {
             return Err(decode::Error::message("more items than the format allows").at(position));
         }

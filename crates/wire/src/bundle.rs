@@ -1,1 +1,0 @@
-//! The signed file that goes to a device: container, manifest, signature.

@@ -1,0 +1,248 @@
+//! The signed file that goes to a device: container, manifest, signature.
+//!
+//! ```text
+//!  0      8           12          16                              aligned to 16
+//!  ├──────┼───────────┼───────────┼──────────────────┬───┬────────┬───┬─────────┬ ┄
+//!  │ magic│ manifest  │ total     │ COSE_Sign1       │ 0 │ section│ 0 │ section │
+//!  │      │ bytes  LE │ bytes  LE │  (CBOR manifest) │   │        │   │         │
+//!  └──────┴───────────┴───────────┴──────────────────┴───┴────────┴───┴─────────┴ ┄
+//! ```
+//!
+//! Sections follow one another in the manifest's order, each at the next multiple of
+//! [`SECTION_ALIGNMENT`]; padding is zero and the last section ends the file. So every byte is
+//! signed, hashed or fixed, and altering any one of them is noticed.
+//!
+//! [`verify`] runs on devices and workstations: one Ed25519 verification, one SHA-256 over the
+//! manifest and one over every section, in place. It needs about 3 KiB of stack on a 32-bit device.
+//! [`assemble`] is its inverse, for those who hold a signing key. `FORMAT.md` holds the CDDL.
+//!
+//! # Example
+//! ```
+//! use dunlin_wire::bundle::{self, BundleError};
+//! assert_eq!(bundle::verify(b"anything but a bundle", &[]), Err(BundleError::NotABundle));
+//! ```
+//!
+//! # Architecture invariants
+//! - A [`Bundle`] exists only verified: there is no view of an unverified one.
+//! - The manifest is decoded after its signature was verified, sections after their hashes were.
+//! - What a device has (version, target, kernels, memory) is not judged here but where it is known.
+
+mod assemble;
+mod cose;
+mod error;
+mod manifest;
+#[cfg(test)]
+mod tests;
+
+pub use assemble::{AssembleError, Assembled, Draft, SectionDraft, assemble, assembled_bytes};
+pub use cose::Signature;
+pub use error::BundleError;
+pub use manifest::{MANIFEST_FORMAT, Manifest, Provenance, Requirements, Section, SectionKind};
+
+use crate::golden::{Golden, GoldenError};
+use crate::limits::{MAX_MANIFEST_BYTES, SECTION_ALIGNMENT};
+use crate::schema::{Schema, SchemaError};
+use crate::{BundleId, Digest, KeyId, PublicKey};
+
+/// The first bytes of every bundle.
+pub const MAGIC: [u8; 8] = *b"DUNLINB1";
+/// Bytes before the COSE_Sign1.
+pub const HEADER_BYTES: usize = 16;
+
+/// A verified bundle, read in place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bundle<'a> {
+    bytes: &'a [u8],
+    id: BundleId,
+    key: KeyId,
+    manifest: Manifest<'a>,
+}
+
+/// Verifies a bundle: header, signature by one of the `trusted` keys, manifest, the place and hash
+/// of every section, and that schema, golden vectors and a model are there and well formed.
+///
+/// # Errors
+/// Each reason for refusal has its variant in [`BundleError`]; the first one found is returned.
+pub fn verify<'a>(bytes: &'a [u8], trusted: &[PublicKey]) -> Result<Bundle<'a>, BundleError> {
+    let signed = signed_bytes(bytes)?;
+    let sign1 = cose::Sign1::parse(signed, HEADER_BYTES)?;
+    sign1.verify(trusted)?;
+    let manifest = Manifest::parse(sign1.payload, HEADER_BYTES + sign1.payload_at)?;
+    check_sections(bytes, HEADER_BYTES + signed.len(), &manifest)?;
+    let bundle = Bundle {
+        bytes,
+        id: BundleId(Digest::of(signed).prefix()),
+        key: sign1.key,
+        manifest,
+    };
+    bundle.check_content()?;
+    Ok(bundle)
+}
+
+/// The COSE_Sign1 of a bundle, found by the header alone: nothing in it is verified.
+///
+/// # Errors
+/// When the header is not a bundle's or announces other lengths than there are.
+pub fn signed_bytes(bytes: &[u8]) -> Result<&[u8], BundleError> {
+    let header = bytes.get(..HEADER_BYTES);
+    if bytes.get(..MAGIC.len()).is_some_and(|magic| magic != MAGIC) {
+        return Err(BundleError::NotABundle);
+    }
+    let header = header.ok_or(BundleError::Truncated {
+        needed: HEADER_BYTES,
+        got: bytes.len(),
+    })?;
+    let length_at = |at: usize| {
+        let field = header
+            .get(at..at + 4)
+            .and_then(|field| field.try_into().ok());
+        u32::from_le_bytes(field.unwrap_or_default()) as usize
+    };
+    let (manifest_bytes, total) = (length_at(8), length_at(12));
+    match bytes.len() {
+        got if got < total => return Err(BundleError::Truncated { needed: total, got }),
+        got if got > total => {
+            return Err(BundleError::TrailingBytes {
+                expected: total,
+                got,
+            });
+        }
+        _ => {}
+    }
+    if manifest_bytes > MAX_MANIFEST_BYTES {
+        return Err(BundleError::ManifestTooLarge {
+            got: manifest_bytes,
+        });
+    }
+    let needed = HEADER_BYTES + manifest_bytes;
+    bytes
+        .get(HEADER_BYTES..needed)
+        .ok_or(BundleError::Truncated {
+            needed,
+            got: bytes.len(),
+        })
+}
+
+/// The next position at which a section may start; `None` beyond the largest.
+pub(crate) fn align(position: usize) -> Option<usize> {
+    position.checked_next_multiple_of(SECTION_ALIGNMENT)
+}
+
+fn check_sections(
+    bytes: &[u8],
+    signed_end: usize,
+    manifest: &Manifest<'_>,
+) -> Result<(), BundleError> {
+    let mut end = signed_end;
+    for (index, section) in manifest.sections.iter().enumerate() {
+        let kind = section.kind;
+        if manifest
+            .sections
+            .iter()
+            .take(index)
+            .any(|earlier| earlier.kind == kind)
+        {
+            return Err(BundleError::DuplicateSection { kind });
+        }
+        let expected = align(end).ok_or(BundleError::SectionOutOfBounds { kind })?;
+        if section.offset as usize != expected {
+            return Err(BundleError::SectionMisplaced {
+                kind,
+                expected,
+                got: section.offset as usize,
+            });
+        }
+        let content = slice(bytes, section).ok_or(BundleError::SectionOutOfBounds { kind })?;
+        let padding = bytes.get(end..expected).unwrap_or_default();
+        if let Some(at) = padding.iter().position(|&byte| byte != 0) {
+            return Err(BundleError::PaddingNotZero { position: end + at });
+        }
+        if Digest::of(content) != section.sha256 {
+            return Err(BundleError::SectionHashMismatch { kind });
+        }
+        end = expected + content.len();
+    }
+    if end == bytes.len() {
+        Ok(())
+    } else {
+        Err(BundleError::UnclaimedBytes { position: end })
+    }
+}
+
+fn slice<'a>(bytes: &'a [u8], section: &Section) -> Option<&'a [u8]> {
+    let offset = section.offset as usize;
+    bytes.get(offset..offset.checked_add(section.length as usize)?)
+}
+
+impl<'a> Bundle<'a> {
+    fn check_content(&self) -> Result<(), BundleError> {
+        if self.plan().is_none() && self.onnx().is_none() {
+            return Err(BundleError::MissingSection {
+                kind: SectionKind::PLAN,
+            });
+        }
+        for kind in [SectionKind::SCHEMA, SectionKind::GOLDEN] {
+            self.section(kind)
+                .ok_or(BundleError::MissingSection { kind })?;
+        }
+        self.schema().map_err(BundleError::Schema)?;
+        self.golden().map_err(BundleError::Golden)?;
+        Ok(())
+    }
+
+    /// Names this bundle: a hash of its signed manifest, and so of all its content.
+    pub fn id(&self) -> BundleId {
+        self.id
+    }
+
+    /// The key that signed it, one of those trusted.
+    pub fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// What the bundle is, needs and was made from.
+    pub fn manifest(&self) -> &Manifest<'a> {
+        &self.manifest
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The bytes of a section, if there is one of that kind.
+    pub fn section(&self, kind: SectionKind) -> Option<&'a [u8]> {
+        slice(self.bytes, self.manifest.section(kind)?)
+    }
+
+    /// The compiled model, if there is one.
+    pub fn plan(&self) -> Option<&'a [u8]> {
+        self.section(SectionKind::PLAN)
+    }
+
+    /// The ONNX model, if there is one.
+    pub fn onnx(&self) -> Option<&'a [u8]> {
+        self.section(SectionKind::ONNX)
+    }
+
+    /// The reference distribution, if there is one; decode it with [`crate::baseline`].
+    pub fn baseline(&self) -> Option<&'a [u8]> {
+        self.section(SectionKind::BASELINE)
+    }
+
+    /// Input channels and labels. Decodes the section each time.
+    ///
+    /// # Errors
+    /// None in practice: [`verify`] has decoded the section once.
+    pub fn schema(&self) -> Result<Schema<'a>, SchemaError> {
+        Schema::parse(self.section(SectionKind::SCHEMA).unwrap_or_default())
+    }
+
+    /// Inputs and the outputs that the device must reproduce. Walks the section each time.
+    ///
+    /// # Errors
+    /// None in practice: [`verify`] has walked the section once.
+    pub fn golden(&self) -> Result<Golden<'a>, GoldenError> {
+        Golden::parse(self.section(SectionKind::GOLDEN).unwrap_or_default())
+    }
+}
