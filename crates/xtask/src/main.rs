@@ -8,6 +8,7 @@
 //! - Installs only what is missing, says what it installs, and asks first where a terminal is attached.
 #![forbid(unsafe_code)]
 
+mod cross;
 mod setup;
 mod test;
 
@@ -20,6 +21,8 @@ Usage: cargo xtask COMMAND
 
 Commands:
   setup           install what the tests need: emulators, cross compilers, a Python environment
+  build TARGET…   build for devices: qemu-cortex-m4f, nrf52840, linux-aarch64, linux-armv7, or all
+  size TARGET…    build firmware and print its flash and RAM against the target's budgets
   test [FILTER]   set up, build for every device, run every test; exit 1 if one fails
 
 Example:
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
         ["setup"] => setup::run().map(|()| true),
+        ["build", names @ ..] => cross::build(names).map(|()| true),
+        ["size", names @ ..] => cross::size(names),
         ["test"] => test::run(None),
         ["test", filter] => test::run(Some(filter)),
         ["--help" | "-h" | "help"] | [] => {

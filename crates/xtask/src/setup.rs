@@ -102,7 +102,8 @@ pub fn rustup_has(triple: &str) -> bool {
     })
 }
 
-fn is_on_path(program: &str) -> bool {
+/// Whether a program of this name is found on the path.
+pub fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
