@@ -70,6 +70,17 @@ impl Credential {
         self.tag(Domain::Password, &[&device.0])
     }
 
+    /// The tag of an acknowledgement: the records of `device` up to and including sequence number
+    /// `up_to` are safe. Covers the id's bytes and `up_to` as little-endian `u32`.
+    pub fn acknowledgement(&self, device: DeviceId, up_to: u32) -> [u8; TAG_BYTES] {
+        self.tag(Domain::Acknowledge, &[&device.0, &up_to.to_le_bytes()])
+    }
+
+    /// Whether `tag` is the one that [`Credential::acknowledgement`] makes.
+    pub fn confirms_acknowledgement(&self, device: DeviceId, up_to: u32, tag: &[u8]) -> bool {
+        self.confirms(Domain::Acknowledge, &[&device.0, &up_to.to_le_bytes()], tag)
+    }
+
     fn mac(&self, domain: Domain, parts: &[&[u8]]) -> Hmac<Sha256> {
         let mut padded = [0; HMAC_BLOCK_BYTES];
         padded
@@ -129,6 +140,15 @@ mod tests {
             altered[bit / 8] ^= 1 << (bit % 8);
             assert!(!credential().confirms(Domain::Record, &[b"ab", b"c"], &altered));
         }
+    }
+
+    #[test]
+    fn an_acknowledgement_is_for_one_device_and_one_number() {
+        let (device, other) = (DeviceId([1; 8]), DeviceId([2; 8]));
+        let tag = credential().acknowledgement(device, 41);
+        assert!(credential().confirms_acknowledgement(device, 41, &tag));
+        assert!(!credential().confirms_acknowledgement(device, 42, &tag));
+        assert!(!credential().confirms_acknowledgement(other, 41, &tag));
     }
 
     #[test]
