@@ -83,9 +83,9 @@ pub struct Requirements {
     /// Bytes of stack that running the plan may take; 0 when there is no plan.
     #[n(2)]
     pub stack_bytes: u32,
-    /// Codes of the kernels that the plan calls, ascending.
+    /// Codes of the kernels that the plan calls, ascending, as the engine numbers them.
     #[n(3)]
-    pub kernels: Table<u16, MAX_KERNELS>,
+    pub kernels: Table<u32, MAX_KERNELS>,
 }
 
 /// What the bundle was made from.
