@@ -39,6 +39,7 @@
 
 mod bytes;
 mod error;
+mod exact;
 pub mod format;
 mod kernel_id;
 mod kernels;

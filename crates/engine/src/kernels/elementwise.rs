@@ -31,3 +31,34 @@ pub(super) fn map(op: &Op, arena: &mut [u8], f: impl Fn(f32) -> f32) -> Option<(
     }
     Some(())
 }
+
+/// Calls `f` with the number and the position of every element of a tensor, in order.
+#[inline(always)]
+pub(super) fn for_each_index(
+    dims: [u32; 4],
+    mut f: impl FnMut(usize, [usize; 4]) -> Option<()>,
+) -> Option<()> {
+    let [n0, n1, n2, n3] = dims.map(|d| d as usize);
+    let mut element = 0;
+    for i0 in 0..n0 {
+        for i1 in 0..n1 {
+            for i2 in 0..n2 {
+                for i3 in 0..n3 {
+                    f(element, [i0, i1, i2, i3])?;
+                    element += 1;
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// The element number at a position, given the strides. Positions come from a checked shape, so
+/// the sum stays below [`MAX_ELEMENTS`](crate::format::MAX_ELEMENTS).
+#[inline(always)]
+pub(super) fn offset(index: [usize; 4], strides: [usize; 4]) -> usize {
+    index
+        .iter()
+        .zip(strides)
+        .fold(0, |sum, (i, stride)| sum + i * stride)
+}

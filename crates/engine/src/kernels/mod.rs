@@ -1,15 +1,26 @@
 //! The kernels, one file per op. A file holds the op's load check and its run.
 //!
 //! To add an op: give it a code in [`OpCode`](crate::format::OpCode), write a file like
-//! `clamp` with a `KERNEL`, and list it in `find`.
+//! `clamp` with a `KERNEL`, and list it in `KERNELS`.
 
 mod arg_max;
+mod binary;
 mod clamp;
+mod concat;
 mod elementwise;
 mod fully_connected;
+mod mat_mul;
+mod quantize_linear;
+mod reduce;
+mod scale;
+mod softmax;
+mod strided_copy;
+mod tree_ensemble;
+mod unary;
 
 use crate::KernelId;
 use crate::error::OpFault;
+use crate::format::OpCode;
 use crate::op::Op;
 
 /// A kernel: what a plan may ask for.
@@ -21,14 +32,49 @@ pub(crate) struct Kernel {
     pub run: fn(&Op, &mut [u8]) -> Option<()>,
 }
 
-/// Every kernel of this engine, in code order.
-static KERNELS: &[&Kernel] = &[&fully_connected::F32, &clamp::KERNEL, &arg_max::KERNEL];
+/// Every kernel of this engine: the variants of op 1, of op 2, and so on.
+static KERNELS: [&[&Kernel]; OpCode::ALL.len()] = [
+    &[
+        &fully_connected::F32,
+        &fully_connected::I8,
+        &fully_connected::I8_TO_F32,
+    ],
+    &[&quantize_linear::QUANTIZE],
+    &[&quantize_linear::DEQUANTIZE],
+    &[&scale::KERNEL],
+    &[&binary::ADD],
+    &[&binary::SUB],
+    &[&binary::MUL],
+    &[&binary::DIV],
+    &[&clamp::KERNEL],
+    &[&unary::ABS],
+    &[&unary::SQRT],
+    &[&unary::LOG],
+    &[&unary::EXP],
+    &[&unary::NEG],
+    &[&unary::TANH],
+    &[&unary::SIGMOID],
+    &[&reduce::MEAN],
+    &[&reduce::SUM],
+    &[&reduce::MAX],
+    &[&reduce::MIN],
+    &[&softmax::KERNEL],
+    &[&arg_max::KERNEL],
+    &[&tree_ensemble::F32_LEAVES, &tree_ensemble::U8_LEAVES],
+    &[&mat_mul::KERNEL],
+    &[&strided_copy::KERNEL],
+    &[&concat::KERNEL],
+];
 
 pub(crate) fn find(id: KernelId) -> Option<&'static Kernel> {
-    KERNELS.iter().copied().find(|kernel| kernel.id == id)
+    let variants = KERNELS.get(usize::from(id.opcode()).checked_sub(1)?)?;
+    variants.iter().copied().find(|kernel| kernel.id == id)
 }
 
 /// The kernels this engine has, in code order.
 pub fn supported_kernels() -> impl Iterator<Item = KernelId> {
-    KERNELS.iter().map(|kernel| kernel.id)
+    KERNELS
+        .iter()
+        .flat_map(|variants| variants.iter())
+        .map(|kernel| kernel.id)
 }

@@ -16,12 +16,26 @@ pub enum Id {
     Constant(u16),
 }
 
+#[derive(Clone)]
+struct Op {
+    kernel: KernelId,
+    inputs: Vec<Id>,
+    outputs: Vec<Id>,
+    words: Vec<u32>,
+}
+
+impl Op {
+    fn operands(&self) -> impl Iterator<Item = Id> {
+        self.inputs.iter().chain(&self.outputs).copied()
+    }
+}
+
 #[derive(Clone, Default)]
 pub struct PlanBuilder {
     arena: Vec<TensorInfo>,
     constants: Vec<TensorInfo>,
     constant_bytes: Vec<u8>,
-    ops: Vec<(KernelId, Vec<Id>, Vec<Id>, Vec<u32>)>,
+    ops: Vec<Op>,
     ports: Vec<(Id, Role)>,
     pub arena_bytes: u32,
 }
@@ -71,8 +85,13 @@ impl PlanBuilder {
     }
 
     pub fn op(&mut self, kernel: KernelId, inputs: &[Id], outputs: &[Id], words: &[u32]) {
-        self.ops
-            .push((kernel, inputs.to_vec(), outputs.to_vec(), words.to_vec()));
+        let (inputs, outputs, words) = (inputs.to_vec(), outputs.to_vec(), words.to_vec());
+        self.ops.push(Op {
+            kernel,
+            inputs,
+            outputs,
+            words,
+        });
     }
 
     pub fn port(&mut self, tensor: Id, role: Role) {
@@ -88,14 +107,14 @@ impl PlanBuilder {
 
     /// The plan's bytes; arena tensor 0 is the input.
     pub fn build(&self) -> Vec<u8> {
-        let mut kernels: Vec<_> = self.ops.iter().map(|op| op.0).collect();
+        let mut kernels: Vec<_> = self.ops.iter().map(|op| op.kernel).collect();
         kernels.sort();
         kernels.dedup();
         let operands: Vec<u16> = self
             .ops
             .iter()
-            .flat_map(|op| op.1.iter().chain(&op.2))
-            .map(|id| self.index(*id))
+            .flat_map(Op::operands)
+            .map(|id| self.index(id))
             .collect();
         let header = Header {
             arena_bytes: self.arena_bytes,
@@ -107,7 +126,7 @@ impl PlanBuilder {
             operands: operands.len() as u16,
             inputs: 1,
             outputs: self.ports.len() as u8,
-            parameters_bytes: self.ops.iter().map(|op| 4 * op.3.len() as u32).sum(),
+            parameters_bytes: self.ops.iter().map(|op| 4 * op.words.len() as u32).sum(),
             constants_bytes: self.constant_bytes.len() as u32,
         };
         let sections = header.sections().unwrap();
@@ -143,7 +162,7 @@ impl PlanBuilder {
         bytes.extend(
             self.ops
                 .iter()
-                .flat_map(|op| &op.3)
+                .flat_map(|op| &op.words)
                 .flat_map(|word| word.to_le_bytes()),
         );
         bytes.resize(sections.constants, 0);
@@ -154,7 +173,13 @@ impl PlanBuilder {
     fn op_records(&self) -> Vec<OpRecord> {
         let (mut first_operand, mut parameters_offset) = (0, 0);
         let mut records = Vec::new();
-        for (kernel, inputs, outputs, words) in &self.ops {
+        for Op {
+            kernel,
+            inputs,
+            outputs,
+            words,
+        } in &self.ops
+        {
             records.push(OpRecord {
                 kernel: *kernel,
                 inputs: inputs.len() as u8,
