@@ -1,1 +1,0 @@
-//! The recipe: a TOML file from which a model can be made again.

@@ -1,0 +1,267 @@
+use std::path::Path;
+
+use super::*;
+
+const OCCUPANCY: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../models/occupancy/recipe.toml"
+));
+const MACHINE: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../models/machine/recipe.toml"
+));
+
+fn parse(text: &str) -> Result<Recipe, RecipeError> {
+    Recipe::parse(text, Path::new("models/x/recipe.toml"))
+}
+
+fn problem(from: &str, to: &str) -> String {
+    assert!(OCCUPANCY.contains(from), "the recipe has no {from:?}");
+    parse(&OCCUPANCY.replacen(from, to, 1))
+        .unwrap_err()
+        .to_string()
+}
+
+fn line_of(text: &str, part: &str) -> usize {
+    1 + text.lines().position(|line| line.contains(part)).unwrap()
+}
+
+#[test]
+fn recipes_in_the_repository_are_valid() {
+    let occupancy = parse(OCCUPANCY).unwrap();
+    assert_eq!(occupancy.train.algorithm, Algorithm::Mlp);
+    assert_eq!(occupancy.data.channels().count(), 5);
+    assert_eq!(occupancy.monitor.window.ms, 86_400_000);
+    let machine = parse(MACHINE).unwrap();
+    assert_eq!(machine.data.steps(), 128);
+}
+
+#[test]
+fn recipe_written_as_toml_reads_back_equal() {
+    for text in [OCCUPANCY, MACHINE] {
+        let recipe = parse(text).unwrap();
+        let written = recipe.to_toml().unwrap();
+        assert_eq!(parse(&written).unwrap(), recipe, "{written}");
+    }
+}
+
+#[test]
+fn hash_ignores_comments_and_order_but_not_the_algorithm() {
+    let recipe = parse(OCCUPANCY).unwrap();
+    let commented = parse(&format!(
+        "# a comment\n{}",
+        OCCUPANCY.replace(
+            "name = \"occupancy\"\nversion = 1",
+            "version = 1\nname = \"occupancy\""
+        )
+    ))
+    .unwrap();
+    assert_eq!(recipe.hash(), commented.hash());
+    assert_eq!(recipe.hash().len(), 64);
+    assert_ne!(
+        recipe.hash(),
+        recipe.clone().with_algorithm(Algorithm::Forest).hash()
+    );
+}
+
+#[test]
+fn unknown_algorithm_lists_those_that_exist() {
+    let message = problem("algorithm = \"mlp\"", "algorithm = \"svm\"");
+    let line = line_of(OCCUPANCY, "algorithm = \"mlp\"");
+    assert!(
+        message.starts_with(&format!("models/x/recipe.toml:{line}: train.algorithm: ")),
+        "{message}"
+    );
+    for name in ["svm", "logistic", "forest", "mlp"] {
+        assert!(message.contains(name), "{message}");
+    }
+    let error = "svm".parse::<Algorithm>().unwrap_err().to_string();
+    assert!(error.contains("logistic, forest and mlp"), "{error}");
+}
+
+#[test]
+fn unknown_key_is_refused_with_its_line_and_the_known_ones() {
+    let message = problem("delimiter = \",\"", "delimeter = \",\"");
+    let line = line_of(OCCUPANCY, "delimiter = ");
+    assert!(
+        message.starts_with(&format!(
+            "models/x/recipe.toml:{line}: data.delimeter: unknown field"
+        )),
+        "{message}"
+    );
+    assert!(message.contains("`delimiter`"), "{message}");
+}
+
+#[test]
+fn unknown_key_in_a_feature_names_its_table() {
+    let message = problem("kind = \"standardize\"", "kind = \"spectrum\"\nbanks = 2");
+    let line = line_of(OCCUPANCY, "[[features]]");
+    assert!(
+        message.starts_with(&format!("models/x/recipe.toml:{line}: features[0]: ")),
+        "{message}"
+    );
+    assert!(
+        message.contains("banks") && message.contains("bands"),
+        "{message}"
+    );
+}
+
+#[test]
+fn text_that_is_not_toml_is_refused_with_its_line() {
+    let message = parse("name = \"x\"\nversion = = 1\n")
+        .unwrap_err()
+        .to_string();
+    assert!(message.starts_with("models/x/recipe.toml:2: "), "{message}");
+}
+
+#[test]
+fn each_value_out_of_bounds_is_refused_with_line_key_and_expectation() {
+    let cases = [
+        (
+            "name = \"occupancy\"",
+            "name = \"Occupancy!\"",
+            "name = \"occ",
+            "name",
+            "a-z, 0-9 and -",
+        ),
+        (
+            "version = 1",
+            "version = 0",
+            "version = 1",
+            "version",
+            "from 1",
+        ),
+        (
+            "validation = 0.2",
+            "validation = 1.5",
+            "validation = 0.2",
+            "split.validation",
+            "below 1",
+        ),
+        (
+            "files = [\"datatraining.txt\"]",
+            "files = []",
+            "files = [",
+            "data.files",
+            "at least one",
+        ),
+        (
+            "encoding = \"utf-8\"",
+            "encoding = \"utf-9\"",
+            "encoding = ",
+            "data.encoding",
+            "windows-1252",
+        ),
+        (
+            "maximum = 80.0",
+            "maximum = -80.0",
+            "minimum = -40.0",
+            "data.column[0].minimum",
+            "less than the maximum -80",
+        ),
+        (
+            "name = \"Humidity\"",
+            "name = \"Temperature\"",
+            "name = \"Humidity\"",
+            "data.column[1].name",
+            "twice",
+        ),
+        (
+            "labels = [\"empty\", \"occupied\"]",
+            "labels = [\"empty\"]",
+            "labels = ",
+            "target.labels",
+            "at least two",
+        ),
+        (
+            "kind = \"time\"",
+            "kind = \"group\"",
+            "kind = \"time\"",
+            "split.kind",
+            "kind = \"group\"",
+        ),
+        (
+            "window = \"1d\"",
+            "window = \"1s\"",
+            "window = \"1d\"",
+            "monitor.window",
+            "at least the sample period",
+        ),
+        (
+            "accuracy = 0.95",
+            "accuracy = 95.0",
+            "accuracy = 0.95",
+            "gates.accuracy",
+            "0 to 1",
+        ),
+        (
+            "accuracy = 0.95",
+            "test.other.f1 = 0.5",
+            "accuracy = 0.95",
+            "gates.test.other",
+            "datatest, datatest2",
+        ),
+        (
+            "file = \"datatest2.txt\"",
+            "file = \"/datatest2.txt\"",
+            "file = \"datatest2.txt\"",
+            "split.test_file[1].file",
+            "--data",
+        ),
+        (
+            "sample_period = \"1m\"",
+            "sample_period = \"1 fortnight\"",
+            "sample_period = ",
+            "monitor.sample_period",
+            "\"1d\"",
+        ),
+    ];
+    for (from, to, at, key, expected) in cases {
+        let message = problem(from, to);
+        let line = line_of(OCCUPANCY, at);
+        let start = format!("models/x/recipe.toml:{line}: {key}: ");
+        assert!(
+            message
+                .lines()
+                .any(|problem| problem.starts_with(&start) && problem.contains(expected)),
+            "{start}\n{message}"
+        );
+    }
+}
+
+#[test]
+fn several_problems_are_told_at_once_in_order() {
+    let text = OCCUPANCY
+        .replace("version = 1", "version = 0")
+        .replace("accuracy = 0.95", "accuracy = 95.0");
+    let message = parse(&text).unwrap_err().to_string();
+    let keys: Vec<&str> = message
+        .lines()
+        .filter_map(|line| line.split(": ").nth(1))
+        .collect();
+    assert_eq!(keys, ["version", "gates.accuracy"]);
+}
+
+#[test]
+fn missing_file_says_what_to_give() {
+    let message = Recipe::read(Path::new("/nowhere/recipe.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("/nowhere/recipe.toml: cannot read the recipe"),
+        "{message}"
+    );
+    assert!(message.contains("give the path"), "{message}");
+}
+
+#[test]
+fn gates_of_a_test_come_before_those_of_all() {
+    let text = OCCUPANCY.replace(
+        "accuracy = 0.95",
+        "accuracy = 0.95\nf1 = 0.9\ntest.datatest2.accuracy = 0.97",
+    );
+    let gates = parse(&text).unwrap().gates;
+    assert_eq!(gates.of("datatest").accuracy, Some(0.95));
+    assert_eq!(gates.of("datatest2").accuracy, Some(0.97));
+    assert_eq!(gates.of("datatest2").f1, Some(0.9));
+}
