@@ -10,6 +10,7 @@
 //! | [`baseline`] | reference distribution and drift thresholds, one section of a bundle |
 //! | [`golden`] | golden vectors, one section of a bundle |
 //! | [`record`] | what a device leaves behind for a monitoring window |
+//! | [`histogram`] | counts of a fixed number of bins, in a record |
 //! | [`frame`] | bytes on a serial line: COBS, length limit, CRC-32 |
 //! | [`link`] | requests and replies inside frames |
 //! | [`credential`] | per-device key: tags on records and acknowledgements |
@@ -27,6 +28,7 @@ pub mod credential;
 mod encode;
 pub mod frame;
 pub mod golden;
+pub mod histogram;
 pub mod identity;
 pub mod limits;
 pub mod link;
