@@ -13,6 +13,7 @@
 //! | [`histogram`] | counts of a fixed number of bins, in a record |
 //! | [`frame`] | bytes on a serial line: COBS, length limit, CRC-32 |
 //! | [`link`] | requests and replies inside frames |
+//! | [`provision`] | the block that makes a board a device |
 //! | [`credential`] | per-device key: tags on records and acknowledgements |
 //!
 //! # Architecture invariants
@@ -32,6 +33,7 @@ pub mod histogram;
 pub mod identity;
 pub mod limits;
 pub mod link;
+pub mod provision;
 pub mod record;
 pub mod schema;
 mod table;

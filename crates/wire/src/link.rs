@@ -1,10 +1,8 @@
 //! Requests and replies inside frames: the workstation asks, the device serves.
 //!
 //! A message is one CBOR array `[id, code, body]`; `FORMAT-link.md` has its CDDL. A reply carries the
-//! id and the code of its request, or code 0 and a [`Refusal`]. Every request may be sent again
-//! with the same or another id: doing it twice has the same effect as doing it once, except
-//! [`Request::Observe`], whose samples would count twice, so a device answers a repeated id with
-//! the reply it gave before.
+//! id and the code of its request, or code 0 and a [`Refusal`]. A device that gets the same message
+//! twice in a row repeats its reply and does nothing else.
 //!
 //! Runs everywhere; decoding borrows from the message and touches each byte once.
 //!
@@ -74,7 +72,7 @@ pub enum Request<'a> {
     },
     /// The next bytes of the bundle announced last.
     PutChunk {
-        /// Where in the bundle the bytes stand: exactly what the device holds already, or less.
+        /// Where in the bundle the bytes stand: right after what the device holds already.
         offset: u32,
         /// The bytes.
         bytes: &'a [u8],

@@ -54,6 +54,8 @@ impl<T: PartialEq, const N: usize> PartialEq for Table<T, N> {
     }
 }
 
+impl<T: Eq, const N: usize> Eq for Table<T, N> {}
+
 impl<T: Copy + Default, const N: usize> FromIterator<T> for Table<T, N> {
     /// Keeps the first `N` items.
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {

@@ -61,8 +61,6 @@ reasons! {
     Incomplete = 19, "holds {got} of the bundle's {needed} bytes";
     /// A chunk reaches to byte `got`, the bundle was announced with `needed`.
     PastTheEnd = 20, "was told of {needed} bytes, the chunk reaches to {got}";
-    /// The whole bundle does not have the digest it was announced with.
-    WrongDigest = 21, "got bytes that are not the announced ones";
 
     /// Not a bundle at all.
     NotABundle = 32, "was given something that is not a bundle";
@@ -86,6 +84,16 @@ reasons! {
     MissingSection = 41, "misses section {needed}";
     /// The bundle breaks another rule of its format.
     BadBundle = 42, "found the bundle to break its format";
+    /// The bundle says `needed` bytes and has `got`.
+    TrailingBytes = 43, "was given {got} bytes of a bundle of {needed}";
+    /// Not signed with EdDSA and an 8-byte key id.
+    UnsupportedSignature = 44, "does not know how the bundle is signed";
+    /// A name in the manifest is empty, too long or not printable.
+    UnfitName = 45, "found a name in the manifest that is none";
+    /// Section kind `got` does not start at byte `needed`, where it must.
+    SectionMisplaced = 46, "found section {got} elsewhere than at byte {needed}";
+    /// Two sections of kind `got`.
+    DuplicateSection = 47, "found section {got} twice";
 
     /// The bundle has version `got`, at least `needed` is wanted.
     OlderVersion = 48, "takes version {needed} or later, not {got}";
@@ -113,6 +121,12 @@ reasons! {
     InputMismatch = 59, "found a schema of {needed} values and a plan of {got}";
     /// The sensor has `needed` channels, the schema `got`.
     ChannelMismatch = 60, "has a sensor of {needed} channels, the bundle wants {got}";
+    /// The plan's weights are packed for another kernel class.
+    WrongKernelClass = 61, "has other kernels than the plan was packed for";
+    /// An input has `got` values, the device can keep `needed`.
+    InputTooLong = 62, "keeps inputs of up to {needed} values, the bundle has {got}";
+    /// The outputs have `got` bytes, the device can keep `needed`.
+    OutputTooLong = 63, "keeps outputs of up to {needed} bytes, the bundle has {got}";
 
     /// The acknowledgement's tag is not the one this device's credential gives.
     BadTag = 64, "does not believe the acknowledgement";
