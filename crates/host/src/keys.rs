@@ -1,1 +1,0 @@
-//! Signing keys and device credentials on disk.
