@@ -21,6 +21,10 @@ pub struct Monitor {
     pub stuck_after: u32,
     /// The time from one model input to the next.
     pub sample_period: Period,
+    /// Labels whose inputs are the reference that drift is measured against, such as those of a
+    /// healthy machine; all inputs of the training part when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference: Vec<String>,
 }
 
 fn one_in_twenty() -> f64 {

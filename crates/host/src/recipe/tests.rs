@@ -230,6 +230,31 @@ fn each_value_out_of_bounds_is_refused_with_line_key_and_expectation() {
 }
 
 #[test]
+fn simulated_data_is_held_to_what_the_simulator_makes() {
+    let refused = |from: &str, to: &str| {
+        assert!(MACHINE.contains(from));
+        parse(&MACHINE.replacen(from, to, 1))
+            .unwrap_err()
+            .to_string()
+    };
+    let message = refused("\"bearing\"]", "\"broken\"]");
+    assert!(
+        message.contains("target.labels[3]: there is no condition \"broken\""),
+        "{message}"
+    );
+    let message = refused("name = \"axial\"", "name = \"z\"");
+    assert!(
+        message.contains("expected the simulator's channels horizontal, vertical, axial"),
+        "{message}"
+    );
+    let message = refused("severity = [0.3, 1.0]", "severity = [1.0, 0.3]");
+    assert!(
+        message.contains("data.simulation.severity: found [1, 0.3]"),
+        "{message}"
+    );
+}
+
+#[test]
 fn several_problems_are_told_at_once_in_order() {
     let text = OCCUPANCY
         .replace("version = 1", "version = 0")

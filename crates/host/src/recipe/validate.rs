@@ -229,6 +229,21 @@ impl Check<'_, '_> {
                 )
             },
         );
+        let channels: Vec<&str> = data.channels().map(|column| column.name.as_str()).collect();
+        self.require(channels == crate::simulate::CHANNELS, "data.column", || {
+            format!(
+                "found {}, expected the simulator's channels {}",
+                channels.join(", "),
+                crate::simulate::CHANNELS.join(", ")
+            )
+        });
+        for (index, label) in self.recipe.target.labels.iter().enumerate() {
+            let condition = label.parse::<crate::simulate::Condition>();
+            let message = condition.err().map(|error| error.to_string());
+            self.require(message.is_none(), format!("target.labels[{index}]"), || {
+                message.unwrap_or_default()
+            });
+        }
         let noise = simulation.noise >= 0.0 && simulation.noise.is_finite();
         self.require(noise, "data.simulation.noise", || {
             "expected 0 or more".to_owned()
@@ -463,6 +478,19 @@ impl Check<'_, '_> {
                 )
             },
         );
+        for (index, label) in monitor.reference.iter().enumerate() {
+            let labels = &self.recipe.target.labels;
+            self.require(
+                labels.contains(label),
+                format!("monitor.reference[{index}]"),
+                || {
+                    format!(
+                        "there is no label \"{label}\"; there are {}",
+                        labels.join(", ")
+                    )
+                },
+            );
+        }
         let tolerance = self.recipe.deploy.probability_tolerance;
         self.fraction("deploy.probability_tolerance", Some(tolerance));
     }

@@ -1,1 +1,0 @@
-//! A rotating machine's vibration, simulated.
