@@ -7,6 +7,8 @@
 //! | [`window`] | counts inputs and answers, judges and closes windows | about 2.7 kB |
 //! | [`statistics`] | counting one value, merging windows | none |
 //! | [`drift`] | distance of a window from the reference | none |
+//! | [`store`] | keeps records in flash until they are acknowledged | about 60 bytes |
+//! | [`state`] | keeps one small value in flash: the active slot, a version floor | the value |
 //!
 //! # Example
 //! ```
@@ -46,7 +48,15 @@
 #![forbid(unsafe_code)]
 
 pub mod drift;
+mod log;
+pub mod state;
 pub mod statistics;
+pub mod store;
 pub mod window;
 
+#[cfg(test)]
+mod mock;
+
+pub use state::{StateError, StateLog};
+pub use store::{Cursor, Region, RegionError, Store, StoreError, Stored};
 pub use window::{Closed, Monitor, MonitorError, Outcome};

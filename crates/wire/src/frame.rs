@@ -268,9 +268,14 @@ fn check(payload: &[u8]) -> Result<&[u8], FrameError> {
 ///
 /// Two look-ups in a table of 16 words for each byte.
 pub fn crc32(bytes: &[u8]) -> u32 {
+    crc32_continue(0, bytes)
+}
+
+/// CRC-32 of some bytes followed by `bytes`, from the CRC-32 of the first; that of nothing is 0.
+pub fn crc32_continue(before: u32, bytes: &[u8]) -> u32 {
     !bytes
         .iter()
-        .fold(!0, |crc, &byte| nibble(nibble(crc ^ u32::from(byte))))
+        .fold(!before, |crc, &byte| nibble(nibble(crc ^ u32::from(byte))))
 }
 
 fn nibble(crc: u32) -> u32 {
@@ -323,6 +328,7 @@ mod tests {
     #[test]
     fn crc_of_the_check_string_is_the_published_one() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32_continue(crc32(b"1234"), b"56789"), 0xcbf4_3926);
     }
 
     #[test]

@@ -1,0 +1,579 @@
+//! The record store: a ring log in flash that survives a power cut at any write or erase.
+//!
+//! What it promises, whatever the moment of the cut and whatever an interrupted write or erase
+//! left behind:
+//! - A record whose [`Store::append`] returned `Ok` is there after every later restart, until it is
+//!   acknowledged or, because the ring is full, its page is needed for newer ones. What the ring
+//!   drops unacknowledged is counted: [`Store::lost`].
+//! - Records come back in the order of their sequence numbers, each one at most once, and nothing
+//!   that was not appended comes back. An append that did not return may have happened or not.
+//! - Sequence numbers go on across restarts; a number returned with `Ok` is never given again.
+//! - An acknowledgement that returned `Ok` is remembered.
+//!
+//! # Costs
+//! About 60 bytes of RAM, 100 bytes of stack for buffers. An append writes 12 bytes and the record,
+//! rounded up to 4 bytes or the flash's write size; the first write after a restart leaves 32 bytes
+//! free and adds 16 for the boot number. One erase per page, each page in its turn: with pages of
+//! 4096 bytes and records of 500, one erase for every 7 records. Mounting reads every page's header
+//! and the whole of the newest page; it writes nothing.
+//!
+//! # Example
+//! ```
+//! use dunlin_monitor::store::{Region, Store};
+//! # use embedded_storage::nor_flash::*;
+//! # struct Ram([u8; 2048]);
+//! # impl ErrorType for Ram { type Error = NorFlashErrorKind; }
+//! # impl ReadNorFlash for Ram {
+//! #     const READ_SIZE: usize = 1;
+//! #     fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+//! #         Ok(bytes.copy_from_slice(&self.0[at as usize..at as usize + bytes.len()]))
+//! #     }
+//! #     fn capacity(&self) -> usize { 2048 }
+//! # }
+//! # impl NorFlash for Ram {
+//! #     const WRITE_SIZE: usize = 4;
+//! #     const ERASE_SIZE: usize = 512;
+//! #     fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> { Ok(self.0[from as usize..to as usize].fill(0xff)) }
+//! #     fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+//! #         Ok(self.0[at as usize..at as usize + bytes.len()].copy_from_slice(bytes))
+//! #     }
+//! # }
+//! # let mut flash = Ram([0xff; 2048]);
+//! let region = Region { start: 0, page_bytes: 512, pages: 4 };
+//! let mut store = Store::mount(&mut flash, region).unwrap();
+//! let sequence = store.next_sequence();
+//! store.append(&mut flash, sequence, b"first").unwrap();
+//!
+//! let mut store = Store::mount(&mut flash, region).unwrap();
+//! let (mut cursor, mut buffer) = (store.after(&mut flash, 0).unwrap(), [0; 64]);
+//! let record = store.read_next(&mut flash, &mut cursor, &mut buffer).unwrap().unwrap();
+//! assert_eq!((record.sequence, record.bytes), (1, &b"first"[..]));
+//! store.acknowledge(&mut flash, 1).unwrap();
+//! ```
+
+use dunlin_wire::record::Loss;
+use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
+
+use crate::log::{Entry, Log, OpenError};
+pub use crate::log::{Region, RegionError};
+
+/// Begins every page of a record store: "DLRS" in the first four bytes.
+const MAGIC: u32 = u32::from_le_bytes(*b"DLRS");
+
+/// Kinds of entries. A kind that is unknown here is passed over.
+mod kind {
+    /// A record; the value is its sequence number.
+    pub const RECORD: u8 = 1;
+    /// The value is the last sequence number acknowledged.
+    pub const ACKNOWLEDGED: u8 = 2;
+    /// First entry after a restart. The value is the next sequence number: a record before it with
+    /// that number or a higher one was interrupted, and is void even if it can be read. The payload
+    /// is the boot number.
+    pub const BOOT: u8 = 3;
+    /// The value is the last sequence number whose loss was reported.
+    pub const LOSS_REPORTED: u8 = 4;
+}
+
+/// Why a call to a [`Store`] did nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreError<E> {
+    /// The flash reported an error. After a failed write the record may be there or not; ask
+    /// [`Store::next_sequence`] before appending again.
+    Flash(E),
+    /// The region cannot hold a store.
+    Region(RegionError),
+    /// The record is longer than a page has room for.
+    RecordTooLong {
+        /// Bytes of the longest record.
+        limit: usize,
+        /// Bytes of this one.
+        got: usize,
+    },
+    /// The record carries another number than the next one.
+    WrongSequence {
+        /// The next sequence number.
+        expected: u32,
+        /// The one given.
+        got: u32,
+    },
+    /// What is acknowledged was never written.
+    NeverWritten {
+        /// The last sequence number there is; 0 for none.
+        last: u32,
+        /// The one acknowledged.
+        got: u32,
+    },
+    /// The buffer is shorter than the next record; the cursor stays before it.
+    BufferTooSmall {
+        /// Bytes of the record.
+        needed: usize,
+        /// Bytes of the buffer.
+        got: usize,
+    },
+}
+
+impl<E> From<OpenError<E>> for StoreError<E> {
+    fn from(error: OpenError<E>) -> Self {
+        match error {
+            OpenError::Region(error) => Self::Region(error),
+            OpenError::Flash(error) => Self::Flash(error),
+        }
+    }
+}
+
+impl<E: core::fmt::Debug> core::fmt::Display for StoreError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Flash(error) => write!(f, "flash: {error:?}"),
+            Self::Region(error) => write!(f, "{error}"),
+            Self::RecordTooLong { limit, got } => {
+                write!(f, "a record of {got} bytes; a page holds {limit}")
+            }
+            Self::WrongSequence { expected, got } => {
+                write!(f, "record {got} where {expected} comes next")
+            }
+            Self::NeverWritten { last, got } => {
+                write!(f, "record {got} was acknowledged, but {last} is the last")
+            }
+            Self::BufferTooSmall { needed, got } => {
+                write!(f, "a record of {needed} bytes for a buffer of {got}")
+            }
+        }
+    }
+}
+
+impl<E: core::fmt::Debug> core::error::Error for StoreError<E> {}
+
+/// A record as it was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored<'b> {
+    /// Its number.
+    pub sequence: u32,
+    /// Its bytes, in the caller's buffer.
+    pub bytes: &'b [u8],
+}
+
+/// A place among the records. Stays good while records are appended, acknowledged and dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    page: u32,
+    offset: u32,
+    after: u32,
+}
+
+/// What is remembered beside the records; stands in every page's header and changes by entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    next_sequence: u32,
+    acknowledged: u32,
+    boot: u32,
+    loss_reported: u32,
+}
+
+impl State {
+    const FIRST: Self = Self {
+        next_sequence: 1,
+        acknowledged: 0,
+        boot: 0,
+        loss_reported: 0,
+    };
+
+    fn from_fields([next_sequence, acknowledged, boot, loss_reported]: [u32; 4]) -> Self {
+        Self {
+            next_sequence,
+            acknowledged,
+            boot,
+            loss_reported,
+        }
+    }
+
+    fn fields(self) -> [u32; 4] {
+        [
+            self.next_sequence,
+            self.acknowledged,
+            self.boot,
+            self.loss_reported,
+        ]
+    }
+}
+
+/// A store of records in one region of a flash, which every call is given.
+#[derive(Debug, Clone)]
+pub struct Store {
+    log: Log,
+    region: Region,
+    state: State,
+    /// Whether this start has left its mark in the log.
+    marked: bool,
+    /// Whether a write failed, so that the flash must be looked at again.
+    suspect: bool,
+}
+
+impl Store {
+    /// Finds what is in the region; a region that holds no store becomes an empty one. Writes
+    /// nothing. Costs a read of every page's header and of the whole newest page.
+    ///
+    /// # Errors
+    /// [`StoreError::Region`] when the region does not suit, [`StoreError::Flash`].
+    pub fn mount<F: NorFlash>(flash: &mut F, region: Region) -> Result<Self, StoreError<F::Error>> {
+        let mut store = Self::recover(flash, region)?;
+        store.state.boot = store.state.boot.saturating_add(1);
+        Ok(store)
+    }
+
+    /// Number of this start, from 1. A start that wrote nothing to the store is not counted.
+    pub fn boot(&self) -> u32 {
+        self.state.boot
+    }
+
+    /// The number that the next record must carry.
+    pub fn next_sequence(&self) -> u32 {
+        self.state.next_sequence
+    }
+
+    /// The last sequence number acknowledged; 0 for none.
+    pub fn acknowledged(&self) -> u32 {
+        self.state.acknowledged
+    }
+
+    /// Bytes of the longest record.
+    pub fn longest_record(&self) -> usize {
+        self.log.longest_payload(0) as usize
+    }
+
+    /// Appends a record. When the newest page is full, the oldest is erased first, with what is
+    /// still in it; ask [`Store::lost`] afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongSequence`] when `sequence` is not [`Store::next_sequence`],
+    /// [`StoreError::RecordTooLong`], [`StoreError::Flash`].
+    pub fn append<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        sequence: u32,
+        record: &[u8],
+    ) -> Result<(), StoreError<F::Error>> {
+        self.look_again_if_suspect(flash)?;
+        let (limit, expected) = (self.longest_record(), self.state.next_sequence);
+        if record.len() > limit {
+            return Err(StoreError::RecordTooLong {
+                limit,
+                got: record.len(),
+            });
+        }
+        if sequence != expected {
+            return Err(StoreError::WrongSequence {
+                expected,
+                got: sequence,
+            });
+        }
+        self.put(flash, kind::RECORD, sequence, record)?;
+        self.state.next_sequence = sequence.saturating_add(1);
+        Ok(())
+    }
+
+    /// Remembers that everything up to `sequence` has arrived. Once more for the same or an earlier
+    /// one does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NeverWritten`] for a number not yet given, [`StoreError::Flash`].
+    pub fn acknowledge<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        sequence: u32,
+    ) -> Result<(), StoreError<F::Error>> {
+        self.look_again_if_suspect(flash)?;
+        let last = self.state.next_sequence.saturating_sub(1);
+        if sequence > last {
+            return Err(StoreError::NeverWritten {
+                last,
+                got: sequence,
+            });
+        }
+        if sequence > self.state.acknowledged {
+            self.put(flash, kind::ACKNOWLEDGED, sequence, &[])?;
+            self.state.acknowledged = sequence;
+        }
+        Ok(())
+    }
+
+    /// The records that were dropped unacknowledged and whose loss is not reported yet.
+    ///
+    /// The caller appends a loss record and then calls [`Store::loss_reported`]; a power cut between
+    /// the two makes a second report of the same loss.
+    ///
+    /// # Errors
+    /// [`StoreError::Flash`].
+    pub fn lost<F: ReadNorFlash>(
+        &self,
+        flash: &mut F,
+    ) -> Result<Option<Loss>, StoreError<F::Error>> {
+        let known = self.state.acknowledged.max(self.state.loss_reported);
+        let last_sequence = self.oldest_sequence(flash)?.saturating_sub(1);
+        Ok((last_sequence > known).then(|| Loss {
+            first_sequence: known + 1,
+            last_sequence,
+        }))
+    }
+
+    /// Remembers that the loss of everything dropped up to `sequence` is told by a record.
+    ///
+    /// # Errors
+    /// [`StoreError::NeverWritten`] for a number not yet given, [`StoreError::Flash`].
+    pub fn loss_reported<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        sequence: u32,
+    ) -> Result<(), StoreError<F::Error>> {
+        self.look_again_if_suspect(flash)?;
+        let last = self.state.next_sequence.saturating_sub(1);
+        if sequence > last {
+            return Err(StoreError::NeverWritten {
+                last,
+                got: sequence,
+            });
+        }
+        if sequence > self.state.loss_reported {
+            self.put(flash, kind::LOSS_REPORTED, sequence, &[])?;
+            self.state.loss_reported = sequence;
+        }
+        Ok(())
+    }
+
+    /// A cursor before the first record whose number is above `sequence`. Costs a read of at most
+    /// every page's header.
+    ///
+    /// # Errors
+    /// [`StoreError::Flash`].
+    pub fn after<F: ReadNorFlash>(
+        &self,
+        flash: &mut F,
+        sequence: u32,
+    ) -> Result<Cursor, StoreError<F::Error>> {
+        let mut page = self.log.newest().unwrap_or(0);
+        while page > self.log.lowest_page() {
+            let fields = self.log.fields(flash, page).map_err(StoreError::Flash)?;
+            if fields
+                .is_some_and(|[first_sequence, ..]| first_sequence <= sequence.saturating_add(1))
+            {
+                break;
+            }
+            page -= 1;
+        }
+        Ok(Cursor {
+            page,
+            offset: self.log.first_offset(),
+            after: sequence,
+        })
+    }
+
+    /// Copies the next record into `buffer` and moves the cursor behind it; `None` at the end, where
+    /// the cursor may wait for records to come. Costs two reads of the record's bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::BufferTooSmall`], [`StoreError::Flash`]; the cursor then stays.
+    pub fn read_next<'b, F: ReadNorFlash>(
+        &self,
+        flash: &mut F,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Stored<'b>>, StoreError<F::Error>> {
+        while let Some(entry) = self.next_record(flash, cursor).map_err(StoreError::Flash)? {
+            let (needed, got) = (usize::from(entry.length), buffer.len());
+            if needed > got {
+                return Err(StoreError::BufferTooSmall { needed, got });
+            }
+            let whole = self
+                .log
+                .payload(flash, &entry, buffer)
+                .map_err(StoreError::Flash)?;
+            *cursor = Cursor {
+                offset: entry.end,
+                after: if whole { entry.value } else { cursor.after },
+                ..*cursor
+            };
+            if whole {
+                return Ok(Some(Stored {
+                    sequence: entry.value,
+                    bytes: buffer.get(..needed).unwrap_or_default(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves the cursor to the next record and returns its entry.
+    fn next_record<F: ReadNorFlash>(
+        &self,
+        flash: &mut F,
+        cursor: &mut Cursor,
+    ) -> Result<Option<Entry>, F::Error> {
+        while let Some(entry) = self.next_entry(flash, cursor)? {
+            let wanted = entry.kind == kind::RECORD && entry.value > cursor.after;
+            if wanted && !self.is_void(flash, cursor, &entry)? {
+                return Ok(Some(entry));
+            }
+            cursor.offset = entry.end;
+        }
+        Ok(None)
+    }
+
+    /// Moves the cursor to the next entry of any kind and returns it.
+    fn next_entry<F: ReadNorFlash>(
+        &self,
+        flash: &mut F,
+        cursor: &mut Cursor,
+    ) -> Result<Option<Entry>, F::Error> {
+        let Some(newest) = self.log.newest() else {
+            return Ok(None);
+        };
+        if cursor.page < self.log.lowest_page() {
+            (cursor.page, cursor.offset) = (self.log.lowest_page(), self.log.first_offset());
+        }
+        while cursor.page <= newest {
+            if self.log.fields(flash, cursor.page)?.is_some()
+                && let Some(entry) = self.log.find(flash, cursor.page, cursor.offset)?
+            {
+                return Ok(Some(entry));
+            }
+            if cursor.page == newest {
+                break;
+            }
+            (cursor.page, cursor.offset) = (cursor.page + 1, self.log.first_offset());
+        }
+        Ok(None)
+    }
+
+    /// Whether the next start, or the next page, says that this record was never completed.
+    fn is_void<F: ReadNorFlash>(
+        &self,
+        flash: &mut F,
+        cursor: &Cursor,
+        record: &Entry,
+    ) -> Result<bool, F::Error> {
+        if let Some(next) = self.log.find(flash, cursor.page, record.end)? {
+            return Ok(next.kind == kind::BOOT && next.value <= record.value);
+        }
+        if self.log.newest() == Some(cursor.page) {
+            return Ok(false);
+        }
+        let fields = self.log.fields(flash, cursor.page.wrapping_add(1))?;
+        Ok(fields.is_some_and(|[next_sequence, ..]| next_sequence <= record.value))
+    }
+
+    fn recover<F: NorFlash>(flash: &mut F, region: Region) -> Result<Self, StoreError<F::Error>> {
+        let (log, newest) = Log::open(flash, region, MAGIC)?;
+        let mut store = Self {
+            log,
+            region,
+            state: State::FIRST,
+            marked: false,
+            suspect: false,
+        };
+        if let Some((page, fields)) = newest {
+            store.state = State::from_fields(fields);
+            store.replay(flash, page).map_err(StoreError::Flash)?;
+        }
+        Ok(store)
+    }
+
+    /// Brings the state of the newest page's header up to its last entry.
+    fn replay<F: ReadNorFlash>(&mut self, flash: &mut F, page: u32) -> Result<(), F::Error> {
+        let mut offset = self.log.first_offset();
+        while let Some(entry) = self.log.find(flash, page, offset)? {
+            offset = entry.end;
+            match entry.kind {
+                kind::RECORD => self.state.next_sequence = entry.value.saturating_add(1),
+                kind::ACKNOWLEDGED => self.state.acknowledged = entry.value,
+                kind::LOSS_REPORTED => self.state.loss_reported = entry.value,
+                kind::BOOT => {
+                    self.state.next_sequence = entry.value;
+                    self.state.boot = self.boot_number(flash, &entry)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn boot_number<F: ReadNorFlash>(&self, flash: &mut F, entry: &Entry) -> Result<u32, F::Error> {
+        let mut boot = [0; 4];
+        let whole = self.log.payload(flash, entry, &mut boot)?;
+        Ok(if whole {
+            u32::from_le_bytes(boot)
+        } else {
+            self.state.boot
+        })
+    }
+
+    fn look_again_if_suspect<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+    ) -> Result<(), StoreError<F::Error>> {
+        if self.suspect {
+            let boot = self.state.boot;
+            *self = Self::recover(flash, self.region)?;
+            self.state.boot = boot;
+        }
+        Ok(())
+    }
+
+    /// Writes an entry, after the mark of this start and into a new page where needed.
+    fn put<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        kind: u8,
+        value: u32,
+        payload: &[u8],
+    ) -> Result<(), StoreError<F::Error>> {
+        self.suspect = true;
+        self.log.seal(flash);
+        if !self.marked {
+            self.put_in_page(
+                flash,
+                kind::BOOT,
+                self.state.next_sequence,
+                &self.state.boot.to_le_bytes(),
+            )?;
+            self.marked = true;
+        }
+        self.put_in_page(flash, kind, value, payload)?;
+        self.suspect = false;
+        Ok(())
+    }
+
+    fn put_in_page<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        kind: u8,
+        value: u32,
+        payload: &[u8],
+    ) -> Result<(), StoreError<F::Error>> {
+        if !self.log.fits(payload.len(), 0) {
+            self.log
+                .open_page(flash, self.state.fields())
+                .map_err(StoreError::Flash)?;
+        }
+        self.log
+            .append(flash, kind, value, payload)
+            .map_err(StoreError::Flash)
+    }
+
+    /// First sequence number that the oldest page may hold.
+    fn oldest_sequence<F: ReadNorFlash>(&self, flash: &mut F) -> Result<u32, StoreError<F::Error>> {
+        let Some(newest) = self.log.newest() else {
+            return Ok(self.state.next_sequence);
+        };
+        for page in self.log.lowest_page()..=newest {
+            if let Some([first_sequence, ..]) =
+                self.log.fields(flash, page).map_err(StoreError::Flash)?
+            {
+                return Ok(first_sequence);
+            }
+        }
+        Ok(self.state.next_sequence)
+    }
+}
+
+#[cfg(test)]
+mod tests;
