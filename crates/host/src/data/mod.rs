@@ -21,6 +21,7 @@
 mod csv_source;
 mod error;
 mod findings;
+mod infer;
 mod ingest;
 mod layout;
 mod leakage;
@@ -43,6 +44,7 @@ pub(crate) use time::offset_seconds;
 use crate::recipe::Recipe;
 
 pub use error::DataError;
+pub use infer::{ColumnProposal, ColumnType, Proposal, TimeProposal, ValueCount, infer};
 pub use report::{
     CheckOptions, CheckReport, FileSummary, Finding, LabelCount, Rule, RuleCount, Severity,
 };
@@ -288,5 +290,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+#[cfg(test)]
+mod parquet_tests;
 #[cfg(test)]
 mod tests;

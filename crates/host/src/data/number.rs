@@ -3,7 +3,7 @@
 use crate::recipe::Data;
 
 /// How numbers are written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NumberFormat {
     pub(super) decimal: char,
     pub(super) thousands: Option<char>,

@@ -46,12 +46,31 @@ pub(super) enum Source {
 impl Source {
     /// Opens `path`. Cost: a CSV file is read whole into memory, a Parquet file by row groups.
     pub(super) fn open(path: &Path, data: &Data) -> Result<Source, DataError> {
-        Ok(match data.format {
+        Source::open_as(path, data.format, &TextFormat::from(data))
+    }
+
+    pub(super) fn open_as(
+        path: &Path,
+        format: Format,
+        text: &TextFormat,
+    ) -> Result<Source, DataError> {
+        Ok(match format {
             Format::Parquet => Source::Parquet(Box::new(ParquetSource::open(path)?)),
-            Format::Csv | Format::Simulated => {
-                Source::Csv(Box::new(CsvSource::open(path, &TextFormat::from(data))?))
-            }
+            Format::Csv | Format::Simulated => Source::Csv(Box::new(CsvSource::open(path, text)?)),
         })
+    }
+
+    /// The separator of a text file.
+    pub(super) fn delimiter(&self) -> Option<u8> {
+        match self {
+            Source::Csv(source) => Some(source.delimiter),
+            Source::Parquet(_) => None,
+        }
+    }
+
+    /// Whether rows start with a number the header does not name.
+    pub(super) fn row_number(&self) -> bool {
+        matches!(self, Source::Csv(source) if source.row_number)
     }
 
     /// The names of the columns; a leading unnamed row number is left out.

@@ -27,15 +27,15 @@ impl TimeReader {
         match cell {
             Cell::TimeMs(ms) => Some(*ms),
             Cell::Null => None,
-            Cell::Number(number) => self.from_number(*number),
+            Cell::Number(number) => self.number(*number),
             Cell::Text(text) => match self.format.as_str() {
-                "unix" | "unix_ms" => self.from_number(text.trim().parse().ok()?),
-                format => self.from_text(format, text.trim()),
+                "unix" | "unix_ms" => self.number(text.trim().parse().ok()?),
+                format => self.text(format, text.trim()),
             },
         }
     }
 
-    fn from_number(&self, number: f64) -> Option<i64> {
+    fn number(&self, number: f64) -> Option<i64> {
         let ms = match self.format.as_str() {
             "unix" => number * 1000.0,
             "unix_ms" => number,
@@ -44,7 +44,7 @@ impl TimeReader {
         (ms.is_finite() && ms.abs() < 1e14).then_some(ms.floor() as i64)
     }
 
-    fn from_text(&self, format: &str, text: &str) -> Option<i64> {
+    fn text(&self, format: &str, text: &str) -> Option<i64> {
         let fields = BrokenDownTime::parse(format, text).ok()?;
         let civil = fields.to_datetime().ok()?;
         let offset = fields.offset().unwrap_or(self.offset);

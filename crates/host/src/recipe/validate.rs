@@ -280,12 +280,12 @@ impl Check<'_, '_> {
             "validation and test together leave no row to train".to_owned()
         });
         self.require(
-            split.validation.is_some() != !split.validation_days.is_empty(),
+            split.validation.is_some() == split.validation_days.is_empty(),
             "split.validation",
             || "give either validation (a share) or validation_days".to_owned(),
         );
         self.require(
-            split.test.is_some() != !split.test_file.is_empty(),
+            split.test.is_some() == split.test_file.is_empty(),
             "split.test",
             || "give either test (a share) or [[split.test_file]]".to_owned(),
         );

@@ -29,7 +29,7 @@ fn rows(count: usize, groups: usize) -> Rows {
             0,
             CleanRow {
                 values: vec![row as f32],
-                label: u32::from(group % 3 == 0),
+                label: u32::from(group.is_multiple_of(3)),
                 time_ms: row as i64 * HOUR_MS,
                 group: group as u32,
                 line: row as u64 + 2,
