@@ -1,0 +1,334 @@
+//! Inline SVG. Ink takes the text colour of the page, so that a chart can be read on light and dark.
+
+use std::error::Error;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::html::escape;
+
+/// Drawn in place of the page's text colour, and replaced by it.
+const INK: RGBColor = RGBColor(1, 2, 3);
+const INK_HEXADECIMAL: &str = "#010203";
+const QUIET: RGBColor = RGBColor(46, 134, 171);
+const DRIFTED: RGBColor = RGBColor(217, 72, 15);
+const LIMIT: RGBColor = RGBColor(160, 100, 200);
+const FONT: &str = "sans-serif";
+const FONT_SIZE: i32 = 12;
+
+/// Colours of the labels in a mix, told apart also by those who see few colours.
+const LABELS: [RGBColor; 8] = [
+    RGBColor(46, 134, 171),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(148, 103, 189),
+    RGBColor(140, 86, 75),
+    RGBColor(127, 127, 127),
+    RGBColor(188, 189, 34),
+];
+
+/// One window of a channel, as far as a chart shows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    /// The score, when the window was judged.
+    pub score: Option<f32>,
+    /// Whether it drifted.
+    pub drifted: bool,
+}
+
+/// Scores of one channel over the windows.
+pub(super) struct Timeline<'a> {
+    pub title: &'a str,
+    pub marks: &'a [Mark],
+    pub threshold: Option<f32>,
+    /// Names of the first and the last window.
+    pub ends: (&'a str, &'a str),
+}
+
+/// A strip for every channel, a cell for every window.
+pub(super) struct Heat<'a> {
+    pub rows: Vec<(&'a str, Vec<Mark>, Option<f32>)>,
+    pub ends: (&'a str, &'a str),
+}
+
+/// Shares of the labels over the windows.
+pub(super) struct Mix<'a> {
+    pub labels: &'a [String],
+    pub windows: Vec<&'a [u32]>,
+    pub ends: (&'a str, &'a str),
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn Error>>;
+
+/// Scores as points joined by a line, with the threshold across them.
+pub(super) fn timeline(chart: &Timeline<'_>) -> String {
+    let title = format!("Scores of {} over the windows", chart.title);
+    draw((460, 190), &title, |area| {
+        let scores = || {
+            chart
+                .marks
+                .iter()
+                .filter_map(|mark| mark.score)
+                .chain(chart.threshold)
+        };
+        let highest = scores()
+            .filter(|score| score.is_finite())
+            .fold(0.0, f32::max);
+        let top = if highest > 0.0 { highest * 1.15 } else { 1.0 };
+        let last = chart.marks.len().saturating_sub(1).max(1) as f32;
+        let mut axes = ChartBuilder::on(area)
+            .caption(chart.title, (FONT, 14, &INK))
+            .margin(6)
+            .margin_right(12)
+            .x_label_area_size(22)
+            .y_label_area_size(44)
+            .build_cartesian_2d(-0.5..last + 0.5, 0.0..top)?;
+        axes.configure_mesh()
+            .disable_x_mesh()
+            .x_labels(0)
+            .y_labels(4)
+            .bold_line_style(INK.mix(0.12))
+            .light_line_style(INK.mix(0.0))
+            .axis_style(INK.mix(0.5))
+            .label_style((FONT, FONT_SIZE - 1, &INK))
+            .draw()?;
+        let points = || {
+            chart.marks.iter().enumerate().filter_map(|(index, mark)| {
+                Some((index as f32, mark.score?.min(top), mark.drifted))
+            })
+        };
+        axes.draw_series(LineSeries::new(
+            points().map(|(x, y, _)| (x, y)),
+            QUIET.stroke_width(1),
+        ))?;
+        if let Some(threshold) = chart.threshold {
+            let ends = [(-0.5, threshold), (last + 0.5, threshold)];
+            axes.draw_series(DashedLineSeries::new(ends, 6, 4, LIMIT.stroke_width(2)))?;
+        }
+        axes.draw_series(points().map(|(x, y, drifted)| {
+            let colour = if drifted { DRIFTED } else { QUIET };
+            Circle::new((x, y), if drifted { 4 } else { 3 }, colour.filled())
+        }))?;
+        ends(area, chart.ends, 50, 460 - 12, 190 - 8)
+    })
+}
+
+/// Cells from pale (score 0) to full (at the threshold), another colour where a channel drifted, and
+/// an outline where nothing was judged.
+pub(super) fn heat(chart: &Heat<'_>) -> String {
+    const ROW: i32 = 22;
+    let height = ROW * chart.rows.len() as i32 + 24;
+    draw(
+        (940, height as u32),
+        "Scores of every channel in every window",
+        |area| {
+            for (index, (name, marks, threshold)) in chart.rows.iter().enumerate() {
+                let top = ROW * index as i32;
+                write(area, name, (128, top + ROW / 2), HPos::Right, VPos::Center)?;
+                for (column, mark) in marks.iter().enumerate() {
+                    let (left, right) = column_of(column, marks.len(), 136, 940 - 8);
+                    let cell = [(left, top + 2), (right, top + ROW - 2)];
+                    area.draw(&Rectangle::new(cell, shade(mark, *threshold)))?;
+                }
+            }
+            ends(area, chart.ends, 136, 940 - 8, height - 6)
+        },
+    )
+}
+
+fn shade(mark: &Mark, threshold: Option<f32>) -> ShapeStyle {
+    match (mark.score, mark.drifted) {
+        (_, true) => DRIFTED.filled(),
+        (None, false) => INK.mix(0.25).stroke_width(1),
+        (Some(score), false) => {
+            let share = threshold
+                .map_or(0.0, |threshold| f64::from(score / threshold))
+                .clamp(0.0, 1.0);
+            QUIET.mix(0.12 + 0.78 * share).filled()
+        }
+    }
+}
+
+/// Bars of equal height, split by the labels' shares; empty where there was no answer.
+pub(super) fn mix(chart: &Mix<'_>) -> String {
+    const TOP: i32 = 26;
+    const BOTTOM: i32 = 126;
+    draw((940, 150), "Mix of predictions in every window", |area| {
+        legend(area, chart.labels)?;
+        for (column, counts) in chart.windows.iter().enumerate() {
+            let total: f64 = counts.iter().map(|&count| f64::from(count)).sum();
+            let (left, right) = column_of(column, chart.windows.len(), 136, 940 - 8);
+            let mut below = 0.0;
+            for (label, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                let height = |share: f64| BOTTOM - (share * f64::from(BOTTOM - TOP)).round() as i32;
+                let above = below + f64::from(count) / total;
+                area.draw(&Rectangle::new(
+                    [(left, height(above)), (right, height(below))],
+                    label_colour(label).filled(),
+                ))?;
+                below = above;
+            }
+        }
+        write(area, "100 %", (128, TOP), HPos::Right, VPos::Center)?;
+        write(area, "0 %", (128, BOTTOM), HPos::Right, VPos::Center)?;
+        ends(area, chart.ends, 136, 940 - 8, 150 - 6)
+    })
+}
+
+fn legend(area: &Area<'_>, labels: &[String]) -> Drawn {
+    let mut left = 136;
+    for (index, label) in labels.iter().enumerate() {
+        area.draw(&Rectangle::new(
+            [(left, 4), (left + 12, 16)],
+            label_colour(index).filled(),
+        ))?;
+        write(area, label, (left + 17, 10), HPos::Left, VPos::Center)?;
+        left += 40 + 7 * label.chars().count() as i32;
+    }
+    Ok(())
+}
+
+fn label_colour(label: usize) -> RGBColor {
+    LABELS.get(label % LABELS.len()).copied().unwrap_or(QUIET)
+}
+
+/// Left and right edge of a column; a pixel stays free between columns that are wide enough.
+fn column_of(column: usize, columns: usize, left: i32, right: i32) -> (i32, i32) {
+    let edge = |column: usize| left + ((right - left) as usize * column / columns.max(1)) as i32;
+    let (from, to) = (edge(column), edge(column + 1));
+    (from, if to - from > 3 { to - 1 } else { to })
+}
+
+fn ends(area: &Area<'_>, (first, last): (&str, &str), left: i32, right: i32, y: i32) -> Drawn {
+    write(area, first, (left, y), HPos::Left, VPos::Bottom)?;
+    if first == last {
+        Ok(())
+    } else {
+        write(area, last, (right, y), HPos::Right, VPos::Bottom)
+    }
+}
+
+fn write(area: &Area<'_>, text: &str, at: (i32, i32), horizontal: HPos, vertical: VPos) -> Drawn {
+    let style = TextStyle::from((FONT, FONT_SIZE))
+        .color(&INK)
+        .pos(Pos::new(horizontal, vertical));
+    Ok(area.draw_text(text, &style, at)?)
+}
+
+fn draw(size: (u32, u32), title: &str, paint: impl FnOnce(&Area<'_>) -> Drawn) -> String {
+    let mut svg = String::new();
+    let drawn = {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        paint(&area).and_then(|()| Ok(area.present()?))
+    };
+    match drawn {
+        Ok(()) => inline(&svg, title),
+        Err(error) => format!(
+            "<p>This chart cannot be drawn: {}</p>",
+            escape(&error.to_string())
+        ),
+    }
+}
+
+/// Without what only a file of its own needs, with the page's ink and a name for those who listen.
+fn inline(svg: &str, title: &str) -> String {
+    svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
+        .replacen(
+            "<svg ",
+            &format!("<svg role=\"img\" aria-label=\"{}\" ", escape(title)),
+            1,
+        )
+        .replace(INK_HEXADECIMAL, "currentColor")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARKS: [Mark; 3] = [
+        Mark {
+            score: Some(0.5),
+            drifted: false,
+        },
+        Mark {
+            score: None,
+            drifted: false,
+        },
+        Mark {
+            score: Some(9.0),
+            drifted: true,
+        },
+    ];
+
+    #[test]
+    fn a_chart_is_inline_and_uses_the_pages_ink() {
+        let timeline = timeline(&Timeline {
+            title: "CO2 <ppm>",
+            marks: &MARKS,
+            threshold: Some(2.0),
+            ends: ("first", "last"),
+        });
+        let heat = heat(&Heat {
+            rows: vec![("CO2 <ppm>", MARKS.to_vec(), Some(2.0))],
+            ends: ("first", "last"),
+        });
+        let mix = mix(&Mix {
+            labels: &["empty".to_owned()],
+            windows: vec![&[1, 3], &[0, 0]],
+            ends: ("first", "last"),
+        });
+        for svg in [timeline, heat, mix] {
+            assert!(
+                svg.starts_with("<svg role=\"img\"") && svg.trim_end().ends_with("</svg>"),
+                "{svg}"
+            );
+            assert!(
+                !svg.contains("http")
+                    && !svg.contains(INK_HEXADECIMAL)
+                    && svg.contains("currentColor")
+            );
+            assert!(!svg.contains("<ppm>"));
+        }
+    }
+
+    #[test]
+    fn a_chart_without_windows_or_with_infinite_scores_is_drawn() {
+        let infinite = [Mark {
+            score: Some(f32::INFINITY),
+            drifted: true,
+        }];
+        for marks in [&[][..], &infinite] {
+            let svg = timeline(&Timeline {
+                title: "x",
+                marks,
+                threshold: None,
+                ends: ("", ""),
+            });
+            assert!(svg.starts_with("<svg"), "{svg}");
+        }
+        assert!(
+            heat(&Heat {
+                rows: Vec::new(),
+                ends: ("", "")
+            })
+            .starts_with("<svg")
+        );
+    }
+
+    #[test]
+    fn columns_tile_the_strip() {
+        let columns: Vec<_> = (0..7)
+            .map(|column| column_of(column, 7, 100, 200))
+            .collect();
+        assert_eq!(columns.first().unwrap().0, 100);
+        assert!(
+            columns
+                .windows(2)
+                .all(|pair| pair[0].1 <= pair[1].0 && pair[1].0 - pair[0].1 <= 1),
+            "{columns:?}"
+        );
+    }
+}

@@ -1,0 +1,327 @@
+//! What a report says. Field for field what [`Report::json`] writes.
+
+use serde::Serialize;
+
+use super::merge::Merged;
+
+/// A fleet at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// When it was made, ms since 1970-01-01 UTC.
+    pub made_ms: i64,
+    /// Sums over the devices covered.
+    pub overview: Overview,
+    /// The news in sentences, the gravest first.
+    pub findings: Vec<String>,
+    /// Every bundle that the covered windows name or that was registered.
+    pub bundles: Vec<BundleReport>,
+    /// Every device covered, by name.
+    pub devices: Vec<DeviceReport>,
+    /// What was turned away, by whom and why.
+    pub refusals: Vec<RefusalCount>,
+}
+
+/// Sums over the devices covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Overview {
+    /// Devices known.
+    pub devices: u64,
+    /// Devices never heard of.
+    pub silent: u64,
+    /// When any device was last heard of.
+    pub last_seen_ms: Option<i64>,
+    /// Monitoring windows.
+    pub windows: u64,
+    /// Windows that were compared with a baseline.
+    pub judged: u64,
+    /// Judged windows in which something drifted.
+    pub drifted: u64,
+    /// Records that devices say they had to drop.
+    pub lost_records: u64,
+    /// Further records that are missing between those that came.
+    pub missing_records: u64,
+    /// Authentic records that contradict a stored one.
+    pub conflicts: u64,
+    /// Judged windows whose scores are not what their own counts and the baseline give.
+    pub disagreements: u64,
+    /// Records and logins refused.
+    pub refusals: u64,
+}
+
+/// A bundle and its windows over the whole fleet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BundleReport {
+    /// Its id in hexadecimal.
+    pub id: String,
+    /// Its name; `None` until its file was registered.
+    pub name: Option<String>,
+    /// Its version; `None` until its file was registered.
+    pub version: Option<u32>,
+    /// What kind of device it is for; `None` until its file was registered.
+    pub target: Option<String>,
+    /// Names of its channels.
+    pub channels: Vec<String>,
+    /// Units of its channels.
+    pub units: Vec<String>,
+    /// Names of its labels.
+    pub labels: Vec<String>,
+    /// What windows are compared with.
+    pub reference: Option<Reference>,
+    /// Its windows of all devices, added up.
+    pub merged: Merged,
+}
+
+impl BundleReport {
+    /// Name and version, or the id.
+    pub fn title(&self) -> String {
+        match (&self.name, self.version) {
+            (Some(name), Some(version)) => format!("{name} {version}"),
+            _ => format!("bundle {}", self.id),
+        }
+    }
+
+    /// Name of a channel, or its number.
+    pub fn channel(&self, index: usize) -> String {
+        self.channels
+            .get(index)
+            .cloned()
+            .unwrap_or_else(|| format!("channel {index}"))
+    }
+
+    /// Name of a label, or its number.
+    pub fn label(&self, index: usize) -> String {
+        self.labels
+            .get(index)
+            .cloned()
+            .unwrap_or_else(|| format!("label {index}"))
+    }
+}
+
+/// The thresholds of a bundle and what they promise.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reference {
+    /// What a score is: `PSI`, or the code of a statistic unknown here.
+    pub statistic: String,
+    /// Length of a window in sample time.
+    pub window_ms: u64,
+    /// A window with fewer inputs is not judged.
+    pub minimum_samples: u32,
+    /// A channel's score above its threshold is drift; `None` for never.
+    pub thresholds: Vec<Option<f32>>,
+    /// The same for the predictions.
+    pub prediction_threshold: Option<f32>,
+    /// How often that happens without drift.
+    pub false_alarms: FalseAlarms,
+}
+
+/// How often a window without drift raises one channel's flag.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FalseAlarms {
+    /// Share of windows asked for.
+    pub target: f32,
+    /// Share expected.
+    pub expected: f32,
+    /// Lower end of the share's 95 % interval.
+    pub lower: f32,
+    /// Upper end of the share's 95 % interval.
+    pub upper: f32,
+    /// Separate blocks of training data that this rests on.
+    pub blocks: u32,
+}
+
+/// One device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeviceReport {
+    /// Its id in hexadecimal.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// How its records came last.
+    pub transport: Option<String>,
+    /// The firmware of its newest record.
+    pub firmware: Option<String>,
+    /// The bundle of its newest record.
+    pub bundle: Option<String>,
+    /// When it was first heard of.
+    pub first_seen_ms: Option<i64>,
+    /// When it was last heard of.
+    pub last_seen_ms: Option<i64>,
+    /// How often it started, as its newest record says.
+    pub boots: u32,
+    /// Records stored.
+    pub records: u64,
+    /// Stored records that this version does not understand.
+    pub not_understood: u64,
+    /// Records the device says it had to drop.
+    pub lost_records: u64,
+    /// Sequence numbers between those that came which nothing explains; they may still be on their way.
+    pub gaps: Vec<Gap>,
+    /// Authentic records that contradict a stored one.
+    pub conflicts: u64,
+    /// Judged windows whose scores are not what their own counts and the baseline give.
+    pub disagreements: u64,
+    /// Its windows, oldest first.
+    pub windows: Vec<WindowReport>,
+    /// What drifted since when.
+    pub drifts: Vec<Drift>,
+    /// Starts and other events, oldest first.
+    pub events: Vec<EventReport>,
+    /// Its windows added up, for each bundle it ran.
+    pub merged: Vec<Merged>,
+}
+
+/// Missing sequence numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// The first.
+    pub first_sequence: u32,
+    /// The last.
+    pub last_sequence: u32,
+}
+
+impl Gap {
+    /// How many records are missing.
+    pub fn records(self) -> u64 {
+        u64::from(self.last_sequence.saturating_sub(self.first_sequence)) + 1
+    }
+}
+
+/// Whether a window was compared with the baseline, and how it came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// Nothing lay above its threshold.
+    Quiet,
+    /// Something lay above its threshold.
+    Drifted,
+    /// Not judged: closed before its time.
+    Partial,
+    /// Not judged: fewer inputs than the baseline asks for, or no baseline.
+    TooFew,
+}
+
+/// One window of one device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WindowReport {
+    /// Which start of the device.
+    pub boot: u32,
+    /// Sequence number of the record.
+    pub sequence: u32,
+    /// The bundle that ran.
+    pub bundle: Option<String>,
+    /// Sample time of the first input.
+    pub opened_ms: i64,
+    /// Sample time from the first input to the last.
+    pub span_ms: u64,
+    /// How it came out.
+    pub judgement: Judgement,
+    /// Inputs seen.
+    pub inputs: u32,
+    /// Inputs that gave no answer.
+    pub errors: u32,
+    /// The channels in the schema's order.
+    pub channels: Vec<ChannelReport>,
+    /// The answers.
+    pub predictions: PredictionReport,
+    /// Mean confidence from the histogram's bin centres, exact to 0.05.
+    pub confidence: Option<f64>,
+    /// Median latency from the histogram, µs, exact to 19 %.
+    pub latency_median_us: Option<f64>,
+    /// 99th percentile of the latency from the histogram, µs, exact to 19 %.
+    pub latency_99_us: Option<f64>,
+}
+
+/// One channel in one window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChannelReport {
+    /// Its name.
+    pub name: String,
+    /// Distance from the baseline, when the window was judged.
+    pub score: Option<f32>,
+    /// A score above it is drift.
+    pub threshold: Option<f32>,
+    /// Whether it drifted, as the device says.
+    pub drifted: bool,
+    /// Values that were numbers.
+    pub count: u64,
+    /// Values that were none.
+    pub missing: u32,
+    /// Values outside the schema's range.
+    pub out_of_range: u32,
+    /// Values that stood still for too long.
+    pub stuck: u32,
+    /// Mean, in the channel's unit.
+    pub mean: Option<f64>,
+    /// Population standard deviation, in the channel's unit.
+    pub deviation: Option<f64>,
+    /// Smallest value.
+    pub minimum: Option<f32>,
+    /// Largest value.
+    pub maximum: Option<f32>,
+}
+
+/// The answers in one window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PredictionReport {
+    /// Answers per label.
+    pub counts: Vec<u32>,
+    /// Distance of the mix from the baseline, when the window was judged.
+    pub score: Option<f32>,
+    /// A score above it is drift.
+    pub threshold: Option<f32>,
+    /// Whether the mix drifted, as the device says.
+    pub drifted: bool,
+}
+
+/// One thing that drifted on one device while one bundle ran.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Drift {
+    /// The bundle.
+    pub bundle: Option<String>,
+    /// The channel's name, or `predictions` for the mix of answers.
+    pub what: String,
+    /// When the first window in which it drifted began.
+    pub since_ms: i64,
+    /// When the last window in which it drifted began.
+    pub until_ms: i64,
+    /// Windows in which it drifted.
+    pub windows: u64,
+    /// Windows judged from the first of these on.
+    pub judged: u64,
+    /// Whether it drifted in the newest judged window.
+    pub ongoing: bool,
+    /// The highest score.
+    pub peak: Option<f32>,
+    /// The threshold.
+    pub threshold: Option<f32>,
+}
+
+/// A start or another event of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventReport {
+    /// Which start of the device.
+    pub boot: u32,
+    /// Sequence number of the record.
+    pub sequence: u32,
+    /// When, where the device knew.
+    pub time_ms: Option<i64>,
+    /// What, in words.
+    pub what: String,
+}
+
+/// How often one sender was refused for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusalCount {
+    /// How it came.
+    pub transport: String,
+    /// The device that was named; nothing proves it was that one.
+    pub device: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+    /// First time.
+    pub first_ms: i64,
+    /// Last time.
+    pub last_ms: i64,
+}

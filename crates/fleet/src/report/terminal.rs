@@ -1,0 +1,393 @@
+//! The report as aligned text.
+
+use super::model::*;
+use super::table::{Cell, Table};
+use super::{findings, text};
+
+/// How text is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalOptions {
+    /// Columns of the screen.
+    pub width: usize,
+    /// Whether to colour what asks for attention; not for a pipe.
+    pub colour: bool,
+}
+
+impl Default for TerminalOptions {
+    fn default() -> Self {
+        Self {
+            width: 100,
+            colour: false,
+        }
+    }
+}
+
+/// Windows shown of one device, the newest ones.
+const WINDOWS: usize = 40;
+/// Gaps and refusals shown, at most.
+const LINES: usize = 10;
+
+pub(super) fn render(report: &Report, options: TerminalOptions) -> String {
+    let mut out = String::new();
+    summary(report, options.width, &mut out);
+    for finding in &report.findings {
+        wrap("* ", finding, options.width, &mut out);
+    }
+    section(&mut out, &devices(report), options);
+    for device in report
+        .devices
+        .iter()
+        .filter(|device| !device.windows.is_empty())
+    {
+        out.push_str(&format!("\n{}\n", findings::called(device)));
+        if device.windows.len() > WINDOWS {
+            out.push_str(&format!(
+                "the newest {WINDOWS} of {}\n",
+                device.windows.len()
+            ));
+        }
+        windows(report, device).render(options.width, options.colour, &mut out);
+        strips(report, device, options, &mut out);
+    }
+    if !report.refusals.is_empty() {
+        section(&mut out, &refusals(report), options);
+    }
+    out
+}
+
+fn section(out: &mut String, table: &Table, options: TerminalOptions) {
+    out.push('\n');
+    table.render(options.width, options.colour, out);
+}
+
+fn summary(report: &Report, width: usize, out: &mut String) {
+    let overview = &report.overview;
+    let line = format!(
+        "{}, {} ({} judged, {} with drift), {} lost, {} missing, {} refused",
+        text::count(overview.devices, "device"),
+        text::count(overview.windows, "window"),
+        overview.judged,
+        overview.drifted,
+        text::count(overview.lost_records, "record"),
+        overview.missing_records,
+        overview.refusals,
+    );
+    wrap("", &line, width, out);
+    let (made, heard) = (
+        text::time(Some(report.made_ms)),
+        text::time(overview.last_seen_ms),
+    );
+    wrap(
+        "",
+        &format!("made {made}, last heard of a device {heard}, all times in UTC"),
+        width,
+        out,
+    );
+    out.push('\n');
+}
+
+/// Breaks a sentence at spaces; lines after the first are indented as far as `bullet` goes.
+fn wrap(bullet: &str, sentence: &str, width: usize, out: &mut String) {
+    out.push_str(bullet);
+    let indent = bullet.chars().count();
+    let mut column = indent;
+    for word in sentence.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            out.push_str(&format!("\n{:indent$}", ""));
+            column = indent;
+        } else if column > indent {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out.push('\n');
+}
+
+fn devices(report: &Report) -> Table {
+    let mut table = Table::default()
+        .left("DEVICE")
+        .text("NAME")
+        .text("BUNDLE")
+        .left("LAST SEEN")
+        .right("WINDOWS")
+        .right("JUDGED")
+        .optional()
+        .right("DRIFTED")
+        .right("LOST")
+        .optional()
+        .right("MISSING")
+        .optional();
+    for device in &report.devices {
+        let sum = |of: fn(&super::Merged) -> u64| device.merged.iter().map(of).sum::<u64>();
+        let drifted = sum(|merged| merged.drifted);
+        table.push(vec![
+            device.id.clone().into(),
+            device.name.clone().into(),
+            title(report, device.bundle.as_deref()).into(),
+            if device.last_seen_ms.is_some() {
+                text::time(device.last_seen_ms).into()
+            } else {
+                "never".into()
+            },
+            sum(|merged| merged.windows).to_string().into(),
+            sum(|merged| merged.judged).to_string().into(),
+            Cell {
+                text: drifted.to_string(),
+                alarm: drifted > 0,
+            },
+            device.lost_records.to_string().into(),
+            device
+                .gaps
+                .iter()
+                .map(|gap| gap.records())
+                .sum::<u64>()
+                .to_string()
+                .into(),
+        ]);
+    }
+    table
+}
+
+pub(super) fn title(report: &Report, id: Option<&str>) -> String {
+    match id {
+        Some(id) => report
+            .bundles
+            .iter()
+            .find(|bundle| bundle.id == id)
+            .map_or_else(|| format!("bundle {id}"), BundleReport::title),
+        None => "none".to_owned(),
+    }
+}
+
+fn windows(report: &Report, device: &DeviceReport) -> Table {
+    let mut table = Table::default()
+        .left("BEGAN")
+        .right("INPUTS")
+        .text("DRIFT")
+        .text("HIGHEST SCORE")
+        .text("PREDICTIONS")
+        .right("CONFIDENCE")
+        .optional()
+        .right("LATENCY")
+        .optional()
+        .text("SENSORS")
+        .optional();
+    for window in newest(device) {
+        let judgement = verdict(window);
+        table.push(vec![
+            text::time(Some(window.opened_ms)).into(),
+            window.inputs.to_string().into(),
+            Cell {
+                text: judgement,
+                alarm: window.judgement == Judgement::Drifted,
+            },
+            highest(window).into(),
+            mix(report, window).into(),
+            window
+                .confidence
+                .map_or_else(String::new, |confidence| format!("{confidence:.2}"))
+                .into(),
+            window
+                .latency_median_us
+                .map_or_else(String::new, text::latency)
+                .into(),
+            sensors(window).into(),
+        ]);
+    }
+    table
+}
+
+fn newest(device: &DeviceReport) -> &[WindowReport] {
+    device
+        .windows
+        .get(device.windows.len().saturating_sub(WINDOWS)..)
+        .unwrap_or_default()
+}
+
+/// What drifted, or why nothing could.
+pub(super) fn verdict(window: &WindowReport) -> String {
+    let mut drifted: Vec<String> = window
+        .channels
+        .iter()
+        .filter(|channel| channel.drifted)
+        .map(|channel| channel.name.clone())
+        .collect();
+    if window.predictions.drifted {
+        drifted.push("predictions".to_owned());
+    }
+    match window.judgement {
+        Judgement::Drifted => text::list(&drifted),
+        Judgement::Quiet => "none".to_owned(),
+        Judgement::Partial => "not judged: partial".to_owned(),
+        Judgement::TooFew => "not judged: too few".to_owned(),
+    }
+}
+
+/// The channel nearest to its threshold, or farthest beyond it.
+fn highest(window: &WindowReport) -> String {
+    let ratio = |channel: &ChannelReport| {
+        channel
+            .score
+            .zip(channel.threshold)
+            .map_or(f32::NEG_INFINITY, |(score, threshold)| score / threshold)
+    };
+    let highest = window
+        .channels
+        .iter()
+        .max_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+    match highest.and_then(|channel| Some((channel, channel.score?))) {
+        Some((channel, score)) => {
+            let threshold = channel.threshold.map_or_else(String::new, |threshold| {
+                format!("/{}", text::score(threshold))
+            });
+            format!("{} {}{threshold}", channel.name, text::score(score))
+        }
+        None => String::new(),
+    }
+}
+
+/// `empty 80 %, occupied 20 %`.
+pub(super) fn mix(report: &Report, window: &WindowReport) -> String {
+    let total: u64 = window
+        .predictions
+        .counts
+        .iter()
+        .map(|&count| u64::from(count))
+        .sum();
+    let bundle = report
+        .bundles
+        .iter()
+        .find(|bundle| Some(&bundle.id) == window.bundle.as_ref());
+    let share = |(index, count): (usize, &u32)| {
+        let label = bundle.map_or_else(|| format!("label {index}"), |bundle| bundle.label(index));
+        format!("{label} {:.0} %", f64::from(*count) / total as f64 * 100.0)
+    };
+    let counts = window
+        .predictions
+        .counts
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| **count > 0);
+    counts.map(share).collect::<Vec<_>>().join(", ")
+}
+
+/// What is wrong with the inputs, by channel.
+pub(super) fn sensors(window: &WindowReport) -> String {
+    let wrong =
+        |count: u32, what: &str, name: &str| (count > 0).then(|| format!("{name} {count} {what}"));
+    let channels = window.channels.iter().flat_map(|channel| {
+        let name = &channel.name;
+        [
+            wrong(channel.missing, "missing", name),
+            wrong(channel.out_of_range, "out of range", name),
+            wrong(channel.stuck, "stuck", name),
+        ]
+    });
+    let errors = (window.errors > 0).then(|| text::count(window.errors.into(), "error"));
+    channels
+        .flatten()
+        .chain(errors)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// One line per channel and one character per window: `·` quiet, `#` drifted, `-` not judged.
+fn strips(report: &Report, device: &DeviceReport, options: TerminalOptions, out: &mut String) {
+    for merged in &device.merged {
+        let windows: Vec<&WindowReport> = newest(device)
+            .iter()
+            .filter(|window| window.bundle == merged.bundle)
+            .collect();
+        let Some(names) = windows.first().map(|window| {
+            window
+                .channels
+                .iter()
+                .map(|channel| channel.name.as_str())
+                .collect::<Vec<_>>()
+        }) else {
+            continue;
+        };
+        let width = names
+            .iter()
+            .map(|name| name.chars().count())
+            .chain(["predictions".len()])
+            .max()
+            .unwrap_or(0);
+        out.push_str(&format!(
+            "\n{}, oldest window to newest: · quiet, # drifted, - not judged\n",
+            title(report, merged.bundle.as_deref())
+        ));
+        for (index, name) in names.into_iter().chain(["predictions"]).enumerate() {
+            strip(name, width, &windows, index, options, out);
+        }
+    }
+}
+
+fn strip(
+    name: &str,
+    width: usize,
+    windows: &[&WindowReport],
+    index: usize,
+    options: TerminalOptions,
+    out: &mut String,
+) {
+    let padding = " ".repeat(width - name.chars().count());
+    let marks = windows.iter().map(|window| {
+        let drifted = window
+            .channels
+            .get(index)
+            .map_or(window.predictions.drifted, |channel| channel.drifted);
+        match window.judgement {
+            Judgement::Partial | Judgement::TooFew => "-".to_owned(),
+            _ if drifted && options.colour => "\x1b[1;31m#\x1b[0m".to_owned(),
+            _ if drifted => "#".to_owned(),
+            _ => "·".to_owned(),
+        }
+    });
+    out.push_str(&format!("{name}{padding}  {}\n", marks.collect::<String>()));
+}
+
+fn refusals(report: &Report) -> Table {
+    let mut table = Table::default()
+        .left("REFUSED")
+        .left("DEVICE NAMED")
+        .text("BY")
+        .right("TIMES")
+        .left("LAST");
+    for refusal in report.refusals.iter().take(LINES) {
+        table.push(vec![
+            refusal.reason.clone().into(),
+            refusal.device.clone().unwrap_or_default().into(),
+            refusal.transport.clone().into(),
+            refusal.count.to_string().into(),
+            text::time(Some(refusal.last_ms)).into(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_broken_at_the_width() {
+        let wrapped = |bullet, sentence| {
+            let mut out = String::new();
+            wrap(bullet, sentence, 14, &mut out);
+            out
+        };
+        assert_eq!(
+            wrapped("* ", "one two three four five six"),
+            "* one two\n  three four\n  five six\n"
+        );
+        assert_eq!(wrapped("", "one two three four"), "one two three\nfour\n");
+        assert_eq!(
+            wrapped("* ", "unbreakable-and-long x"),
+            "* unbreakable-and-long\n  x\n"
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Numbers and times as people read them.
+
+use jiff::Timestamp;
+
+/// `2015-02-11 14:48`, in UTC, as the headings say; `unknown` for a time nobody told.
+pub(super) fn time(ms: Option<i64>) -> String {
+    let timestamp = ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    timestamp.map_or_else(
+        || "unknown".to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M").to_string(),
+    )
+}
+
+/// A span of time in its largest round unit: `1 d`, `90 min`, `2.5 s`.
+pub(super) fn span(ms: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1000, "s"),
+    ];
+    match UNITS
+        .iter()
+        .find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit))
+    {
+        Some((unit, name)) => format!("{} {name}", ms / unit),
+        None if ms >= 1000 => format!("{:.1} s", ms as f64 / 1000.0),
+        None => format!("{ms} ms"),
+    }
+}
+
+/// Microseconds as µs, ms or s.
+pub(super) fn latency(us: f64) -> String {
+    match us {
+        us if us < 1000.0 => format!("{us:.0} µs"),
+        us if us < 1_000_000.0 => format!("{:.1} ms", us / 1000.0),
+        us => format!("{:.1} s", us / 1e6),
+    }
+}
+
+/// A share as a percentage with as many digits as it deserves.
+pub(super) fn percent(share: f64) -> String {
+    match share * 100.0 {
+        p if p == 0.0 || p >= 10.0 => format!("{p:.0} %"),
+        p if p >= 1.0 => format!("{p:.1} %"),
+        p => format!("{p:.2} %"),
+    }
+}
+
+/// A score with three significant digits.
+pub(super) fn score(value: f32) -> String {
+    match value.abs() {
+        v if v.is_infinite() => "∞".to_owned(),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+/// `1 window`, `2 windows`.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(super) fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_for_people() {
+        assert_eq!(time(Some(1_423_666_080_000)), "2015-02-11 14:48");
+        assert_eq!(time(None), "unknown");
+        assert_eq!(
+            [86_400_000, 5_400_000, 2500, 20].map(span),
+            ["1 d", "90 min", "2.5 s", "20 ms"]
+        );
+        assert_eq!(
+            [12.0, 1500.0, 2e6].map(latency),
+            ["12 µs", "1.5 ms", "2.0 s"]
+        );
+        assert_eq!(
+            [0.0, 0.005, 0.05, 0.17].map(percent),
+            ["0 %", "0.50 %", "5.0 %", "17 %"]
+        );
+        assert_eq!(
+            [0.1234, 2.5, 12.34, 123.4, f32::INFINITY].map(score),
+            ["0.123", "2.50", "12.3", "123", "∞"]
+        );
+        assert_eq!(
+            [count(1, "window"), count(2, "window")],
+            ["1 window", "2 windows"]
+        );
+        let list = |items: &[&str]| {
+            list(
+                &items
+                    .iter()
+                    .map(|&item| item.to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            [list(&["a"]), list(&["a", "b"]), list(&["a", "b", "c"])],
+            ["a", "a and b", "a, b and c"]
+        );
+    }
+}

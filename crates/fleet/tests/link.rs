@@ -1,0 +1,305 @@
+//! Collecting over a link, from a device that speaks the protocol over TCP.
+
+mod kit;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dunlin_fleet::{Collected, Devices, Event, FleetError, Polling, Store, Until, collect_link};
+use dunlin_wire::frame::{self, Decoder};
+use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
+use dunlin_wire::link::{
+    Info, Limits, Message, PROTOCOL, Reason, Records, Refusal, Reply, Request,
+};
+use dunlin_wire::record::Record;
+use kit::*;
+
+const BUNDLE: dunlin_wire::BundleId = dunlin_wire::BundleId([0xb; 8]);
+/// Records of one reply.
+const PAGE: usize = 2;
+
+/// A device with records, which forgets what is acknowledged with the right tag.
+struct Served {
+    device: dunlin_fleet::Device,
+    records: Vec<Vec<u8>>,
+    acknowledged: u32,
+    time_ms: Option<i64>,
+    /// Whether it hangs up in place of carrying out an acknowledgement.
+    hangs_up: bool,
+}
+
+impl Served {
+    fn answer(&mut self, request: Request<'_>, packed_records: &mut Vec<u8>) -> Option<Answer> {
+        Some(match request {
+            Request::Info => Answer::Info,
+            Request::Time { unix_ms } => {
+                self.time_ms = Some(unix_ms);
+                Answer::Time
+            }
+            Request::RecordsSince { sequence } => {
+                let later: Vec<Vec<u8>> = self
+                    .records
+                    .iter()
+                    .filter(|record| number_of(record) > sequence)
+                    .cloned()
+                    .collect();
+                *packed_records = packed(&later[..later.len().min(PAGE)]);
+                Answer::Records {
+                    more: later.len() > PAGE,
+                }
+            }
+            Request::Acknowledge { .. } if std::mem::take(&mut self.hangs_up) => return None,
+            Request::Acknowledge { up_to, tag }
+                if self
+                    .device
+                    .credential
+                    .confirms_acknowledgement(self.device.id, up_to, &tag) =>
+            {
+                self.records.retain(|record| number_of(record) > up_to);
+                self.acknowledged = self.acknowledged.max(up_to);
+                Answer::Acknowledge
+            }
+            _ => Answer::Refused,
+        })
+    }
+
+    fn info(&self) -> Info<'static> {
+        Info {
+            protocol: PROTOCOL,
+            device: self.device.id,
+            firmware: dunlin_wire::FirmwareId([9; 8]),
+            target: "local",
+            bundle: None,
+            lowest_version: 0,
+            boot: 1,
+            uptime_ms: 1,
+            time_ms: self.time_ms,
+            last_sequence: self
+                .records
+                .last()
+                .map_or(self.acknowledged, |record| number_of(record)),
+            acknowledged_sequence: self.acknowledged,
+            limits: Limits {
+                bundle_bytes: 0,
+                arena_bytes: 0,
+                stack_bytes: 0,
+                message_bytes: MAX_MESSAGE_BYTES as u32,
+            },
+            stack_used_bytes: 0,
+        }
+    }
+}
+
+enum Answer {
+    Info,
+    Time,
+    Records { more: bool },
+    Acknowledge,
+    Refused,
+}
+
+fn number_of(record: &[u8]) -> u32 {
+    Record::parse(record).unwrap().0.header().sequence
+}
+
+fn serve(served: Served) -> (String, Arc<Mutex<Served>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp:{}", listener.local_addr().unwrap());
+    let served = Arc::new(Mutex::new(served));
+    let shared = served.clone();
+    std::thread::spawn(move || {
+        listener
+            .incoming()
+            .for_each(|stream| drop(talk(stream.unwrap(), &shared)))
+    });
+    (address, served)
+}
+
+fn talk(mut stream: TcpStream, served: &Mutex<Served>) -> std::io::Result<()> {
+    let mut decoder = Decoder::new(vec![0; MAX_MESSAGE_BYTES + frame::CHECKSUM_BYTES]);
+    let mut byte = [0];
+    while stream.read(&mut byte)? == 1 {
+        let Ok(Some(message)) = decoder.push(byte[0]) else {
+            continue;
+        };
+        let request = Message::<Request>::decode(message).unwrap();
+        let (mut served, mut records) = (served.lock().unwrap(), Vec::new());
+        let Some(answer) = served.answer(request.body, &mut records) else {
+            return Ok(());
+        };
+        let body = match answer {
+            Answer::Info => Reply::Info(served.info()),
+            Answer::Time => Reply::Time,
+            Answer::Records { more } => Reply::Records {
+                records: Records { packed: &records },
+                more,
+            },
+            Answer::Acknowledge => Reply::Acknowledge {
+                up_to: served.acknowledged,
+            },
+            Answer::Refused => Reply::Refused(Refusal {
+                code: Reason::UnknownRequest as u16,
+                needed: 0,
+                got: 0,
+            }),
+        };
+        let (mut message, mut line) = ([0; MAX_MESSAGE_BYTES], [0; MAX_FRAME_BYTES]);
+        let length = Message {
+            id: request.id,
+            body,
+        }
+        .encode(&mut message)
+        .unwrap();
+        let length = frame::encode(&message[..length], &mut line).unwrap();
+        stream.write_all(&line[..length])?;
+    }
+    Ok(())
+}
+
+fn served(records: Vec<Vec<u8>>) -> Served {
+    Served {
+        device: device(1),
+        records,
+        acknowledged: 0,
+        time_ms: None,
+        hangs_up: false,
+    }
+}
+
+fn collect_once(
+    store: &mut Store,
+    known: &Devices,
+    address: &str,
+) -> Result<Collected, FleetError> {
+    let stop = AtomicBool::new(false);
+    collect_link(
+        store,
+        known,
+        address,
+        Polling::Once,
+        Until {
+            stop: &stop,
+            idle: None,
+        },
+        &mut |_| {},
+    )
+}
+
+#[test]
+fn all_pages_are_collected_and_acknowledged() {
+    let mut shelf = Shelf::new();
+    let (address, served) = serve(served(week(&device(1), BUNDLE, 2)));
+    let collected = collect_once(&mut shelf.store, &devices([1]), &address).unwrap();
+    assert_eq!(
+        (
+            collected.stored,
+            collected.refused,
+            collected.acknowledgements
+        ),
+        (9, 0, 5)
+    );
+    let served = served.lock().unwrap();
+    assert_eq!((served.records.len(), served.acknowledged), (0, 9));
+    assert!(served.time_ms.unwrap() > 1_600_000_000_000);
+    assert_eq!(number(&shelf.path(), "SELECT count(*) FROM windows"), 7);
+}
+
+#[test]
+fn a_link_that_breaks_before_the_acknowledgement_costs_nothing() {
+    let mut shelf = Shelf::new();
+    let (address, served) = serve(Served {
+        hangs_up: true,
+        ..served(week(&device(1), BUNDLE, 2))
+    });
+    let error = collect_once(&mut shelf.store, &devices([1]), &address).unwrap_err();
+    assert!(matches!(error, FleetError::Link(_)), "{error}");
+    assert_eq!(
+        served.lock().unwrap().records.len(),
+        9,
+        "the device still has them"
+    );
+    let collected = collect_once(&mut shelf.store, &devices([1]), &address).unwrap();
+    assert_eq!((collected.stored, collected.duplicates), (7, 2));
+    assert_eq!(number(&shelf.path(), "SELECT count(*) FROM records"), 9);
+    assert_eq!(served.lock().unwrap().records.len(), 0);
+}
+
+#[test]
+fn a_record_that_was_altered_on_the_device_stays_there() {
+    let mut shelf = Shelf::new();
+    let mut records: Vec<Vec<u8>> = (1..=6)
+        .map(|sequence| boot_record(&device(1), 1, sequence))
+        .collect();
+    *records[3].last_mut().unwrap() ^= 1;
+    let (address, served) = serve(served(records));
+    let collected = collect_once(&mut shelf.store, &devices([1]), &address).unwrap();
+    assert_eq!((collected.stored, collected.refused), (5, 1));
+    assert_eq!(served.lock().unwrap().acknowledged, 3);
+}
+
+#[test]
+fn a_stranger_is_not_collected_from() {
+    let mut shelf = Shelf::new();
+    let (address, served) = serve(served(vec![boot_record(&device(1), 1, 1)]));
+    let error = collect_once(&mut shelf.store, &devices([2]), &address).unwrap_err();
+    assert!(
+        matches!(error, FleetError::Stranger { device } if device == kit::device(1).id),
+        "{error}"
+    );
+    assert_eq!(served.lock().unwrap().acknowledged, 0);
+    assert_eq!(number(&shelf.path(), "SELECT count(*) FROM records"), 0);
+}
+
+#[test]
+fn a_device_without_records_is_no_error() {
+    let mut shelf = Shelf::new();
+    let (address, _served) = serve(served(Vec::new()));
+    assert_eq!(
+        collect_once(&mut shelf.store, &devices([1]), &address).unwrap(),
+        Collected::default()
+    );
+}
+
+#[test]
+fn following_goes_on_until_the_device_is_silent() {
+    let mut shelf = Shelf::new();
+    let (address, served) = serve(Served {
+        hangs_up: false,
+        ..served(vec![boot_record(&device(1), 1, 1)])
+    });
+    let (stop, late) = (AtomicBool::new(false), served.clone());
+    let mut interruptions = 0;
+    let mut show = |event: Event<'_>| match event {
+        Event::Ingested { .. } => {
+            let mut late = late.lock().unwrap();
+            if late.acknowledged == 1 {
+                late.records.push(boot_record(&device(1), 1, 2));
+                late.hangs_up = true;
+            }
+        }
+        Event::Interrupted { .. } => interruptions += 1,
+        _ => {}
+    };
+    let until = Until {
+        stop: &stop,
+        idle: Some(Duration::from_secs(1)),
+    };
+    let polling = Polling::Every(Duration::from_millis(50));
+    let collected = collect_link(
+        &mut shelf.store,
+        &devices([1]),
+        &address,
+        polling,
+        until,
+        &mut show,
+    )
+    .unwrap();
+    assert_eq!(
+        (collected.stored, collected.duplicates, interruptions),
+        (2, 1, 1)
+    );
+    assert_eq!(served.lock().unwrap().acknowledged, 2);
+}

@@ -1,0 +1,512 @@
+//! Collecting through real brokers: the embedded one and mosquitto.
+
+mod kit;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dunlin_fleet::{
+    BrokerChoice, Collected, Device, Event, FleetError, Password, Store, Until, collect_mqtt,
+};
+use kit::*;
+use rumqttc::mqttbytes::v5::Packet;
+use rumqttc::{Client, Connection, MqttOptions, PublishOptions, QoS};
+
+const BUNDLE: dunlin_wire::BundleId = dunlin_wire::BundleId([0xb; 8]);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A collector in its own thread, stopped and joined by [`Running::stop`].
+struct Running {
+    folder: tempfile::TempDir,
+    stop: std::sync::Arc<AtomicBool>,
+    address: mpsc::Receiver<SocketAddr>,
+    ready: mpsc::Receiver<()>,
+    thread: JoinHandle<Result<Collected, FleetError>>,
+}
+
+fn collect(choice: BrokerChoice, known: impl IntoIterator<Item = u8>) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fleet.sqlite");
+    let known = devices(known);
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let (listening, address) = mpsc::channel();
+    let (connected, ready) = mpsc::channel();
+    let flag = stop.clone();
+    let thread = std::thread::spawn(move || {
+        let mut store = Store::create(&path).unwrap();
+        let mut show = |event: Event<'_>| match event {
+            Event::Listening { address } => listening.send(address).unwrap(),
+            Event::Connected { .. } => connected.send(()).unwrap(),
+            _ => {}
+        };
+        collect_mqtt(
+            &mut store,
+            &known,
+            &choice,
+            Until {
+                stop: &flag,
+                idle: None,
+            },
+            &mut show,
+        )
+    });
+    Running {
+        folder,
+        stop,
+        address,
+        ready,
+        thread,
+    }
+}
+
+impl Running {
+    fn wait(&self) {
+        self.ready
+            .recv_timeout(PATIENCE)
+            .expect("the collector connects");
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("fleet.sqlite")
+    }
+
+    fn stop(self) -> (tempfile::TempDir, Collected) {
+        self.stop.store(true, Ordering::Relaxed);
+        (self.folder, self.thread.join().unwrap().unwrap())
+    }
+}
+
+/// A device's side of MQTT.
+struct Uplink {
+    client: Client,
+    connection: Connection,
+    device: Device,
+}
+
+impl Uplink {
+    fn open(address: SocketAddr, device: Device, password: &str) -> Result<Self, String> {
+        let id = device.id.to_string();
+        let mut options = MqttOptions::new(id.clone(), (address.ip().to_string(), address.port()));
+        options.set_credentials(id, password.to_owned());
+        let (client, connection) = Client::builder(options).capacity(10).build();
+        let mut uplink = Self {
+            client,
+            connection,
+            device,
+        };
+        uplink.until(|packet| matches!(packet, Packet::ConnAck(_)).then_some(()))?;
+        uplink
+            .client
+            .subscribe(format!("dunlin/{}/ack", uplink.device.id), QoS::AtLeastOnce)
+            .unwrap();
+        uplink.until(|packet| matches!(packet, Packet::SubAck(_)).then_some(()))?;
+        Ok(uplink)
+    }
+
+    fn until<T>(&mut self, mut wanted: impl FnMut(&Packet) -> Option<T>) -> Result<T, String> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.connection.recv_timeout(Duration::from_millis(200)) {
+                Ok(Ok(rumqttc::Event::Incoming(packet))) => {
+                    if let Some(found) = wanted(&packet) {
+                        return Ok(found);
+                    }
+                }
+                Ok(Err(error)) => return Err(error.to_string()),
+                _ => {}
+            }
+        }
+        Err("nothing came in time".to_owned())
+    }
+
+    fn publish(&mut self, topic: &str, payload: Vec<u8>) {
+        self.client
+            .publish(topic, payload, PublishOptions::at_least_once())
+            .unwrap();
+    }
+
+    fn send(&mut self, records: &[Vec<u8>]) {
+        self.publish(
+            &format!("dunlin/{}/records", self.device.id),
+            packed(records),
+        );
+    }
+
+    /// Waits until the broker has what was sent.
+    fn delivered(&mut self) {
+        self.until(|packet| matches!(packet, Packet::PubAck(_)).then_some(()))
+            .unwrap();
+    }
+
+    /// Waits for an acknowledgement, checks its tag, and returns up to where it goes.
+    fn acknowledged(&mut self) -> Result<u32, String> {
+        let payload = self.until(|packet| match packet {
+            Packet::Publish(publish) => Some(publish.payload.to_vec()),
+            _ => None,
+        })?;
+        let mut body = minicbor::Decoder::new(&payload);
+        assert_eq!(body.array().unwrap(), Some(2));
+        let (up_to, tag) = (body.u32().unwrap(), body.bytes().unwrap());
+        let known = &self.device;
+        if known
+            .credential
+            .confirms_acknowledgement(known.id, up_to, tag)
+        {
+            Ok(up_to)
+        } else {
+            Err("a wrong tag".to_owned())
+        }
+    }
+}
+
+fn loopback() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+fn embedded(known: impl IntoIterator<Item = u8>) -> (Running, SocketAddr) {
+    let running = collect(BrokerChoice::Embedded { listen: loopback() }, known);
+    let address = running
+        .address
+        .recv_timeout(PATIENCE)
+        .expect("the broker listens");
+    running.wait();
+    (running, address)
+}
+
+/// Sends a week, loses the answer, sends it again; then a device that was away sends too.
+fn upload_twice(address: SocketAddr, password: impl Fn(&Device) -> String, running: &Running) {
+    let (first, second) = (device(1), device(2));
+    let records = week(&first, BUNDLE, 2);
+    let mut uplink = Uplink::open(address, first.clone(), &password(&first)).unwrap();
+    uplink.send(&records);
+    assert_eq!(uplink.acknowledged(), Ok(9));
+    assert_eq!(
+        number(&running.path(), "SELECT count(*) FROM records"),
+        9,
+        "stored before it was acknowledged"
+    );
+    drop(uplink);
+    let mut uplink = Uplink::open(address, first.clone(), &password(&first)).unwrap();
+    uplink.send(&records[..5]);
+    assert_eq!(uplink.acknowledged(), Ok(5));
+    let mut uplink = Uplink::open(address, second.clone(), &password(&second)).unwrap();
+    for record in week(&second, BUNDLE, 0) {
+        uplink.send(&[record]);
+        uplink.acknowledged().unwrap();
+    }
+    assert_eq!(number(&running.path(), "SELECT count(*) FROM records"), 18);
+}
+
+#[test]
+fn the_embedded_broker_carries_records_and_acknowledgements() {
+    let (running, address) = embedded([1, 2]);
+    upload_twice(address, Device::password, &running);
+    let (_folder, collected) = running.stop();
+    assert_eq!(
+        (
+            collected.stored,
+            collected.duplicates,
+            collected.refused,
+            collected.acknowledgements
+        ),
+        (18, 5, 0, 11)
+    );
+    assert!(
+        TcpStream::connect(address).is_err(),
+        "nobody listens after the stop"
+    );
+}
+
+#[test]
+fn strangers_are_turned_away_by_the_embedded_broker() {
+    let (running, address) = embedded([1]);
+    let (known, stranger) = (device(1), device(5));
+    assert!(Uplink::open(address, stranger.clone(), &stranger.password()).is_err());
+    assert!(Uplink::open(address, known.clone(), "").is_err());
+    assert!(Uplink::open(address, known.clone(), &stranger.password()).is_err());
+    let mut uplink = Uplink::open(address, known.clone(), &known.password()).unwrap();
+    uplink.send(&[boot_record(&known, 1, 1)]);
+    assert_eq!(uplink.acknowledged(), Ok(1));
+    let (folder, collected) = running.stop();
+    assert_eq!((collected.stored, collected.refused), (1, 3));
+    let path = folder.path().join("fleet.sqlite");
+    assert_eq!(number(&path, "SELECT count(*) FROM records"), 1);
+    assert_eq!(
+        number(
+            &path,
+            "SELECT sum(count) FROM refusals WHERE reason = 'login'"
+        ),
+        3
+    );
+}
+
+#[test]
+fn what_follows_a_lost_message_is_acknowledged_only_when_the_device_begins_again() {
+    let (running, address) = embedded([1]);
+    let room = device(1);
+    let records: Vec<Vec<u8>> = (1..=6)
+        .map(|sequence| boot_record(&room, 1, sequence))
+        .collect();
+    let mut uplink = Uplink::open(address, room.clone(), &room.password()).unwrap();
+    uplink.send(&records[0..2]);
+    assert_eq!(uplink.acknowledged(), Ok(2));
+    uplink.send(&records[4..6]);
+    uplink.send(&records[2..4]);
+    uplink.send(&records[4..6]);
+    assert_eq!(
+        (uplink.acknowledged(), uplink.acknowledged()),
+        (Ok(4), Ok(6))
+    );
+    let (_folder, collected) = running.stop();
+    assert_eq!(
+        (
+            collected.stored,
+            collected.duplicates,
+            collected.acknowledgements
+        ),
+        (6, 2, 3)
+    );
+}
+
+#[test]
+fn a_device_cannot_speak_for_another() {
+    let (running, address) = embedded([1, 2]);
+    let (liar, other) = (device(1), device(2));
+    let mut forged = device(1);
+    forged.id = other.id;
+    let mut uplink = Uplink::open(address, liar.clone(), &liar.password()).unwrap();
+    uplink.publish(
+        &format!("dunlin/{}/records", other.id),
+        packed(&[boot_record(&forged, 1, 1)]),
+    );
+    uplink.publish(
+        &format!("dunlin/{}/records", other.id),
+        packed(&[boot_record(&liar, 1, 1)]),
+    );
+    uplink.send(&[boot_record(&liar, 1, 1)]);
+    assert_eq!(uplink.acknowledged(), Ok(1));
+    let (folder, collected) = running.stop();
+    assert_eq!(
+        (
+            collected.stored,
+            collected.refused,
+            collected.acknowledgements
+        ),
+        (1, 2, 1)
+    );
+    let connection = rusqlite::Connection::open(folder.path().join("fleet.sqlite")).unwrap();
+    assert_eq!(
+        column(&connection, "SELECT reason FROM refusals ORDER BY reason"),
+        ["bad tag", "wrong sender"]
+    );
+    assert_eq!(
+        column(&connection, "SELECT device FROM records"),
+        [liar.id.to_string()]
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error() {
+    let taken = TcpListener::bind(loopback()).unwrap();
+    let running = collect(
+        BrokerChoice::Embedded {
+            listen: taken.local_addr().unwrap(),
+        },
+        [1],
+    );
+    let result = running.thread.join().unwrap();
+    assert!(
+        matches!(result, Err(FleetError::Listen { .. })),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_an_error_without_secrets() {
+    let port = TcpListener::bind(loopback())
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let url = format!("mqtt://127.0.0.1:{port}").parse().unwrap();
+    let login = Some(("me".to_owned(), Password("secret".to_owned())));
+    let error = collect(BrokerChoice::Remote { url, login }, [1])
+        .thread
+        .join()
+        .unwrap()
+        .unwrap_err();
+    assert!(matches!(error, FleetError::Mqtt { .. }), "{error}");
+    assert!(!format!("{error} {error:?}").contains("secret"));
+}
+
+/// A mosquitto of our own on a free port, ended with the value.
+struct Mosquitto {
+    child: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `password` asks for a login; the password is that of user `collector`.
+fn mosquitto(password: Option<&str>) -> Option<Mosquitto> {
+    let program = [
+        "/usr/sbin/mosquitto",
+        "/usr/local/sbin/mosquitto",
+        "/opt/homebrew/sbin/mosquitto",
+    ]
+    .into_iter()
+    .chain(["mosquitto"])
+    .find(|program| {
+        Command::new(program)
+            .arg("-h")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok()
+    })?;
+    let folder = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
+    let mut config = format!("listener {} 127.0.0.1\n", address.port());
+    match password {
+        Some(password) => {
+            let file = folder.path().join("passwords");
+            let made = Command::new("mosquitto_passwd")
+                .args(["-b", "-c"])
+                .arg(&file)
+                .args(["collector", password])
+                .status();
+            if !made.is_ok_and(|status| status.success()) {
+                return None;
+            }
+            config.push_str(&format!(
+                "allow_anonymous false\npassword_file {}\nuser root\n",
+                file.display()
+            ));
+        }
+        None => config.push_str("allow_anonymous true\n"),
+    }
+    let path = folder.path().join("mosquitto.conf");
+    std::fs::write(&path, config).unwrap();
+    let child = Command::new(program)
+        .arg("-c")
+        .arg(&path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mosquitto = Mosquitto {
+        child,
+        address,
+        _folder: folder,
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_err() {
+        assert!(
+            Instant::now() < deadline,
+            "mosquitto does not listen on {address}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Some(mosquitto)
+}
+
+fn remote(mosquitto: &Mosquitto, login: Option<(String, Password)>) -> BrokerChoice {
+    BrokerChoice::Remote {
+        url: format!("mqtt://{}", mosquitto.address).parse().unwrap(),
+        login,
+    }
+}
+
+#[test]
+fn mosquitto_carries_records_and_acknowledgements() {
+    let Some(mosquitto) = mosquitto(None) else {
+        eprintln!("skipped: mosquitto is not installed");
+        return;
+    };
+    let running = collect(remote(&mosquitto, None), [1, 2]);
+    running.wait();
+    upload_twice(mosquitto.address, Device::password, &running);
+    let stranger = device(5);
+    let mut uplink = Uplink::open(mosquitto.address, stranger.clone(), "").unwrap();
+    uplink.send(&[boot_record(&stranger, 1, 1)]);
+    uplink.delivered();
+    let mut uplink = Uplink::open(mosquitto.address, device(1), "").unwrap();
+    uplink.send(&[boot_record(&device(1), 2, 10)]);
+    assert_eq!(uplink.acknowledged(), Ok(10));
+    let (folder, collected) = running.stop();
+    assert_eq!(
+        (
+            collected.stored,
+            collected.duplicates,
+            collected.refused,
+            collected.acknowledgements
+        ),
+        (19, 5, 1, 12)
+    );
+    assert_eq!(
+        number(
+            &folder.path().join("fleet.sqlite"),
+            "SELECT sum(count) FROM refusals WHERE reason = 'stranger'"
+        ),
+        1
+    );
+}
+
+#[test]
+fn mosquitto_with_a_login_admits_the_collector_that_has_it() {
+    let Some(mosquitto) = mosquitto(Some("right")) else {
+        eprintln!("skipped: mosquitto or mosquitto_passwd is not installed");
+        return;
+    };
+    let login = |password: &str| Some(("collector".to_owned(), Password(password.to_owned())));
+    let error = collect(remote(&mosquitto, login("wrong")), [1])
+        .thread
+        .join()
+        .unwrap()
+        .unwrap_err();
+    assert!(matches!(error, FleetError::Mqtt { .. }), "{error}");
+    let running = collect(remote(&mosquitto, login("right")), [1]);
+    running.wait();
+    running.stop();
+}
+
+#[test]
+fn the_collector_comes_back_when_a_broker_does() {
+    let Some(mut mosquitto) = mosquitto(None) else {
+        eprintln!("skipped: mosquitto is not installed");
+        return;
+    };
+    let running = collect(remote(&mosquitto, None), [1]);
+    running.wait();
+    mosquitto.child.kill().unwrap();
+    mosquitto.child.wait().unwrap();
+    let config = mosquitto._folder.path().join("mosquitto.conf");
+    let program = if std::path::Path::new("/usr/sbin/mosquitto").exists() {
+        "/usr/sbin/mosquitto"
+    } else {
+        "mosquitto"
+    };
+    mosquitto.child = Command::new(program)
+        .arg("-c")
+        .arg(config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    running.wait();
+    let mut uplink = Uplink::open(mosquitto.address, device(1), "").unwrap();
+    uplink.send(&[boot_record(&device(1), 1, 1)]);
+    assert_eq!(uplink.acknowledged(), Ok(1));
+    let (_folder, collected) = running.stop();
+    assert_eq!(collected.stored, 1);
+}

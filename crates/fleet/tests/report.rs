@@ -1,0 +1,449 @@
+//! What a report says, and that it says it whole: in the value, as text, as HTML, as JSON.
+
+mod kit;
+
+use dunlin_fleet::report::{Judgement, Merged};
+use dunlin_fleet::{Report, ReportOptions, TerminalOptions, report};
+use dunlin_monitor::statistics;
+use dunlin_wire::BundleId;
+use dunlin_wire::record::{EventCode, Window};
+use kit::*;
+use proptest::prelude::*;
+
+const NOW_MS: i64 = 1_424_304_000_000;
+
+/// Two rooms with a week each, one of which drifts on its last three days, one device that was
+/// never heard of, and a stranger.
+fn fleet() -> (Shelf, BundleId) {
+    let mut shelf = Shelf::new();
+    let (path, bundle) = bundle_file(shelf.folder.path());
+    shelf.store.register_bundle(&path, &[public_key()]).unwrap();
+    let known = devices([1, 2, 3]);
+    shelf.store.register_devices(&known).unwrap();
+    for (number, drifted) in [(1, 0), (2, 3)] {
+        let records = week(&device(number), bundle, drifted);
+        shelf
+            .store
+            .ingest(
+                &known,
+                sender(&device(number)),
+                NOW_MS,
+                records.iter().map(Vec::as_slice),
+            )
+            .unwrap();
+    }
+    let stranger = boot_record(&device(7), 1, 1);
+    shelf
+        .store
+        .ingest(&known, sender(&device(7)), NOW_MS, [stranger.as_slice()])
+        .unwrap();
+    (shelf, bundle)
+}
+
+fn made(shelf: &Shelf) -> Report {
+    report(&shelf.store, ReportOptions::default(), NOW_MS).unwrap()
+}
+
+#[test]
+fn drift_is_named_where_it_was_and_since_when() {
+    let (shelf, bundle) = fleet();
+    let report = made(&shelf);
+    assert_eq!(
+        (
+            report.overview.devices,
+            report.overview.silent,
+            report.overview.windows
+        ),
+        (3, 1, 14)
+    );
+    assert_eq!(
+        (
+            report.overview.judged,
+            report.overview.drifted,
+            report.overview.refusals
+        ),
+        (14, 3, 1)
+    );
+    assert_eq!(report.overview.disagreements, 0);
+    let [drift] = &report.devices[1].drifts[..] else {
+        panic!("{:?}", report.devices[1].drifts)
+    };
+    assert_eq!(
+        (
+            drift.what.as_str(),
+            drift.windows,
+            drift.judged,
+            drift.ongoing
+        ),
+        (CHANNELS[1], 3, 3, true)
+    );
+    assert_eq!(drift.since_ms, (START_MS + 4 * DAY_MS) as i64);
+    assert_eq!(drift.bundle, Some(bundle.to_string()));
+    assert!(drift.peak > drift.threshold && drift.threshold == Some(0.5));
+    assert!(report.devices[0].drifts.is_empty());
+    assert!(
+        report.findings[0].contains(
+            "CO2 <ppm> drifted under occupancy 3 in 3 of 3 judged windows since 2015-02-15"
+        ),
+        "{}",
+        report.findings[0]
+    );
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.contains("room 1")
+                && finding.contains("no drift in 7 judged windows"))
+    );
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.contains("room 3") && finding.contains("never heard of"))
+    );
+}
+
+#[test]
+fn the_false_alarm_rate_is_told_with_its_uncertainty() {
+    let (shelf, _) = fleet();
+    let promise = "about 17 % of cases (95 % interval 0.50 % to 52 %, from 5 blocks of training data; asked for: 5.0 %)";
+    let report = made(&shelf);
+    let text = report.terminal(TerminalOptions {
+        width: 1000,
+        colour: false,
+    });
+    assert!(text.contains(promise), "{text}");
+    assert!(report.html().contains(promise));
+}
+
+#[test]
+fn a_partial_window_is_marked_and_not_judged() {
+    let (mut shelf, bundle) = fleet();
+    let partial = Window {
+        partial: true,
+        judged: false,
+        ..window(9, 8.0)
+    };
+    let partial = Window {
+        channels: partial
+            .channels
+            .iter()
+            .map(|c| dunlin_wire::record::Channel {
+                score: None,
+                drifted: false,
+                ..*c
+            })
+            .collect(),
+        ..partial
+    };
+    let record = window_record(&device(1), 20, bundle, &partial);
+    shelf
+        .store
+        .ingest(
+            &devices([1]),
+            sender(&device(1)),
+            NOW_MS,
+            [record.as_slice()],
+        )
+        .unwrap();
+    let report = made(&shelf);
+    assert_eq!(
+        report.devices[0].windows.last().unwrap().judgement,
+        Judgement::Partial
+    );
+    assert_eq!((report.overview.windows, report.overview.judged), (15, 14));
+    assert!(
+        report
+            .terminal(TerminalOptions::default())
+            .contains("not judged: partial")
+    );
+    assert!(report.html().contains("not judged: partial"));
+}
+
+#[test]
+fn losses_and_gaps_are_told_apart() {
+    let (mut shelf, _) = fleet();
+    let room = device(1);
+    for record in [loss_record(&room, 15, 10, 12), boot_record(&room, 2, 16)] {
+        shelf
+            .store
+            .ingest(&devices([1]), sender(&room), NOW_MS, [record.as_slice()])
+            .unwrap();
+    }
+    let report = made(&shelf);
+    let gaps: Vec<_> = report.devices[0]
+        .gaps
+        .iter()
+        .map(|gap| (gap.first_sequence, gap.last_sequence))
+        .collect();
+    assert_eq!(
+        (report.devices[0].lost_records, &*gaps),
+        (3, &[(13, 14)][..])
+    );
+    assert_eq!(
+        (
+            report.overview.lost_records,
+            report.overview.missing_records
+        ),
+        (3, 2)
+    );
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.contains("had to drop 3 records")
+                && finding.contains("2 records are missing"))
+    );
+}
+
+#[test]
+fn a_score_that_its_own_counts_do_not_give_is_found() {
+    let (mut shelf, bundle) = fleet();
+    let mut wrong = window(10, 0.0);
+    wrong.channels[0].score = Some(0.25);
+    let record = window_record(&device(1), 10, bundle, &wrong);
+    shelf
+        .store
+        .ingest(
+            &devices([1]),
+            sender(&device(1)),
+            NOW_MS,
+            [record.as_slice()],
+        )
+        .unwrap();
+    assert_eq!(made(&shelf).overview.disagreements, 1);
+}
+
+#[test]
+fn windows_of_an_unregistered_bundle_are_shown_by_number() {
+    let (mut shelf, room) = (Shelf::new(), device(1));
+    let records = week(&room, BundleId([0xb; 8]), 1);
+    shelf
+        .store
+        .ingest(
+            &devices([1]),
+            sender(&room),
+            NOW_MS,
+            records.iter().map(Vec::as_slice),
+        )
+        .unwrap();
+    let report = made(&shelf);
+    assert_eq!(report.devices[0].drifts[0].what, "channel 1");
+    assert!(
+        report
+            .terminal(TerminalOptions::default())
+            .contains("bundle 0b0b0b0b0b0b0b0b")
+    );
+    assert!(report.html().contains("was not registered"));
+}
+
+#[test]
+fn a_bundle_that_nobody_trusted_signed_is_not_registered() {
+    let mut shelf = Shelf::new();
+    let (path, _) = bundle_file(shelf.folder.path());
+    assert!(shelf.store.register_bundle(&path, &[]).is_err());
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert!(shelf.store.register_bundle(&path, &[public_key()]).is_err());
+    assert_eq!(number(&shelf.path(), "SELECT count(*) FROM bundles"), 0);
+}
+
+#[test]
+fn a_report_can_be_of_one_device_and_of_late_windows() {
+    let (shelf, _) = fleet();
+    let since_ms = Some((START_MS + 5 * DAY_MS) as i64);
+    let options = ReportOptions {
+        device: Some(device(2).id),
+        since_ms,
+    };
+    let report = report(&shelf.store, options, NOW_MS).unwrap();
+    assert_eq!(
+        (
+            report.devices.len(),
+            report.overview.windows,
+            report.overview.drifted
+        ),
+        (1, 2, 2)
+    );
+}
+
+#[test]
+fn text_keeps_to_the_width_and_is_plain() {
+    let (shelf, _) = fleet();
+    let report = made(&shelf);
+    for width in [80, 100, 140] {
+        let text = report.terminal(TerminalOptions {
+            width,
+            colour: false,
+        });
+        keep(&format!("fleet-{width}.txt"), &text);
+        let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(
+            longest <= width && !text.contains('\x1b'),
+            "{width}: {longest}\n{text}"
+        );
+        assert!(text.contains("····###"), "{text}");
+    }
+    assert!(
+        report
+            .terminal(TerminalOptions {
+                width: 100,
+                colour: true
+            })
+            .contains('\x1b')
+    );
+}
+
+#[test]
+fn html_is_whole_well_formed_and_needs_nothing_from_elsewhere() {
+    let (shelf, _) = fleet();
+    let html = made(&shelf).html();
+    well_formed(&html);
+    keep("fleet.html", &html);
+    for number in 1..=3 {
+        assert!(html.contains(&device(number).id.to_string()));
+    }
+    assert!(html.contains("CO2 &lt;ppm&gt; drifted") && !html.contains("<ppm>"));
+    for outside in [
+        "http:", "https:", "src=", "href=", "url(", "@import", "<script",
+    ] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    assert!(html.matches("<svg").count() >= 2 * (CHANNELS.len() + 2));
+}
+
+#[test]
+fn html_of_an_empty_fleet_is_well_formed() {
+    let html = made(&Shelf::new()).html();
+    well_formed(&html);
+    assert!(html.contains("No records yet."));
+}
+
+/// Leaves a report for people to look at, in the folder that `DUNLIN_KEEP_REPORT` names.
+fn keep(name: &str, text: &str) {
+    if let Some(folder) = std::env::var_os("DUNLIN_KEEP_REPORT") {
+        std::fs::write(std::path::Path::new(&folder).join(name), text).unwrap();
+    }
+}
+
+/// Every tag that opens closes, in order; void elements of HTML and self-closed ones of SVG apart.
+fn well_formed(html: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    let mut tags = 0;
+    for part in html.split('<').skip(1) {
+        let (tag, _) = part
+            .split_once('>')
+            .unwrap_or_else(|| panic!("a tag that does not end: {part}"));
+        let name = tag
+            .trim_start_matches('/')
+            .split([' ', '\n', '/'])
+            .next()
+            .unwrap();
+        tags += 1;
+        match tag {
+            _ if tag.starts_with('!') || tag.ends_with('/') || name == "meta" => {}
+            _ if tag.starts_with('/') => assert_eq!(open.pop(), Some(name), "near {part}"),
+            _ => open.push(name),
+        }
+    }
+    assert!(open.is_empty() && tags > 20, "{open:?}");
+}
+
+#[test]
+fn json_has_the_numbers() {
+    let (shelf, _) = fleet();
+    let report = made(&shelf);
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json["overview"]["drifted"], 3);
+    assert_eq!(json["devices"][1]["drifts"][0]["what"], CHANNELS[1]);
+    assert_eq!(json["devices"][1]["windows"][6]["judgement"], "drifted");
+    assert_eq!(
+        json["bundles"][0]["merged"]["channels"][0]["histogram"][0],
+        2 * 7 * 18
+    );
+    assert_eq!(json["bundles"][0]["merged"]["channels"][0]["mean"], 7.5);
+    assert_eq!(json["bundles"][0]["reference"]["false_alarms"]["blocks"], 5);
+}
+
+#[test]
+fn events_are_told_in_words() {
+    let (shelf, bundle) = fleet();
+    let report = made(&shelf);
+    let events: Vec<&str> = report.devices[0]
+        .events
+        .iter()
+        .map(|event| event.what.as_str())
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "started: reason unknown".to_owned(),
+            format!("bundle {bundle} became active")
+        ]
+    );
+    assert_eq!(EventCode::ACTIVATED.0, 1);
+}
+
+fn some_windows() -> Vec<Window> {
+    (0..10_u64)
+        .map(|day| window(day, (day % 4) as f32 * 3.3 - 1.0))
+        .collect()
+}
+
+fn merged<'w>(windows: impl IntoIterator<Item = &'w Window>) -> Merged {
+    let mut merged = Merged::default();
+    windows.into_iter().for_each(|window| merged.add(window));
+    merged
+}
+
+#[test]
+fn adding_up_here_equals_adding_up_on_the_device() {
+    let windows = some_windows();
+    let mut there = windows[0];
+    windows[1..]
+        .iter()
+        .for_each(|window| statistics::merge(&mut there, window).unwrap());
+    let here = merged(&windows);
+    assert_eq!((here.windows, here.inputs), (10, u64::from(there.inputs)));
+    assert_eq!(
+        here.predictions,
+        there
+            .predictions
+            .iter()
+            .map(|&count| u64::from(count))
+            .collect::<Vec<_>>()
+    );
+    for (here, there) in here.channels.iter().zip(there.channels.iter()) {
+        assert_eq!(here.histogram, there.histogram.counts.map(u64::from));
+        assert_eq!(
+            (here.mean(), here.variance()),
+            (there.mean(), there.variance())
+        );
+        assert_eq!(
+            (here.minimum, here.maximum),
+            (Some(there.minimum), Some(there.maximum))
+        );
+        assert!(here.variance().unwrap() > 1.0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows_add_up_to_the_same_in_any_order_and_grouping(
+        order in Just((0_usize..10).collect::<Vec<_>>()).prop_shuffle(),
+        cuts in proptest::collection::vec(0_usize..=10, 2),
+    ) {
+        let windows = some_windows();
+        let straight = merged(&windows);
+        let shuffled: Vec<Window> = order.iter().map(|&index| windows[index]).collect();
+        let (low, high) = (cuts[0].min(cuts[1]), cuts[0].max(cuts[1]));
+        let groups = [&shuffled[..low], &shuffled[low..high], &shuffled[high..]].map(merged);
+        let mut grouped = Merged::default();
+        groups.iter().rev().for_each(|group| grouped.merge(group));
+        prop_assert_eq!(&grouped, &straight);
+        prop_assert_eq!(merged(&shuffled), straight);
+    }
+}
