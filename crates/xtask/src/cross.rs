@@ -98,7 +98,7 @@ impl Target {
 
     /// What is built, apart from the toolchain's own options.
     fn arguments(&self) -> Vec<&'static str> {
-        let mut arguments = vec!["build", "--locked", "--target", self.triple];
+        let mut arguments = vec!["build", "--target", self.triple];
         match self.is_firmware {
             true => arguments.push("--release"),
             false => arguments.extend(["--package", "dunlin-agent", "--profile", "device"]),
@@ -257,7 +257,7 @@ impl Sizes {
 }
 
 /// Builds targets and prints what their images take of flash and RAM, against the budgets in
-/// `targets/NAME/target.toml`. `false` when one is over its budget.
+/// `targets/NAME.toml`. `false` when one is over its budget.
 ///
 /// # Errors
 /// Says which command failed or which file could not be read.
@@ -329,13 +329,13 @@ impl Budgets {
         }
     }
 
-    /// Reads `firmware_flash_bytes` and `firmware_ram_bytes` under `[budgets]`; the rest of the
-    /// file is for others, so no TOML library is needed for two lines.
+    /// Reads `flash_bytes` and `ram_bytes` under `[firmware]`; the rest of the file is for others, so
+    /// no TOML library is needed for two lines.
     fn parse(text: &str) -> Self {
         let section = text
             .lines()
             .map(str::trim)
-            .skip_while(|line| *line != "[budgets]")
+            .skip_while(|line| *line != "[firmware]")
             .skip(1);
         let mut budgets = Self::default();
         for (key, value) in section
@@ -349,8 +349,8 @@ impl Budgets {
                 .trim()
                 .replace('_', "");
             match key.trim() {
-                "firmware_flash_bytes" => budgets.flash_bytes = digits.parse().ok(),
-                "firmware_ram_bytes" => budgets.ram_bytes = digits.parse().ok(),
+                "flash_bytes" => budgets.flash_bytes = digits.parse().ok(),
+                "ram_bytes" => budgets.ram_bytes = digits.parse().ok(),
                 _ => {}
             }
         }
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn budgets_are_read_from_their_section_only() {
-        let text = "firmware_ram_bytes = 1\n[budgets]\nfirmware_flash_bytes = 65_536 # of 1 MiB\narena_bytes = 3\n[flash]\nfirmware_ram_bytes = 9\n";
+        let text = "ram_bytes = 1\n[firmware]\nflash_bytes = 65_536 # of 1 MiB\narena_bytes = 3\n[flash]\nram_bytes = 9\n";
         let budgets = Budgets::parse(text);
         assert_eq!(
             budgets,

@@ -1,0 +1,292 @@
+//! What a bundle must be before it runs here.
+
+use crate::backend::{Backend, Model};
+use crate::device::Profile;
+use crate::flash::FlashFault;
+use dunlin_engine::LoadError;
+use dunlin_monitor::{Monitor, MonitorError};
+use dunlin_wire::baseline::{Baseline, BaselineError};
+use dunlin_wire::bundle::{self, Bundle, BundleError, SectionKind};
+use dunlin_wire::golden::{Golden, GoldenError, Vector};
+use dunlin_wire::schema::{Schema, SchemaError};
+use dunlin_wire::{BundleId, PublicKey};
+
+/// Why a bundle does not run here. The device goes on with what it had.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum ActivateError {
+    /// No bundle was announced.
+    NoTransfer,
+    /// The transfer is not complete; both in bytes.
+    Incomplete {
+        /// Bytes announced.
+        needed: u32,
+        /// Bytes held.
+        got: u32,
+    },
+    /// The bytes are not a bundle, or not one of a key this device trusts.
+    Bundle(BundleError),
+    /// Older than what has run here.
+    OlderVersion {
+        /// The lowest version that is taken.
+        needed: u32,
+        /// The bundle's.
+        got: u32,
+    },
+    /// Made for another target.
+    WrongTarget,
+    /// Its weights are packed for other kernels.
+    WrongKernelClass,
+    /// A section this device needs is not there.
+    MissingSection {
+        /// Which.
+        kind: SectionKind,
+    },
+    /// The plan is in a format this firmware does not know.
+    UnsupportedPlan {
+        /// The format this firmware knows.
+        known: u32,
+        /// The plan's.
+        got: u32,
+    },
+    /// The plan calls a kernel that this firmware does not have.
+    MissingKernel {
+        /// The kernel's code.
+        kernel: u32,
+    },
+    /// The plan wants more arena than there is; both in bytes.
+    ArenaTooSmall {
+        /// Bytes wanted.
+        needed: usize,
+        /// Bytes there are.
+        got: usize,
+    },
+    /// The plan wants more stack than there is; both in bytes.
+    StackTooSmall {
+        /// Bytes wanted.
+        needed: usize,
+        /// Bytes there are.
+        got: usize,
+    },
+    /// The engine refuses the plan.
+    Plan(LoadError),
+    /// A target's own backend refuses the model.
+    Backend {
+        /// The backend's code.
+        code: u32,
+    },
+    /// The schema cannot be used.
+    Schema(SchemaError),
+    /// The baseline cannot be used.
+    Baseline(BaselineError),
+    /// The baseline is one for another schema.
+    Monitor(MonitorError),
+    /// The golden vectors cannot be read.
+    Golden(GoldenError),
+    /// Schema and model disagree about the input's size; both in values.
+    InputMismatch {
+        /// The schema's.
+        schema: usize,
+        /// The model's.
+        model: usize,
+    },
+    /// The input is longer than the device's buffer; both in values.
+    InputTooLong {
+        /// What the buffer takes.
+        limit: usize,
+        /// The input's.
+        got: usize,
+    },
+    /// The outputs are longer than the device's buffer; both in bytes.
+    OutputTooLong {
+        /// What the buffer takes.
+        limit: usize,
+        /// The outputs'.
+        got: usize,
+    },
+    /// The sensor does not have as many channels as the schema.
+    ChannelMismatch {
+        /// The sensor's.
+        sensor: usize,
+        /// The schema's.
+        schema: usize,
+    },
+    /// The model does not give what a golden vector says.
+    SelfTestFailed {
+        /// Which vector, from 0.
+        vector: usize,
+    },
+    /// The flash memory failed.
+    Flash(FlashFault),
+}
+
+/// What is compared with the bundle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Conditions<'c> {
+    pub profile: &'c Profile<'c>,
+    pub trusted: &'c [PublicKey],
+    /// Channels of the device's own sensor, if it has one.
+    pub sensor_channels: Option<usize>,
+    pub input_elements: usize,
+    pub output_bytes: usize,
+}
+
+/// A bundle that may run: its model, its monitor and what a device says about it.
+#[derive(Debug)]
+pub(crate) struct Admitted<'a, M> {
+    pub id: BundleId,
+    pub name: &'a str,
+    pub version: u32,
+    pub model: M,
+    pub monitor: Option<Monitor<'a>>,
+    pub channels: usize,
+    pub labels: usize,
+    pub sample_period_ms: u64,
+    pub golden: Golden<'a>,
+}
+
+/// Verifies a bundle and checks that it can run here; all but version and golden vectors.
+pub(crate) fn admit<'a, B: Backend>(
+    bytes: &'a [u8],
+    backend: &mut B,
+    conditions: &Conditions<'_>,
+) -> Result<Admitted<'a, B::Model<'a>>, ActivateError> {
+    let bundle = bundle::verify(bytes, conditions.trusted).map_err(ActivateError::Bundle)?;
+    if bundle.manifest().target != conditions.profile.target {
+        return Err(ActivateError::WrongTarget);
+    }
+    let schema = bundle.schema().map_err(ActivateError::Schema)?;
+    let model = backend.load(&bundle, conditions.profile)?;
+    check_sizes(&schema, &model, conditions)?;
+    Ok(Admitted {
+        id: bundle.id(),
+        name: bundle.manifest().name,
+        version: bundle.manifest().version,
+        model,
+        monitor: monitor(&bundle, &schema)?,
+        channels: schema.channels.len(),
+        labels: schema.labels.len(),
+        sample_period_ms: schema.sample_period_ms,
+        golden: bundle.golden().map_err(ActivateError::Golden)?,
+    })
+}
+
+fn check_sizes(
+    schema: &Schema<'_>,
+    model: &impl Model,
+    conditions: &Conditions<'_>,
+) -> Result<(), ActivateError> {
+    let (elements, channels) = (schema.input_elements(), schema.channels.len());
+    if elements != model.input_elements() {
+        return Err(ActivateError::InputMismatch {
+            schema: elements,
+            model: model.input_elements(),
+        });
+    }
+    if elements > conditions.input_elements {
+        return Err(ActivateError::InputTooLong {
+            limit: conditions.input_elements,
+            got: elements,
+        });
+    }
+    if model.output_bytes() > conditions.output_bytes {
+        return Err(ActivateError::OutputTooLong {
+            limit: conditions.output_bytes,
+            got: model.output_bytes(),
+        });
+    }
+    match conditions.sensor_channels {
+        Some(sensor) if sensor != channels => Err(ActivateError::ChannelMismatch {
+            sensor,
+            schema: channels,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn monitor<'a>(
+    bundle: &Bundle<'a>,
+    schema: &Schema<'a>,
+) -> Result<Option<Monitor<'a>>, ActivateError> {
+    let Some(section) = bundle.baseline() else {
+        return Ok(None);
+    };
+    let baseline = Baseline::parse(section).map_err(ActivateError::Baseline)?;
+    Monitor::new(schema, baseline)
+        .map(Some)
+        .map_err(ActivateError::Monitor)
+}
+
+/// Refuses what is older than anything that has run here.
+pub(crate) fn check_version(version: u32, lowest: u32) -> Result<(), ActivateError> {
+    if version < lowest {
+        Err(ActivateError::OlderVersion {
+            needed: lowest,
+            got: version,
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// Room for one inference.
+#[derive(Debug)]
+pub(crate) struct Workspace<'w> {
+    pub arena: &'w mut [u8],
+    pub input: &'w mut [f32],
+    pub output: &'w mut [u8],
+}
+
+/// Runs every golden vector; all must give the outputs the bundle says.
+pub(crate) fn self_test<M: Model>(
+    golden: &Golden<'_>,
+    model: &mut M,
+    workspace: &mut Workspace<'_>,
+) -> Result<(), ActivateError> {
+    let wrong = golden
+        .vectors()
+        .position(|vector| !reproduces(golden, &vector, model, workspace));
+    wrong.map_or(Ok(()), |vector| {
+        Err(ActivateError::SelfTestFailed { vector })
+    })
+}
+
+fn reproduces<M: Model>(
+    golden: &Golden<'_>,
+    vector: &Vector<'_>,
+    model: &mut M,
+    workspace: &mut Workspace<'_>,
+) -> bool {
+    let (elements, output_bytes) = (model.input_elements(), model.output_bytes());
+    let Some(input) = fill(workspace.input, vector.input).filter(|input| input.len() == elements)
+    else {
+        return false;
+    };
+    let Some(output) = workspace.output.get_mut(..output_bytes) else {
+        return false;
+    };
+    if model.run(input, workspace.arena, output).is_err() {
+        return false;
+    }
+    let mut rest = &*output;
+    let all_accepted = vector.outputs.iter().enumerate().all(|(number, expected)| {
+        let Some((got, tail)) = rest.split_at_checked(expected.len()) else {
+            return false;
+        };
+        rest = tail;
+        golden.accepts(number, expected, got)
+    });
+    all_accepted && rest.is_empty()
+}
+
+/// Writes little-endian values from `bytes` to the start of `values` and returns them; `None` when
+/// they are not whole values or too many.
+pub(crate) fn fill<'v>(values: &'v mut [f32], bytes: &[u8]) -> Option<&'v [f32]> {
+    let (chunks, rest) = bytes.as_chunks::<4>();
+    let values = values.get_mut(..chunks.len()).filter(|_| rest.is_empty())?;
+    values
+        .iter_mut()
+        .zip(chunks)
+        .for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
+    Some(values)
+}

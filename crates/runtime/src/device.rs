@@ -1,0 +1,229 @@
+//! A device: what it is made of, and how it starts.
+
+use crate::admit::{Admitted, Conditions, admit};
+use crate::backend::Backend;
+use crate::flash::{FlashFault, MappedFlash, Regions};
+use crate::records::{Origin, Records};
+use crate::session::{Core, Session};
+use crate::slot::Slot;
+use crate::source::SampleSource;
+use crate::state::{Choice, Choices};
+use crate::wire::{Port, Wire};
+use dunlin_wire::FirmwareId;
+use dunlin_wire::frame::CHECKSUM_BYTES;
+use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
+use dunlin_wire::provision::Provision;
+use dunlin_wire::record::{Boot, ResetReason};
+
+/// What a board can tell at any time.
+pub trait Board {
+    /// Time since the start, µs; never goes back.
+    fn now_us(&mut self) -> u64;
+
+    /// Stack used so far at the deepest, bytes; 0 where it is not measured.
+    fn stack_used_bytes(&mut self) -> u32 {
+        0
+    }
+}
+
+/// What kind of device this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile<'d> {
+    /// Name of the target; bundles for another are refused.
+    pub target: &'d str,
+    /// Name of the kernel class that plans must be packed for.
+    pub kernel_class: &'d str,
+    /// The firmware build.
+    pub firmware: FirmwareId,
+    /// Bytes of arena there are.
+    pub arena_bytes: usize,
+    /// Bytes of stack a model may use.
+    pub stack_bytes: usize,
+    /// Why the board started.
+    pub reset_reason: ResetReason,
+}
+
+/// Memory the device works in.
+#[derive(Debug)]
+pub struct Buffers<'d> {
+    /// Where a model runs.
+    pub arena: &'d mut [u8],
+    /// One model input: steps × channels values.
+    pub input: &'d mut [f32],
+    /// All outputs of a model.
+    pub output: &'d mut [u8],
+    /// A message as it comes in.
+    pub receive: &'d mut [u8; RECEIVE_BYTES],
+    /// A reply before it is framed, or a record before it is stored.
+    pub reply: &'d mut [u8; MAX_MESSAGE_BYTES],
+    /// A reply as it goes out.
+    pub transmit: &'d mut [u8; MAX_FRAME_BYTES],
+}
+
+/// Bytes of [`Buffers::receive`].
+pub const RECEIVE_BYTES: usize = MAX_MESSAGE_BYTES + CHECKSUM_BYTES;
+
+/// Everything a device is made of.
+#[derive(Debug)]
+pub struct Parts<'d, F, P, S, B> {
+    /// Who the device is.
+    pub provision: Provision,
+    /// What kind of device it is.
+    pub profile: Profile<'d>,
+    /// Its flash.
+    pub regions: Regions<F>,
+    /// Its link.
+    pub port: P,
+    /// Its sensor.
+    pub source: S,
+    /// What runs its models.
+    pub backend: B,
+    /// Its memory.
+    pub buffers: Buffers<'d>,
+}
+
+/// A device. It does nothing by itself: [`Device::session`] and then [`Session::poll`] make it go.
+#[derive(Debug)]
+pub struct Device<'d, F, P, S, B> {
+    pub(crate) provision: Provision,
+    pub(crate) profile: Profile<'d>,
+    slots: [Slot<F>; 2],
+    state: Choices<F>,
+    records: Records<F>,
+    wire: Wire<'d, P>,
+    source: S,
+    backend: B,
+    arena: &'d mut [u8],
+    input: &'d mut [f32],
+    output: &'d mut [u8],
+    reply: &'d mut [u8],
+    /// Unix time less uptime, ms, once somebody has told the time.
+    clock_offset_ms: Option<i64>,
+}
+
+impl<'d, F, P, S, B> Device<'d, F, P, S, B>
+where
+    F: MappedFlash,
+    P: Port,
+    S: SampleSource,
+    B: Backend,
+{
+    /// Looks at the flash and records the start.
+    ///
+    /// # Errors
+    /// When a flash region does not suit or fails.
+    pub fn start(parts: Parts<'d, F, P, S, B>, board: &mut impl Board) -> Result<Self, FlashFault> {
+        let Regions {
+            slots: [first, second],
+            state,
+            records,
+        } = parts.regions;
+        let buffers = parts.buffers;
+        let mut device = Self {
+            provision: parts.provision,
+            profile: parts.profile,
+            slots: [Slot::open(first)?, Slot::open(second)?],
+            state: Choices::open(state)?,
+            records: Records::open(records)?,
+            wire: Wire::new(parts.port, buffers.receive, buffers.transmit),
+            source: parts.source,
+            backend: parts.backend,
+            arena: buffers.arena,
+            input: buffers.input,
+            output: buffers.output,
+            reply: buffers.reply,
+            clock_offset_ms: None,
+        };
+        device.record_start(board.now_us() / 1000)?;
+        Ok(device)
+    }
+
+    fn record_start(&mut self, uptime_ms: u64) -> Result<(), FlashFault> {
+        let origin = Origin {
+            device: self.provision.device,
+            firmware: self.profile.firmware,
+            bundle: None,
+            uptime_ms,
+            time_ms: None,
+        };
+        let body = Boot {
+            reason: self.profile.reset_reason,
+        };
+        self.records
+            .append(origin, &body, &self.provision.credential, self.reply)
+    }
+
+    /// Takes up the newest bundle that can run: the active one, else the one before it, else none.
+    ///
+    /// Costs the verification of a signature and a hash over each bundle tried.
+    pub fn session(&mut self) -> Session<'_, 'd, F, P, S, B> {
+        let conditions = Conditions {
+            profile: &self.profile,
+            trusted: &self.provision.trusted,
+            sensor_channels: self.source.channels(),
+            input_elements: self.input.len(),
+            output_bytes: self.output.len(),
+        };
+        let state = self.state.newest();
+        let chosen = match (state.active, state.previous) {
+            (Some(active), Some(previous))
+                if !is_fit(&self.slots, active, &mut self.backend, &conditions) =>
+            {
+                Some(previous)
+            }
+            (active, _) => active,
+        };
+        let [first, second] = &mut self.slots;
+        let (running, spare, spare_index) = match chosen {
+            Some(Choice { slot: 1, .. }) => (second, first, 0),
+            _ => (first, second, 1),
+        };
+        let running: &Slot<F> = running;
+        let active = chosen.and_then(|choice| run(running, choice, &mut self.backend, &conditions));
+        Session {
+            wire: &mut self.wire,
+            source: &mut self.source,
+            core: Core {
+                provision: &self.provision,
+                profile: &self.profile,
+                conditions,
+                active,
+                spare,
+                spare_index,
+                state: &mut self.state,
+                records: &mut self.records,
+                backend: &mut self.backend,
+                arena: self.arena,
+                input: self.input,
+                output: self.output,
+                clock_offset_ms: &mut self.clock_offset_ms,
+                filled: 0,
+                sampling: None,
+                reload: false,
+            },
+            reply: self.reply,
+        }
+    }
+}
+
+fn is_fit<F: MappedFlash, B: Backend>(
+    slots: &[Slot<F>; 2],
+    choice: Choice,
+    backend: &mut B,
+    conditions: &Conditions<'_>,
+) -> bool {
+    slots
+        .get(choice.slot)
+        .is_some_and(|slot| run(slot, choice, backend, conditions).is_some())
+}
+
+/// The bundle of `choice`, if it is in `slot` and may run.
+fn run<'s, F: MappedFlash, B: Backend>(
+    slot: &'s Slot<F>,
+    choice: Choice,
+    backend: &mut B,
+    conditions: &Conditions<'_>,
+) -> Option<Admitted<'s, B::Model<'s>>> {
+    let admitted = admit(slot.bundle().ok()?, backend, conditions).ok()?;
+    (admitted.id == choice.bundle).then_some(admitted)
+}

@@ -1,0 +1,366 @@
+//! From samples to records to an acknowledgement.
+
+mod support;
+
+use dunlin_runtime::{SampleSource, Sampled};
+use dunlin_wire::link::{Reason, Refusal, Reply, Request, Samples};
+use dunlin_wire::record::{Boot, Event, EventCode, Kind, Loss, Record, ResetReason, Window};
+use support::bundle::{PERIOD_MS, Recipe, WINDOW_MS};
+use support::{Answer, Bench, BenchBoard, CREDENTIAL, DEVICE, f32_bytes};
+
+const START_MS: i64 = 1_700_000_000_000;
+
+fn running() -> Bench {
+    let mut bench = Bench::default();
+    assert!(matches!(
+        bench.install(&Recipe::version(1).build()).reply(),
+        Reply::Activate { .. }
+    ));
+    bench
+}
+
+/// Samples one period apart, packed.
+fn packed(first: i64, values: &[[f32; 2]]) -> Vec<u8> {
+    let times = (0..).map(|index| START_MS + (first + index) * PERIOD_MS as i64);
+    times
+        .zip(values)
+        .flat_map(|(time, values)| [time.to_le_bytes().to_vec(), f32_bytes(values)].concat())
+        .collect()
+}
+
+fn observe(packed: &[u8]) -> Request<'_> {
+    Request::Observe(Samples {
+        input_bytes: 8,
+        packed,
+    })
+}
+
+/// All records on the device, taken page by page.
+fn records(bench: &mut Bench) -> Vec<Vec<u8>> {
+    let (mut all, mut sequence) = (Vec::new(), 0);
+    loop {
+        let answer = bench.ask(Request::RecordsSince { sequence });
+        let Reply::Records { records, more } = answer.reply() else {
+            panic!("{:?}", answer.reply())
+        };
+        for record in records.iter() {
+            let (parsed, rest) = Record::parse(record).expect("a record");
+            assert!(rest.is_empty() && parsed.confirmed_by(&CREDENTIAL));
+            assert!(parsed.header().sequence > sequence, "in order");
+            sequence = parsed.header().sequence;
+            all.push(record.to_vec());
+        }
+        if !more {
+            return all;
+        }
+    }
+}
+
+fn windows(records: &[Vec<u8>]) -> Vec<Window> {
+    bodies(records, Kind::WINDOW)
+}
+
+fn bodies<B: dunlin_wire::record::Body>(records: &[Vec<u8>], kind: Kind) -> Vec<B> {
+    let parsed = records
+        .iter()
+        .map(|record| Record::parse(record).expect("a record").0);
+    parsed
+        .filter(|record| record.header().kind == kind)
+        .map(|record| record.body().expect("a body"))
+        .collect()
+}
+
+fn refusal(answer: &Answer) -> Refusal {
+    match answer.reply() {
+        Reply::Refused(refusal) => refusal,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_start_and_an_activation_leave_records() {
+    let mut bench = running();
+    let records = records(&mut bench);
+    let boots: Vec<Boot> = bodies(&records, Kind::BOOT);
+    assert_eq!(
+        boots,
+        [Boot {
+            reason: ResetReason::POWER
+        }; 2]
+    );
+    let events: Vec<Event> = bodies(&records, Kind::EVENT);
+    assert_eq!(
+        events.iter().map(|event| event.code).collect::<Vec<_>>(),
+        [EventCode::ACTIVATED]
+    );
+}
+
+#[test]
+fn windows_close_when_their_samples_span_them() {
+    let mut bench = running();
+    let values: Vec<[f32; 2]> = (0..25).map(|n| [(n % 7) as f32, 1.0]).collect();
+    let (samples, rest) = (packed(0, &values[..12]), packed(12, &values[12..]));
+    let answers = bench.ask_all(&[
+        observe(&samples),
+        observe(&rest),
+        Request::CloseWindow,
+        Request::CloseWindow,
+    ]);
+    assert_eq!(
+        answers[0].reply(),
+        Reply::Observe {
+            samples: 12,
+            windows_closed: 1
+        }
+    );
+    assert_eq!(
+        answers[1].reply(),
+        Reply::Observe {
+            samples: 13,
+            windows_closed: 1
+        }
+    );
+    assert_eq!(answers[2].reply(), Reply::CloseWindow { closed: true });
+    assert_eq!(answers[3].reply(), Reply::CloseWindow { closed: false });
+    let windows = windows(&records(&mut bench));
+    let inputs: Vec<u32> = windows.iter().map(|window| window.inputs).collect();
+    assert_eq!(inputs, [10, 10, 5]);
+    let partial: Vec<bool> = windows.iter().map(|window| window.partial).collect();
+    assert_eq!(partial, [false, false, true]);
+    assert_eq!(windows[0].opened_ms, START_MS as u64);
+    assert_eq!(windows[0].predictions.iter().sum::<u32>(), 10);
+}
+
+#[test]
+fn a_window_that_is_closed_when_its_last_sample_has_passed_is_whole() {
+    let mut bench = running();
+    let samples = packed(0, &[[1.0, 2.0]; 10]);
+    bench.ask_all(&[observe(&samples), Request::CloseWindow]);
+    let windows = windows(&records(&mut bench));
+    assert_eq!(
+        (windows.len(), windows[0].partial, windows[0].inputs),
+        (1, false, 10)
+    );
+    assert_eq!(WINDOW_MS, 10 * PERIOD_MS);
+}
+
+#[test]
+fn samples_sent_twice_count_once() {
+    let mut bench = running();
+    let samples = packed(0, &[[1.0, 2.0]; 4]);
+    let (message, close) = (
+        bench.message(observe(&samples)),
+        bench.message(Request::CloseWindow),
+    );
+    let answers = bench.start(vec![message.clone(), message.clone(), message, close]);
+    assert!(answers[..3].iter().all(|answer| answer.reply()
+        == Reply::Observe {
+            samples: 4,
+            windows_closed: 0
+        }));
+    assert_eq!(windows(&records(&mut bench))[0].inputs, 4);
+}
+
+#[test]
+fn inferences_are_not_observed() {
+    let mut bench = running();
+    let input = f32_bytes(&[1.0, 3.0]);
+    let answers = bench.ask_all(&[Request::Infer { input: &input }, Request::CloseWindow]);
+    assert!(matches!(answers[0].reply(), Reply::Infer { .. }));
+    assert_eq!(answers[1].reply(), Reply::CloseWindow { closed: false });
+}
+
+#[test]
+fn inputs_of_another_size_are_refused() {
+    let mut bench = running();
+    let size = Refusal::with(Reason::InputSize, 8, 12);
+    assert_eq!(
+        refusal(&bench.ask(Request::Infer { input: &[0; 12] })),
+        size
+    );
+    let samples = Samples {
+        input_bytes: 12,
+        packed: &[0; 20],
+    };
+    assert_eq!(refusal(&bench.ask(Request::Observe(samples))), size);
+}
+
+#[test]
+fn an_acknowledgement_needs_the_credential_and_a_record() {
+    let mut bench = running();
+    let newest = records(&mut bench).len() as u32 + 1;
+    let tag = CREDENTIAL.acknowledgement(DEVICE, newest);
+    let wrong = bench.ask(Request::Acknowledge {
+        up_to: newest,
+        tag: [0; 16],
+    });
+    assert_eq!(refusal(&wrong).reason(), Some(Reason::BadTag));
+    let other = CREDENTIAL.acknowledgement(DEVICE, 9999);
+    assert_eq!(
+        refusal(&bench.ask(Request::Acknowledge {
+            up_to: 9999,
+            tag: other
+        }))
+        .reason(),
+        Some(Reason::NotStored)
+    );
+    let answer = bench.ask(Request::Acknowledge { up_to: newest, tag });
+    assert_eq!(answer.reply(), Reply::Acknowledge { up_to: newest });
+    let answer = bench.ask(Request::Info);
+    let Reply::Info(info) = answer.reply() else {
+        panic!("no info")
+    };
+    assert_eq!(info.acknowledged_sequence, newest);
+}
+
+#[test]
+fn what_a_full_store_drops_is_told_in_a_loss_record() {
+    let mut bench = running();
+    for start in 0..60 {
+        let samples = packed(start * 100, &[[1.0, 2.0]; 3]);
+        bench.ask_all(&[observe(&samples), Request::CloseWindow]);
+    }
+    let records = records(&mut bench);
+    let losses: Vec<Loss> = bodies(&records, Kind::LOSS);
+    let first = Record::parse(&records[0])
+        .expect("a record")
+        .0
+        .header()
+        .sequence;
+    assert!(
+        losses.len() > 3 && first > 1,
+        "{} losses, the first record is {first}",
+        losses.len()
+    );
+    assert!(
+        losses
+            .windows(2)
+            .all(|pair| pair[0].last_sequence + 1 == pair[1].first_sequence),
+        "{losses:?}"
+    );
+    assert!(losses.last().expect("a loss").last_sequence + 1 >= first);
+}
+
+#[test]
+fn the_time_told_stands_in_later_records() {
+    let mut bench = running();
+    let samples = packed(0, &[[1.0, 2.0]; 2]);
+    bench.ask_all(&[
+        Request::Time { unix_ms: START_MS },
+        observe(&samples),
+        Request::CloseWindow,
+    ]);
+    let records = records(&mut bench);
+    let events: Vec<Event> = bodies(&records, Kind::EVENT);
+    assert_eq!(
+        events.last().map(|event| event.code),
+        Some(EventCode::CLOCK_SET)
+    );
+    let header = *Record::parse(records.iter().rev().nth(1).expect("records"))
+        .expect("a record")
+        .0
+        .header();
+    assert_eq!(header.kind, Kind::WINDOW);
+    assert!(
+        header
+            .time_ms
+            .is_some_and(|time| time.abs_diff(START_MS as u64) < 1000)
+    );
+}
+
+/// A sensor with a reading every second; the third fails.
+struct Sensor {
+    due_us: u64,
+    taken: u32,
+    channels: usize,
+}
+
+impl SampleSource for Sensor {
+    fn channels(&self) -> Option<usize> {
+        Some(self.channels)
+    }
+
+    fn sample(&mut self, now_us: u64, step: &mut [f32]) -> Sampled {
+        if now_us < self.due_us {
+            return Sampled::NotYet;
+        }
+        self.due_us += PERIOD_MS * 1000;
+        self.taken += 1;
+        step.iter_mut().for_each(|value| *value = self.taken as f32);
+        if self.taken == 3 {
+            Sampled::Failed
+        } else {
+            Sampled::Step
+        }
+    }
+}
+
+#[test]
+fn the_devices_own_sensor_is_observed_as_time_goes_by() {
+    let mut bench = running();
+    let mut board = BenchBoard {
+        step_us: 50_000,
+        ..BenchBoard::default()
+    };
+    let messages: Vec<_> = (0..200).map(|_| bench.message(Request::Info)).collect();
+    let sensor = Sensor {
+        due_us: 0,
+        taken: 0,
+        channels: 2,
+    };
+    bench
+        .try_start(sensor, &mut board, messages, &mut Vec::new())
+        .expect("starts");
+    let windows = windows(&records(&mut bench));
+    assert!(!windows.is_empty());
+    assert_eq!(
+        (windows[0].partial, windows[0].channels[0].missing),
+        (false, 1)
+    );
+    assert!(
+        (10..=11).contains(&windows[0].inputs),
+        "{} inputs",
+        windows[0].inputs
+    );
+}
+
+#[test]
+fn a_bundle_with_another_number_of_channels_than_the_sensor_is_refused() {
+    let mut bench = Bench::default();
+    let bundle = Recipe::version(1).build();
+    let mut messages = bench.transfer(&bundle, 0, 256);
+    messages.push(bench.message(Request::Activate));
+    let mut answers = Vec::new();
+    let sensor = Sensor {
+        due_us: 0,
+        taken: 0,
+        channels: 3,
+    };
+    bench
+        .try_start(sensor, &mut BenchBoard::default(), messages, &mut answers)
+        .expect("starts");
+    let refusal = refusal(answers.last().expect("replies"));
+    assert_eq!(
+        (refusal.reason(), refusal.needed, refusal.got),
+        (Some(Reason::ChannelMismatch), 3, 2)
+    );
+}
+
+#[test]
+fn garbage_on_the_line_does_not_stop_the_device() {
+    let mut bench = running();
+    let mut message = bench.message(Request::Info);
+    message[3] = 0xff;
+    let info = bench.message(Request::Info);
+    let unknown = bench.message(Request::Unknown { code: 99 });
+    let answers = bench.start(vec![message, unknown, info]);
+    assert_eq!(
+        refusal(&answers[0]).reason(),
+        Some(Reason::MalformedRequest)
+    );
+    assert_eq!(
+        refusal(&answers[1]),
+        Refusal::with(Reason::UnknownRequest, 0, 99)
+    );
+    assert!(matches!(answers[2].reply(), Reply::Info(_)));
+}

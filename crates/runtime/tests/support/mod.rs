@@ -1,0 +1,301 @@
+//! A device on a bench: flash in memory that can lose power, a port that is two queues, a clock that
+//! ticks when it is read.
+
+#![allow(dead_code)]
+
+pub mod bundle;
+pub mod flash;
+
+use dunlin_runtime::{
+    Board, Buffers, Device, EngineBackend, FlashFault, Next, NoSource, Parts, Profile,
+    RECEIVE_BYTES, Regions, SampleSource,
+};
+use dunlin_wire::credential::Credential;
+use dunlin_wire::frame::{self, Decoder};
+use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
+use dunlin_wire::link::{Message, Reply, Request};
+use dunlin_wire::provision::Provision;
+use dunlin_wire::record::ResetReason;
+use dunlin_wire::{DeviceId, FirmwareId};
+use flash::{Flash, Power};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+pub const DEVICE: DeviceId = DeviceId([0xd0; 8]);
+pub const CREDENTIAL: Credential = Credential([0xc5; 32]);
+pub const PAGE_BYTES: usize = 512;
+pub const ARENA_BYTES: usize = 64;
+pub const STACK_BYTES: usize = 1024;
+
+pub fn profile() -> Profile<'static> {
+    Profile {
+        target: "bench",
+        kernel_class: "reference",
+        firmware: FirmwareId([0xf1; 8]),
+        arena_bytes: ARENA_BYTES,
+        stack_bytes: STACK_BYTES,
+        reset_reason: ResetReason::POWER,
+    }
+}
+
+/// The queues behind a port.
+#[derive(Default)]
+pub struct Line {
+    pub to_device: VecDeque<u8>,
+    pub from_device: VecDeque<u8>,
+}
+
+#[derive(Clone, Default)]
+pub struct BenchPort(pub Rc<RefCell<Line>>);
+
+impl embedded_io::ErrorType for BenchPort {
+    type Error = core::convert::Infallible;
+}
+
+impl embedded_io::ReadReady for BenchPort {
+    fn read_ready(&mut self) -> Result<bool, Self::Error> {
+        Ok(!self.0.borrow().to_device.is_empty())
+    }
+}
+
+impl embedded_io::Read for BenchPort {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Self::Error> {
+        let mut line = self.0.borrow_mut();
+        let length = bytes.len().min(line.to_device.len());
+        bytes[..length]
+            .iter_mut()
+            .for_each(|byte| *byte = line.to_device.pop_front().unwrap_or_default());
+        Ok(length)
+    }
+}
+
+impl embedded_io::WriteReady for BenchPort {
+    fn write_ready(&mut self) -> Result<bool, Self::Error> {
+        Ok(true)
+    }
+}
+
+impl embedded_io::Write for BenchPort {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        let taken = bytes.len().min(7);
+        self.0.borrow_mut().from_device.extend(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+/// A clock that goes on by `step_us` whenever it is looked at.
+pub struct BenchBoard {
+    pub now_us: u64,
+    pub step_us: u64,
+}
+
+impl Default for BenchBoard {
+    fn default() -> Self {
+        Self {
+            now_us: 0,
+            step_us: 10,
+        }
+    }
+}
+
+impl Board for BenchBoard {
+    fn now_us(&mut self) -> u64 {
+        self.now_us += self.step_us;
+        self.now_us
+    }
+
+    fn stack_used_bytes(&mut self) -> u32 {
+        4321
+    }
+}
+
+/// Flash that outlives a device's starts.
+pub struct Bench {
+    pub slots: [Vec<u8>; 2],
+    pub state: Vec<u8>,
+    pub records: Vec<u8>,
+    pub power: Rc<Power>,
+    pub profile: Profile<'static>,
+    pub next_id: u16,
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        let region = |pages: usize| vec![0xff; pages * PAGE_BYTES];
+        Self {
+            slots: [region(8), region(8)],
+            state: region(2),
+            records: region(16),
+            power: Rc::default(),
+            profile: profile(),
+            next_id: 1,
+        }
+    }
+}
+
+/// A reply as it came, so that it can be looked at as long as one likes.
+pub struct Answer(pub Vec<u8>);
+
+impl Answer {
+    pub fn reply(&self) -> Reply<'_> {
+        Message::<Reply<'_>>::decode(&self.0)
+            .expect("the device sends messages")
+            .body
+    }
+}
+
+impl Bench {
+    /// A request as a message, with an id of its own.
+    pub fn message(&mut self, request: Request<'_>) -> Vec<u8> {
+        let mut bytes = [0; MAX_MESSAGE_BYTES];
+        let length = Message {
+            id: self.next_id,
+            body: request,
+        }
+        .encode(&mut bytes)
+        .expect("fits");
+        self.next_id += 1;
+        bytes[..length].to_vec()
+    }
+
+    /// The messages that put a bundle from `from` on, in chunks.
+    pub fn transfer(&mut self, bundle: &[u8], from: usize, chunk_bytes: usize) -> Vec<Vec<u8>> {
+        let (total_bytes, digest) = (bundle.len() as u32, dunlin_wire::Digest::of(bundle).0);
+        let mut messages = vec![self.message(Request::PutBegin {
+            total_bytes,
+            digest,
+        })];
+        for (index, bytes) in bundle[from..].chunks(chunk_bytes).enumerate() {
+            let offset = (from + index * chunk_bytes) as u32;
+            messages.push(self.message(Request::PutChunk { offset, bytes }));
+        }
+        messages
+    }
+
+    /// Puts and activates a bundle in one start and gives the reply to the activation.
+    pub fn install(&mut self, bundle: &[u8]) -> Answer {
+        let mut messages = self.transfer(bundle, 0, 256);
+        messages.push(self.message(Request::Activate));
+        self.start(messages)
+            .pop()
+            .expect("a reply to every message")
+    }
+
+    pub fn ask(&mut self, request: Request<'_>) -> Answer {
+        let message = self.message(request);
+        self.start(vec![message]).pop().expect("a reply")
+    }
+
+    pub fn ask_all(&mut self, requests: &[Request<'_>]) -> Vec<Answer> {
+        let messages = requests
+            .iter()
+            .map(|request| self.message(*request))
+            .collect();
+        self.start(messages)
+    }
+
+    /// Starts the device, sends one message after another and gives the replies; panics when the
+    /// flash fails.
+    pub fn start(&mut self, messages: Vec<Vec<u8>>) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        self.try_start(NoSource, &mut BenchBoard::default(), messages, &mut answers)
+            .expect("the flash suits");
+        answers
+    }
+
+    /// Starts the device and sends messages until they are answered or the power is gone.
+    pub fn try_start(
+        &mut self,
+        source: impl SampleSource,
+        board: &mut BenchBoard,
+        messages: Vec<Vec<u8>>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), FlashFault> {
+        self.power.restore();
+        let power = self.power.clone();
+        let [first, second] = &mut self.slots;
+        let regions = Regions {
+            slots: [Flash::new(first, &power), Flash::new(second, &power)],
+            state: Flash::new(&mut self.state, &power),
+            records: Flash::new(&mut self.records, &power),
+        };
+        let provision = Provision {
+            device: DEVICE,
+            credential: CREDENTIAL,
+            trusted: [bundle::public_key()].into_iter().collect(),
+        };
+        let (mut receive, mut reply) = ([0; RECEIVE_BYTES], [0; MAX_MESSAGE_BYTES]);
+        let (mut transmit, mut arena) = ([0; MAX_FRAME_BYTES], [0; ARENA_BYTES]);
+        let (mut input, mut output) = ([0.0; 8], [0; 16]);
+        let port = BenchPort::default();
+        let parts = Parts {
+            provision,
+            profile: self.profile,
+            regions,
+            port: port.clone(),
+            source,
+            backend: EngineBackend,
+            buffers: Buffers {
+                arena: &mut arena,
+                input: &mut input,
+                output: &mut output,
+                receive: &mut receive,
+                reply: &mut reply,
+                transmit: &mut transmit,
+            },
+        };
+        let mut device = Device::start(parts, board)?;
+        let (mut messages, mut waiting) = (messages.into_iter(), false);
+        let mut decoder = Decoder::new(vec![0; RECEIVE_BYTES]);
+        loop {
+            let mut session = device.session();
+            loop {
+                if !waiting {
+                    let Some(message) = messages.next() else {
+                        return Ok(());
+                    };
+                    send(&port, &message);
+                    waiting = true;
+                }
+                let next = session.poll(board);
+                if power.is_out() {
+                    return Ok(());
+                }
+                if let Some(answer) = receive_one(&port, &mut decoder) {
+                    answers.push(answer);
+                    waiting = false;
+                }
+                if next == Next::Reload {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+pub fn send(port: &BenchPort, message: &[u8]) {
+    let mut line = vec![0; MAX_FRAME_BYTES];
+    let length = frame::encode(message, &mut line).expect("fits");
+    port.0.borrow_mut().to_device.extend(&line[..length]);
+}
+
+fn receive_one(port: &BenchPort, decoder: &mut Decoder<Vec<u8>>) -> Option<Answer> {
+    while let Some(byte) = port.0.borrow_mut().from_device.pop_front() {
+        if let Some(message) = decoder.push(byte).expect("the device sends frames") {
+            return Some(Answer(message.to_vec()));
+        }
+    }
+    None
+}
+
+pub fn f32_bytes(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}

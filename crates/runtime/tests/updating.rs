@@ -1,0 +1,451 @@
+//! Bundles that come over the link: taken, refused, resumed, fallen back from.
+
+mod support;
+
+use dunlin_wire::bundle;
+use dunlin_wire::link::{ActiveBundle, Reason, Refusal, Reply, Request};
+use ed25519_dalek::SigningKey;
+use support::bundle::Recipe;
+use support::{Answer, Bench, f32_bytes};
+
+fn id_of(bundle: &[u8]) -> dunlin_wire::BundleId {
+    bundle::verify(bundle, &[support::bundle::public_key()])
+        .expect("a good bundle")
+        .id()
+}
+
+/// The reason and numbers of a refusal.
+fn refusal(answer: &Answer) -> (Reason, u32, u32) {
+    match answer.reply() {
+        Reply::Refused(Refusal { needed, got, code }) => (
+            Refusal { code, needed, got }
+                .reason()
+                .expect("a known reason"),
+            needed,
+            got,
+        ),
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+fn active(bench: &mut Bench) -> Option<(u32, dunlin_wire::BundleId)> {
+    match bench.ask(Request::Info).reply() {
+        Reply::Info(info) => info
+            .bundle
+            .map(|ActiveBundle { version, id, .. }| (version, id)),
+        other => panic!("expected info, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_new_device_runs_nothing_and_says_so() {
+    let mut bench = Bench::default();
+    assert_eq!(active(&mut bench), None);
+    assert_eq!(
+        refusal(&bench.ask(Request::Infer { input: &[0; 8] })),
+        (Reason::NoBundle, 0, 0)
+    );
+    assert_eq!(
+        refusal(&bench.ask(Request::Activate)),
+        (Reason::NoTransfer, 0, 0)
+    );
+}
+
+#[test]
+fn a_bundle_that_was_put_and_activated_runs_also_after_a_restart() {
+    let mut bench = Bench::default();
+    let bundle = Recipe::version(3).build();
+    assert_eq!(
+        bench.install(&bundle).reply(),
+        Reply::Activate {
+            bundle: id_of(&bundle)
+        }
+    );
+    assert_eq!(active(&mut bench), Some((3, id_of(&bundle))));
+    let input = f32_bytes(&[1.0, 3.0]);
+    let answer = bench.ask(Request::Infer { input: &input });
+    let Reply::Infer { output, latency_us } = answer.reply() else {
+        panic!("{:?}", answer.reply())
+    };
+    assert_eq!(
+        output,
+        [&1_i32.to_le_bytes()[..], &f32_bytes(&[-1.75, 5.25])].concat()
+    );
+    assert_eq!(latency_us, 10);
+}
+
+#[test]
+fn a_newer_bundle_replaces_the_one_that_runs_within_one_start() {
+    let mut bench = Bench::default();
+    let (old, new) = (Recipe::version(1).build(), Recipe::version(2).build());
+    bench.install(&old);
+    let mut messages = bench.transfer(&new, 0, 300);
+    messages.push(bench.message(Request::Activate));
+    messages.push(bench.message(Request::Info));
+    let answers = bench.start(messages);
+    let Reply::Info(info) = answers.last().expect("answers").reply() else {
+        panic!("no info")
+    };
+    assert_eq!(info.bundle.map(|bundle| bundle.version), Some(2));
+    assert_eq!(info.lowest_version, 2);
+}
+
+#[test]
+fn activating_again_because_the_reply_was_lost_gives_the_same_reply() {
+    let mut bench = Bench::default();
+    let bundle = Recipe::version(1).build();
+    let mut messages = bench.transfer(&bundle, 0, 300);
+    let activate = bench.message(Request::Activate);
+    messages.extend([activate.clone(), activate.clone(), activate]);
+    let answers = bench.start(messages);
+    for answer in &answers[answers.len() - 3..] {
+        assert_eq!(
+            answer.reply(),
+            Reply::Activate {
+                bundle: id_of(&bundle)
+            }
+        );
+    }
+}
+
+struct Wrong {
+    name: &'static str,
+    bundle: Vec<u8>,
+    refusal: (Reason, u32, u32),
+}
+
+fn wrong(name: &'static str, bundle: Vec<u8>, reason: Reason, needed: usize, got: usize) -> Wrong {
+    Wrong {
+        name,
+        bundle,
+        refusal: (reason, needed as u32, got as u32),
+    }
+}
+
+/// Every way in which a bundle that is whole can be wrong, with the refusal it gets.
+fn wrong_bundles() -> Vec<Wrong> {
+    let good = Recipe::version(5).build();
+    let length = good.len();
+    let mut altered = good.clone();
+    *altered.last_mut().expect("bytes") ^= 1;
+    let recipe = || Recipe::version(5);
+    let kernel = 0x0001_0999;
+    let stranger = SigningKey::from_bytes(&[9; 32]);
+    vec![
+        wrong("garbage", vec![7; 900], Reason::NotABundle, 0, 0),
+        wrong(
+            "altered section",
+            altered,
+            Reason::SectionHashMismatch,
+            0,
+            4,
+        ),
+        wrong(
+            "cut",
+            good[..length - 1].to_vec(),
+            Reason::Truncated,
+            length,
+            length - 1,
+        ),
+        wrong(
+            "stranger's",
+            Recipe {
+                key: stranger,
+                ..recipe()
+            }
+            .build(),
+            Reason::UnknownKey,
+            0,
+            0,
+        ),
+        wrong(
+            "older",
+            Recipe::version(1).build(),
+            Reason::OlderVersion,
+            2,
+            1,
+        ),
+        wrong(
+            "other target",
+            Recipe {
+                target: "moon",
+                ..recipe()
+            }
+            .build(),
+            Reason::WrongTarget,
+            0,
+            0,
+        ),
+        wrong(
+            "other kernels",
+            Recipe {
+                kernel_class: "fast",
+                ..recipe()
+            }
+            .build(),
+            Reason::WrongKernelClass,
+            0,
+            0,
+        ),
+        wrong(
+            "unknown kernel",
+            Recipe {
+                extra_kernel: Some(kernel),
+                ..recipe()
+            }
+            .build(),
+            Reason::MissingKernel,
+            kernel as usize,
+            0,
+        ),
+        wrong(
+            "plan format",
+            Recipe {
+                plan_format: Some(9),
+                ..recipe()
+            }
+            .build(),
+            Reason::UnsupportedPlan,
+            1,
+            9,
+        ),
+        wrong(
+            "arena",
+            Recipe {
+                arena_bytes: Some(65),
+                ..recipe()
+            }
+            .build(),
+            Reason::ArenaTooSmall,
+            65,
+            64,
+        ),
+        wrong(
+            "stack",
+            Recipe {
+                stack_bytes: Some(1025),
+                ..recipe()
+            }
+            .build(),
+            Reason::StackTooSmall,
+            1025,
+            1024,
+        ),
+        wrong(
+            "schema",
+            Recipe {
+                channels: 3,
+                ..recipe()
+            }
+            .build(),
+            Reason::InputMismatch,
+            3,
+            2,
+        ),
+        wrong(
+            "baseline",
+            Recipe {
+                baseline_channels: 1,
+                ..recipe()
+            }
+            .build(),
+            Reason::BadBaseline,
+            0,
+            0,
+        ),
+        wrong(
+            "golden vector",
+            Recipe {
+                spoilt_vector: Some(2),
+                ..recipe()
+            }
+            .build(),
+            Reason::SelfTestFailed,
+            0,
+            2,
+        ),
+    ]
+}
+
+#[test]
+fn each_wrong_bundle_is_refused_for_its_reason_and_the_old_one_goes_on() {
+    let mut bench = Bench::default();
+    let good = Recipe::version(2).build();
+    bench.install(&good);
+    let wrong = wrong_bundles();
+    assert_eq!(wrong.len(), 14);
+    for Wrong {
+        name,
+        bundle,
+        refusal: expected,
+    } in wrong
+    {
+        assert_eq!(refusal(&bench.install(&bundle)), expected, "{name}");
+        assert_eq!(active(&mut bench), Some((2, id_of(&good))), "{name}");
+        assert_eq!(
+            refusal(&bench.ask(Request::Activate)).0,
+            Reason::NoTransfer,
+            "{name} is forgotten"
+        );
+    }
+    assert_eq!(
+        bench.install(&Recipe::version(5).build()).reply(),
+        Reply::Activate {
+            bundle: id_of(&Recipe::version(5).build())
+        }
+    );
+}
+
+#[test]
+fn an_altered_signature_is_refused_as_such() {
+    let mut bench = Bench::default();
+    let bundle = Recipe::version(5).build();
+    let signed = bundle::signed_bytes(&bundle).expect("a bundle").len();
+    let mut altered = bundle;
+    altered[16 + signed - 1] ^= 1;
+    assert_eq!(refusal(&bench.install(&altered)).0, Reason::BadSignature);
+}
+
+#[test]
+fn a_bundle_longer_than_a_slot_is_refused_before_a_byte_is_sent() {
+    let mut bench = Bench::default();
+    let answer = bench.ask(Request::PutBegin {
+        total_bytes: 7 * 512 + 1,
+        digest: [0; 32],
+    });
+    assert_eq!(
+        refusal(&answer),
+        (Reason::BundleTooLong, 7 * 512, 7 * 512 + 1)
+    );
+}
+
+#[test]
+fn chunks_that_do_not_follow_are_refused_and_nothing_is_lost() {
+    let mut bench = Bench::default();
+    let bundle = Recipe::version(1).build();
+    let digest = dunlin_wire::Digest::of(&bundle).0;
+    let answers = bench.ask_all(&[
+        Request::PutChunk {
+            offset: 0,
+            bytes: &bundle[..4],
+        },
+        Request::PutBegin {
+            total_bytes: bundle.len() as u32,
+            digest,
+        },
+        Request::PutChunk {
+            offset: 0,
+            bytes: &bundle[..101],
+        },
+        Request::PutChunk {
+            offset: 101,
+            bytes: &bundle[101..200],
+        },
+        Request::PutChunk {
+            offset: 100,
+            bytes: &vec![0; bundle.len() - 99],
+        },
+        Request::Activate,
+        Request::PutChunk {
+            offset: 100,
+            bytes: &bundle[100..],
+        },
+        Request::Activate,
+    ]);
+    assert_eq!(refusal(&answers[0]).0, Reason::NoTransfer);
+    assert_eq!(answers[2].reply(), Reply::PutChunk { held_bytes: 100 });
+    assert_eq!(refusal(&answers[3]), (Reason::WrongOffset, 100, 101));
+    assert_eq!(
+        refusal(&answers[4]),
+        (
+            Reason::PastTheEnd,
+            bundle.len() as u32,
+            bundle.len() as u32 + 1
+        )
+    );
+    assert_eq!(
+        refusal(&answers[5]),
+        (Reason::Incomplete, bundle.len() as u32, 100)
+    );
+    assert_eq!(
+        answers[7].reply(),
+        Reply::Activate {
+            bundle: id_of(&bundle)
+        }
+    );
+}
+
+#[test]
+fn a_transfer_goes_on_after_a_restart_at_the_last_whole_page() {
+    let mut bench = Bench::default();
+    let bundle = Recipe::version(1).build();
+    assert!(
+        bundle.len() > 1100,
+        "{} bytes are enough for two pages",
+        bundle.len()
+    );
+    let first: Vec<_> = bench
+        .transfer(&bundle, 0, 100)
+        .into_iter()
+        .take(12)
+        .collect();
+    bench.start(first);
+    let digest = dunlin_wire::Digest::of(&bundle).0;
+    let begin = Request::PutBegin {
+        total_bytes: bundle.len() as u32,
+        digest,
+    };
+    assert_eq!(
+        bench.ask(begin).reply(),
+        Reply::PutBegin { held_bytes: 1024 }
+    );
+    let mut rest = bench.transfer(&bundle, 1024, 256);
+    rest.push(bench.message(Request::Activate));
+    assert_eq!(
+        bench.start(rest).pop().expect("replies").reply(),
+        Reply::Activate {
+            bundle: id_of(&bundle)
+        }
+    );
+    let other = Request::PutBegin {
+        total_bytes: bundle.len() as u32,
+        digest: [1; 32],
+    };
+    assert_eq!(bench.ask(other).reply(), Reply::PutBegin { held_bytes: 0 });
+}
+
+#[test]
+fn when_the_active_bundle_is_damaged_the_one_before_it_runs() {
+    let mut bench = Bench::default();
+    let (old, new) = (Recipe::version(1).build(), Recipe::version(2).build());
+    bench.install(&old);
+    bench.install(&new);
+    assert_eq!(active(&mut bench).map(|(version, _)| version), Some(2));
+    let slot = bench
+        .slots
+        .iter()
+        .position(|slot| slot[512..].starts_with(&new))
+        .expect("it is in a slot");
+    bench.slots[slot][512 + 600] ^= 4;
+    assert_eq!(active(&mut bench), Some((1, id_of(&old))));
+    assert_eq!(refusal(&bench.install(&old)), (Reason::OlderVersion, 2, 1));
+    assert_eq!(
+        bench.install(&new).reply(),
+        Reply::Activate {
+            bundle: id_of(&new)
+        }
+    );
+    assert_eq!(active(&mut bench).map(|(version, _)| version), Some(2));
+}
+
+#[test]
+fn when_no_bundle_can_be_verified_the_device_still_answers() {
+    let mut bench = Bench::default();
+    bench.install(&Recipe::version(1).build());
+    bench.slots.iter_mut().for_each(|slot| slot[512 + 100] ^= 1);
+    assert_eq!(active(&mut bench), None);
+    assert!(matches!(
+        bench.install(&Recipe::version(1).build()).reply(),
+        Reply::Activate { .. }
+    ));
+}
