@@ -1,1 +1,0 @@
-//! Assembles and signs a bundle.

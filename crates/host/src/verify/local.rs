@@ -1,0 +1,99 @@
+//! The engine on this machine.
+
+use dunlin_engine::Plan;
+use dunlin_engine::format::Role;
+
+use super::{Answer, Backend, BackendError};
+
+/// A plan, run by the engine here: the definition that devices are held to.
+#[derive(Debug)]
+pub struct Local<'p> {
+    plan: Plan<'p>,
+    arena: Vec<u8>,
+}
+
+/// Bytes to which an arena is aligned, so that it suits every kernel.
+const ALIGNMENT: usize = 16;
+
+impl<'p> Local<'p> {
+    /// Loads a plan and allocates its arena.
+    ///
+    /// # Errors
+    /// When the plan cannot be loaded.
+    pub fn load(plan: &'p [u8]) -> Result<Self, BackendError> {
+        let plan = Plan::load(plan).map_err(|error| BackendError::new("local", error))?;
+        Ok(Self {
+            plan,
+            arena: vec![0; plan.requirements().arena_bytes + ALIGNMENT],
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan<'p> {
+        &self.plan
+    }
+
+    /// Runs one input and returns the bytes of every output, in the plan's order.
+    ///
+    /// # Errors
+    /// When the input has another length than the plan's.
+    pub fn outputs(&mut self, input: &[f32]) -> Result<Vec<Vec<u8>>, BackendError> {
+        let plan = self.plan;
+        let arena = self.run_in_arena(input)?;
+        let bytes = |range| arena.get(range).map(<[u8]>::to_vec).unwrap_or_default();
+        Ok(plan.outputs().map(|output| bytes(output.range())).collect())
+    }
+
+    fn run_in_arena(&mut self, input: &[f32]) -> Result<&[u8], BackendError> {
+        let expected = self.plan.input().elements();
+        if input.len() != expected {
+            let reason = format!(
+                "an input of {} values, the plan takes {expected}",
+                input.len()
+            );
+            return Err(BackendError::new("local", reason));
+        }
+        let start = self.arena.as_ptr().align_offset(ALIGNMENT) % ALIGNMENT;
+        let arena = self.arena.get_mut(start..).unwrap_or_default();
+        let place = arena.get_mut(self.plan.input().range()).unwrap_or_default();
+        for (to, value) in place.as_chunks_mut::<4>().0.iter_mut().zip(input) {
+            *to = value.to_le_bytes();
+        }
+        self.plan
+            .run(arena)
+            .map_err(|error| BackendError::new("local", error))?;
+        Ok(arena)
+    }
+}
+
+impl Backend for Local<'_> {
+    fn name(&self) -> &str {
+        "local"
+    }
+
+    fn run(&mut self, input: &[f32]) -> Result<Answer, BackendError> {
+        let plan = self.plan;
+        let arena = self.run_in_arena(input)?;
+        let label = plan.label(arena).map(|label| label as i32);
+        let scores = plan
+            .outputs()
+            .find(|output| output.role == Role::Probabilities);
+        let bytes = scores
+            .and_then(|scores| arena.get(scores.range()))
+            .unwrap_or_default();
+        Ok(Answer {
+            label,
+            scores: floats(bytes),
+        })
+    }
+}
+
+/// Little-endian binary32 values.
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|chunk| f32::from_le_bytes(*chunk))
+        .collect()
+}
