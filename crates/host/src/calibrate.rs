@@ -1,1 +1,0 @@
-//! Baseline and drift thresholds from training data, by blocks.

@@ -1,0 +1,276 @@
+//! Baseline and drift thresholds from training data, by blocks.
+//!
+//! Runs on the workstation. What a device compares its windows with is the distribution of the
+//! training data; how far a window may be from it without anything being wrong is learnt from the
+//! training data too. Samples that follow each other are alike, so a threshold for independent
+//! samples cries wolf. Instead:
+//!
+//! 1. The inputs are put in order and windows as long as a device's slide over them, 24 starts to a
+//!    window's length, for a device's window may begin at any time of day.
+//! 2. Every full window is scored against the rest of the data, without the window and as much
+//!    around it as makes a block, with edges and counts taken from that rest: as the device will
+//!    score a window that was not in the training data, and with the device's own code.
+//! 3. A block's score is the highest of the windows that begin in it. The threshold is the k-th
+//!    highest block score, with k = ⌊rate · (blocks + 1)⌋ and at least 1.
+//! 4. If the blocks are exchangeable with those to come, the next one exceeds it with probability
+//!    k / (blocks + 1); the 95 % interval of the share in the long run is that of
+//!    Beta(k, blocks + 1 − k). Few blocks say little, and the account says so.
+//!
+//! The statistic is the population stability index on the training quantiles. What makes a window
+//! unusual in such data is less a shifted mean than a part of the range it never visits (a night
+//! without fresh air), and this index weighs an empty bin by its logarithm where distances between
+//! distribution functions see only one bin's share.
+//!
+//! Cost: one sort per channel, then one pass over its values per window; at most 2,000 windows.
+//!
+//! **Architecture invariants.** Looks at training and validation data, never at a test. Scores come
+//! from `dunlin-monitor`, so that a threshold means on the device what it means here.
+
+mod account;
+pub mod rate;
+mod score;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+use dunlin_wire::baseline::{
+    ChannelReference, FalseAlarms, MAX_BASELINE_BYTES, Reference, Statistic,
+};
+use dunlin_wire::limits::{MAX_CHANNELS, MAX_LABELS};
+use thiserror::Error;
+
+use crate::data::{Examples, InputSchema};
+use crate::recipe;
+
+pub use account::{Account, SeriesAccount};
+use score::{Predictions, SortedChannel, ceiling};
+use timeline::{FULL, Lengths, Timeline};
+
+/// Training data with what the model says to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// Inputs, with time and group.
+    pub examples: &'a Examples,
+    /// The model's answer to each; the labels themselves are a stand-in for a good model's answers.
+    pub predicted: &'a [u32],
+}
+
+/// A baseline section, and how it came about.
+#[derive(Debug, Clone)]
+pub struct Calibration {
+    /// The section for the bundle: [`dunlin_wire::baseline`].
+    pub section: Vec<u8>,
+    /// What the thresholds rest on, to be read by people; also as JSON.
+    pub account: Account,
+}
+
+/// Why data gives no baseline.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum CalibrateError {
+    /// Nothing can be left out and compared with the rest.
+    #[error(
+        "{inputs} inputs make {blocks} full block(s); at least 2 are needed: give more data, a shorter window or a shorter block"
+    )]
+    TooFewBlocks {
+        /// Blocks with a full window.
+        blocks: usize,
+        /// Inputs there are.
+        inputs: usize,
+    },
+    /// A channel has no finite value.
+    #[error("channel {channel} has no values")]
+    NoValues {
+        /// Its name.
+        channel: String,
+    },
+    /// The recipe names a label that the data does not have.
+    #[error("[monitor] reference: there is no label {label:?}")]
+    UnknownLabel {
+        /// The label.
+        label: String,
+    },
+    /// More channels or labels than the format holds.
+    #[error(
+        "{channels} channels and {labels} labels; the baseline holds {MAX_CHANNELS} and {MAX_LABELS}"
+    )]
+    TooMany {
+        /// Channels of the data.
+        channels: usize,
+        /// Labels of the data.
+        labels: usize,
+    },
+    /// Parts of different shape, or predictions that do not match the inputs in number.
+    #[error(
+        "the parts differ in channels, steps or labels, or have other numbers of predictions than inputs"
+    )]
+    Mismatch,
+}
+
+/// Makes the baseline section for the data a model was trained and tuned on.
+///
+/// # Errors
+/// Each reason has its variant in [`CalibrateError`].
+pub fn calibrate(
+    parts: &[Part<'_>],
+    monitor: &recipe::Monitor,
+) -> Result<Calibration, CalibrateError> {
+    let (schema, labels) = check(parts)?;
+    let lengths = Lengths {
+        window_ms: monitor.window.ms as i64,
+        block_ms: monitor.block.ms.max(monitor.window.ms) as i64,
+    };
+    let timeline = Timeline::new(parts, &wanted_labels(&monitor.reference, labels)?, lengths)?;
+    let rank = rate::rank(timeline.blocks, monitor.false_alarm_rate);
+    let statistic = Statistic::PSI;
+    let mut channels = Vec::new();
+    let mut series = Vec::new();
+    for (index, channel) in schema.channels.iter().enumerate() {
+        let sorted = sorted_channel(parts, &timeline, index);
+        if sorted.len() == 0 {
+            return Err(CalibrateError::NoValues {
+                channel: channel.name.clone(),
+            });
+        }
+        let (edges, counts) = sorted.reference(&(0..0));
+        let scores = block_scores(&timeline, |candidate| sorted.score(statistic, candidate));
+        let account = SeriesAccount::new(
+            &channel.name,
+            scores,
+            rank,
+            ceiling(statistic, &counts, timeline.fullest * schema.steps),
+        );
+        channels.push(ChannelReference {
+            edges,
+            counts,
+            threshold: account.threshold,
+        });
+        series.push(account);
+    }
+    let predictions = predictions(parts, &timeline, labels.len());
+    let prediction_counts = predictions.reference(&(0..0));
+    let scores = block_scores(&timeline, |candidate| {
+        predictions.score(statistic, candidate)
+    });
+    let of_predictions = SeriesAccount::new(
+        "predictions",
+        scores,
+        rank,
+        ceiling(statistic, &prediction_counts, timeline.fullest),
+    );
+    let account = Account::new(monitor, &timeline, rank, series, of_predictions);
+    let reference = Reference {
+        statistic,
+        window_ms: monitor.window.ms,
+        minimum_samples: (FULL * timeline.fullest as f64).ceil() as u32,
+        false_alarms: false_alarms(&account),
+        channels: &channels,
+        prediction_counts: &prediction_counts,
+        prediction_threshold: account.predictions.threshold,
+    };
+    Ok(Calibration {
+        section: encode(&reference),
+        account,
+    })
+}
+
+fn check<'a>(parts: &[Part<'a>]) -> Result<(&'a InputSchema, &'a [String]), CalibrateError> {
+    let first = parts
+        .first()
+        .ok_or(CalibrateError::TooFewBlocks {
+            blocks: 0,
+            inputs: 0,
+        })?
+        .examples;
+    let (channels, labels) = (first.schema.channels.len(), first.label_names.len());
+    if channels > MAX_CHANNELS || labels > MAX_LABELS {
+        return Err(CalibrateError::TooMany { channels, labels });
+    }
+    let alike = |part: &Part<'_>| {
+        let Part {
+            examples,
+            predicted,
+        } = part;
+        examples.schema == first.schema
+            && examples.label_names == first.label_names
+            && predicted.len() == examples.len()
+    };
+    if parts.iter().all(alike) {
+        Ok((&first.schema, &first.label_names))
+    } else {
+        Err(CalibrateError::Mismatch)
+    }
+}
+
+fn wanted_labels(reference: &[String], labels: &[String]) -> Result<Vec<u32>, CalibrateError> {
+    let number = |label: &String| {
+        labels
+            .iter()
+            .position(|name| name == label)
+            .map(|index| index as u32)
+    };
+    reference
+        .iter()
+        .map(|label| {
+            number(label).ok_or_else(|| CalibrateError::UnknownLabel {
+                label: label.clone(),
+            })
+        })
+        .collect()
+}
+
+fn sorted_channel(parts: &[Part<'_>], timeline: &Timeline, channel: usize) -> SortedChannel {
+    let Some(schema) = parts.first().map(|part| &part.examples.schema) else {
+        return SortedChannel::new(Vec::new(), 1);
+    };
+    let of_input = |input: &[f32]| {
+        input
+            .iter()
+            .skip(channel)
+            .step_by(schema.channels.len())
+            .copied()
+            .collect::<Vec<f32>>()
+    };
+    let inputs = timeline
+        .places
+        .iter()
+        .filter_map(|place| parts[place.part].examples.input(place.index));
+    SortedChannel::new(inputs.flat_map(of_input).collect(), schema.steps)
+}
+
+fn predictions(parts: &[Part<'_>], timeline: &Timeline, classes: usize) -> Predictions {
+    let label = |place: &timeline::Place| parts[place.part].predicted[place.index];
+    Predictions::new(timeline.places.iter().map(label).collect(), classes)
+}
+
+/// The highest score of each block.
+fn block_scores(
+    timeline: &Timeline,
+    score: impl Fn(&timeline::Candidate) -> Option<f32>,
+) -> Vec<f32> {
+    let mut highest = vec![0.0f32; timeline.blocks];
+    for candidate in &timeline.candidates {
+        highest[candidate.block] =
+            highest[candidate.block].max(score(candidate).unwrap_or_default());
+    }
+    highest
+}
+
+fn false_alarms(account: &Account) -> FalseAlarms {
+    FalseAlarms {
+        target: account.wanted_rate as f32,
+        expected: account.rate.expected as f32,
+        lower: account.rate.lower as f32,
+        upper: account.rate.upper as f32,
+        blocks: account.blocks as u32,
+        exceedances: account.rank as u32 - 1,
+    }
+}
+
+fn encode(reference: &Reference<'_>) -> Vec<u8> {
+    let mut section = vec![0; MAX_BASELINE_BYTES];
+    let length = reference
+        .encode(&mut section)
+        .expect("the largest section's length was given");
+    section.truncate(length);
+    section
+}
