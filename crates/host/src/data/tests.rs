@@ -220,7 +220,7 @@ fn occupancy_hash_does_not_depend_on_file_names_or_formats() {
 #[test]
 fn simulated_data_is_loaded_like_a_file() {
     let text = MACHINE
-        .replace("sessions = 24", "sessions = 6")
+        .replace("sessions = 40", "sessions = 6")
         .replace("windows = 50", "windows = 5");
     let splits = load(&recipe(&text), &options(Path::new("/nowhere"))).unwrap();
     let all = [&splits.train, &splits.validation, &splits.tests[0].1];

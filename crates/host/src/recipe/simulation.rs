@@ -31,10 +31,10 @@ impl Default for Simulation {
             seed: 1,
             rate_hz: 1600,
             steps: 128,
-            sessions: 24,
-            windows: 40,
+            sessions: 40,
+            windows: 50,
             speed_hz: 29.5,
-            severity: [0.3, 1.0],
+            severity: [0.1, 1.0],
             noise: 0.3,
         }
     }

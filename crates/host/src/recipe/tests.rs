@@ -247,7 +247,7 @@ fn simulated_data_is_held_to_what_the_simulator_makes() {
         message.contains("expected the simulator's channels horizontal, vertical, axial"),
         "{message}"
     );
-    let message = refused("severity = [0.3, 1.0]", "severity = [1.0, 0.3]");
+    let message = refused("severity = [0.1, 1.0]", "severity = [1.0, 0.3]");
     assert!(
         message.contains("data.simulation.severity: found [1, 0.3]"),
         "{message}"

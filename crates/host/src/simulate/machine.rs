@@ -108,15 +108,15 @@ struct Nature {
 impl Nature {
     fn draw(settings: &Simulation, random: &mut Random) -> Self {
         Nature {
-            speed_hz: settings.speed_hz * random.uniform(0.95, 1.05),
+            speed_hz: settings.speed_hz * random.uniform(0.9, 1.1),
             residual_grade: random.uniform(1.0, 6.3),
-            residual_misalignment: random.uniform(0.0, 0.15),
+            residual_misalignment: random.uniform(0.0, 0.2),
             harmonics: [random.uniform(0.05, 0.25), random.uniform(0.02, 0.12)],
             magnetic: random.uniform(0.05, 0.3),
             gains: [
-                random.uniform(0.9, 1.1),
-                random.uniform(0.7, 0.9),
-                random.uniform(0.85, 1.15),
+                random.uniform(0.8, 1.2),
+                random.uniform(0.6, 1.0),
+                random.uniform(0.75, 1.25),
             ],
             phases: std::array::from_fn(|_| random.uniform(0.0, TAU)),
             load_period_s: random.uniform(5.0, 20.0),
