@@ -1,0 +1,125 @@
+//! `dunlin collect`: takes records in, over a link or MQTT.
+
+use super::fleet::FleetArguments;
+use crate::{Outcome, output};
+use anyhow::{Context, Result};
+use clap::Args;
+use dunlin_fleet::{
+    BrokerChoice, BrokerUrl, Collected, Event, Password, Polling, Until, collect_link, collect_mqtt,
+};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  dunlin collect --from local
+  dunlin collect --from serial:/dev/ttyACM0 --every 10
+  dunlin collect --listen 0.0.0.0:1883
+  dunlin collect --mqtt mqtt://broker.example --user collector
+
+Records of unknown devices and records that are not authentic are refused and counted.")]
+pub struct Arguments {
+    /// Fetch from this device: its name in the fleet, or an address (serial:PATH[:BAUD], tcp:HOST:PORT, unix:PATH)
+    #[arg(long, value_name = "DEVICE", conflicts_with = "mqtt")]
+    from: Option<String>,
+    /// Ask the device again every so many seconds; once unless given
+    #[arg(long, value_name = "SECONDS", requires = "from")]
+    every: Option<u64>,
+    /// Run a broker of our own here for devices that upload over MQTT
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
+    listen: SocketAddr,
+    /// Use this broker in place of our own
+    #[arg(long, value_name = "URL")]
+    mqtt: Option<BrokerUrl>,
+    /// Name to log in to that broker; the password is read from DUNLIN_MQTT_PASSWORD
+    #[arg(long, requires = "mqtt")]
+    user: Option<String>,
+    /// End after this many seconds without a record
+    #[arg(long, value_name = "SECONDS")]
+    idle: Option<u64>,
+    #[command(flatten)]
+    fleet: FleetArguments,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<Outcome> {
+        let devices = self.fleet.devices()?;
+        let mut store = self.fleet.store()?;
+        store.register_devices(&devices)?;
+        let stop = stop_on_interrupt()?;
+        let until = Until {
+            stop: &stop,
+            idle: self.idle.map(Duration::from_secs),
+        };
+        let mut show = |event: Event<'_>| output::notice(describe(&event));
+        let collected = match &self.from {
+            Some(from) => {
+                let polling = self.every.map_or(Polling::Once, |seconds| {
+                    Polling::Every(Duration::from_secs(seconds))
+                });
+                let address = self.fleet.address(from)?;
+                collect_link(&mut store, &devices, &address, polling, until, &mut show)?
+            }
+            None => collect_mqtt(&mut store, &devices, &self.broker()?, until, &mut show)?,
+        };
+        self.print(&collected)?;
+        Ok(Outcome::of(collected.refused == 0))
+    }
+
+    fn broker(&self) -> Result<BrokerChoice> {
+        let Some(url) = self.mqtt.clone() else {
+            return Ok(BrokerChoice::Embedded {
+                listen: self.listen,
+            });
+        };
+        let login = match &self.user {
+            Some(user) => {
+                let password = std::env::var("DUNLIN_MQTT_PASSWORD")
+                    .context("DUNLIN_MQTT_PASSWORD: expected the password of --user")?;
+                Some((user.clone(), Password(password)))
+            }
+            None => None,
+        };
+        Ok(BrokerChoice::Remote { url, login })
+    }
+
+    fn print(&self, collected: &Collected) -> Result<()> {
+        if self.json {
+            return output::json(collected);
+        }
+        output::line(format!(
+            "{} records stored, {} known already, {} refused",
+            collected.stored, collected.duplicates, collected.refused
+        ))
+    }
+}
+
+/// A flag that an interrupt from the keyboard raises.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let raise = stop.clone();
+    ctrlc::set_handler(move || raise.store(true, Ordering::Relaxed))
+        .context("waiting for an interrupt")?;
+    Ok(stop)
+}
+
+fn describe(event: &Event<'_>) -> String {
+    match event {
+        Event::Listening { address } => format!("devices may connect to mqtt://{address}"),
+        Event::Connected { to } => format!("connected to {to}"),
+        Event::Interrupted { reason } => format!("interrupted, trying again: {reason}"),
+        Event::Ingested { device, ingested } => {
+            format!(
+                "{device}: {} stored, {} known already",
+                ingested.stored, ingested.duplicates
+            )
+        }
+        Event::Refused(refusal) => format!("refused: {refusal:?}"),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,116 @@
+//! `dunlin flash`: puts a bundle on a device, whatever kind of device it is.
+
+use super::fleet::FleetArguments;
+use crate::Outcome;
+use crate::output::{self, Bar};
+use anyhow::{Context, Result};
+use clap::Args;
+use dunlin_host::flash::{self, FlashOptions, Lifetime, Step};
+use dunlin_host::target::Target;
+use dunlin_wire::bundle;
+use std::path::PathBuf;
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  dunlin flash runs/latest/occupancy-local.bundle
+  dunlin flash runs/latest/occupancy-qemu-cortex-m4f.bundle --name bench
+  dunlin flash occupancy-nrf52840.bundle --link serial:/dev/ttyACM0
+  dunlin flash --stop bench")]
+pub struct Arguments {
+    /// The bundle; its manifest says for which target it is
+    #[arg(required_unless_present = "stop")]
+    bundle: Option<PathBuf>,
+    /// What people call the device; the target's name unless given
+    #[arg(long)]
+    name: Option<String>,
+    /// Where the device answers, if it is not started from here: serial:PATH[:BAUD], tcp:HOST:PORT, unix:PATH
+    #[arg(long)]
+    link: Option<String>,
+    /// Firmware or program to use in place of the target's own
+    #[arg(long)]
+    image: Option<PathBuf>,
+    /// Copy the device's program, identity and bundle to this folder instead of starting it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["link", "stop"])]
+    install: Option<PathBuf>,
+    /// End the process of the device with this name
+    #[arg(long, value_name = "NAME", conflicts_with = "bundle")]
+    stop: Option<String>,
+    #[command(flatten)]
+    fleet: FleetArguments,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<Outcome> {
+        if let Some(name) = &self.stop {
+            let stopped = flash::stop(&self.fleet.state(name))?;
+            output::line(if stopped {
+                format!("{name} stopped")
+            } else {
+                format!("{name} was not running")
+            })?;
+            return Ok(Outcome::of(stopped));
+        }
+        let path = self.bundle.clone().unwrap_or_default();
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let trusted = self.fleet.trusted()?;
+        let verified =
+            bundle::verify(&bytes, &trusted).with_context(|| path.display().to_string())?;
+        let target = Target::find(verified.manifest().target)?;
+        let name = self.name.clone().unwrap_or_else(|| target.name.clone());
+        let (devices, state) = (self.fleet.devices_file(), self.fleet.state(&name));
+        let options = FlashOptions {
+            name: &name,
+            devices: &devices,
+            state: &state,
+            trusted: &trusted,
+            image: self.image.as_deref(),
+            link: self.link.as_deref(),
+            lifetime: Lifetime::Detached,
+            ..FlashOptions::new(&target, &bytes)
+        };
+        self.register(&path, &trusted)?;
+        match &self.install {
+            Some(folder) => self.install(&options, folder),
+            None => self.flash(&options),
+        }
+    }
+
+    /// Lets the collector know the names of the bundle's channels and labels.
+    fn register(&self, path: &std::path::Path, trusted: &[dunlin_wire::PublicKey]) -> Result<()> {
+        self.fleet.store()?.register_bundle(path, trusted)?;
+        Ok(())
+    }
+
+    fn flash(&self, options: &FlashOptions<'_>) -> Result<Outcome> {
+        let device = {
+            let bar = Bar::new("flash", 0);
+            flash::flash(options, &mut |step: Step<'_>| bar.say(step.to_string()))?
+        };
+        if self.json {
+            output::json(&serde_json::json!({
+                "device": device.device.to_string(),
+                "name": options.name,
+                "link": device.link_url,
+                "bundle": device.bundle.to_string(),
+            }))?;
+        } else {
+            output::line(format!(
+                "{} ({}) runs bundle {}",
+                options.name, device.device, device.bundle
+            ))?;
+            output::line(format!("link {}", device.link_url))?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn install(&self, options: &FlashOptions<'_>, folder: &std::path::Path) -> Result<Outcome> {
+        let files = flash::install(options, folder, &mut |step: Step<'_>| output::notice(step))?;
+        for file in files {
+            output::line(file.display())?;
+        }
+        Ok(Outcome::Done)
+    }
+}
