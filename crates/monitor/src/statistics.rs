@@ -164,3 +164,6 @@ fn merge_channel(channel: &mut Channel, other: &Channel) {
     channel.score = highest(channel.score, other.score);
     channel.drifted |= other.drifted;
 }
+
+#[cfg(test)]
+mod tests;

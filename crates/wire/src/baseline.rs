@@ -406,3 +406,6 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
         .copied()
         .unwrap_or([0; N])
 }
+
+#[cfg(test)]
+mod tests;

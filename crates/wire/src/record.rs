@@ -546,3 +546,6 @@ fn is_zero(value: &u32) -> bool {
 fn is_false(value: &bool) -> bool {
     !*value
 }
+
+#[cfg(test)]
+mod tests;
