@@ -136,15 +136,15 @@ impl Store {
 
     /// Keeps up to where the device's records are about to be acknowledged.
     ///
+    /// A power cut may take this back: then records are acknowledged later, or twice, and none is lost.
+    ///
     /// # Errors
     /// When the database fails; then the acknowledgement must not be given.
     pub fn note_acknowledged(&mut self, device: DeviceId, up_to: u32) -> Result<(), FleetError> {
-        let transaction = self.write()?;
-        transaction.execute(
+        self.write_soon(
             "UPDATE devices SET acknowledged = max(acknowledged, ?2) WHERE device = ?1",
             params![device.to_string(), up_to],
-        )?;
-        Ok(transaction.commit()?)
+        )
     }
 
     /// Writes the known devices' names, so that a report also shows who was never heard of.

@@ -72,6 +72,22 @@ impl Store {
         &self.connection
     }
 
+    /// One statement that is not waited for until it is on the disk.
+    pub(crate) fn write_soon(
+        &self,
+        statement: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<(), FleetError> {
+        self.connection
+            .pragma_update(None, "synchronous", "NORMAL")?;
+        let written = self
+            .connection
+            .prepare_cached(statement)
+            .and_then(|mut statement| statement.execute(parameters));
+        self.connection.pragma_update(None, "synchronous", "FULL")?;
+        Ok(written.map(|_| ())?)
+    }
+
     /// A transaction that holds the writer's place from its start.
     pub(crate) fn write(&mut self) -> Result<Transaction<'_>, FleetError> {
         Ok(self
@@ -115,6 +131,8 @@ mod tests {
         assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
         assert_eq!(pragma("synchronous"), 2.into());
         assert_eq!(pragma("user_version"), (MIGRATIONS.len() as i64).into());
+        store.write_soon("DELETE FROM devices", []).unwrap();
+        assert_eq!(pragma("synchronous"), 2.into());
         drop(store);
         Store::open(&path).unwrap();
     }

@@ -301,27 +301,31 @@ impl Collector<'_> {
         Ok(())
     }
 
+    /// Counts who was turned away since the last look, in one transaction, however many they were.
     fn note(&mut self, strangers: &mpsc::Receiver<Refusal>) -> Result<(), FleetError> {
-        for refusal in strangers.try_iter() {
-            self.refuse("mqtt", refusal)?;
+        let refusals: Vec<Refusal> = strangers.try_iter().collect();
+        if refusals.is_empty() {
+            Ok(())
+        } else {
+            self.refuse(&refusals)
         }
-        Ok(())
     }
 
-    fn refuse(&mut self, transport: &str, refusal: Refusal) -> Result<(), FleetError> {
-        self.store
-            .note_refusals(transport, now_ms(), std::slice::from_ref(&refusal))?;
-        self.collected.refused += 1;
-        (self.show)(Event::Refused(&refusal));
+    fn refuse(&mut self, refusals: &[Refusal]) -> Result<(), FleetError> {
+        self.store.note_refusals("mqtt", now_ms(), refusals)?;
+        self.collected.refused += refusals.len() as u64;
+        refusals
+            .iter()
+            .for_each(|refusal| (self.show)(Event::Refused(refusal)));
         Ok(())
     }
 
     fn take(&mut self, topic: &[u8], payload: &[u8]) -> Result<(), FleetError> {
         let Some(device) = device_of(topic) else {
-            return self.refuse(
-                "mqtt",
-                Refusal::unread(None, RefusalReason::Malformed { position: 0 }),
-            );
+            return self.refuse(&[Refusal::unread(
+                None,
+                RefusalReason::Malformed { position: 0 },
+            )]);
         };
         let sender = Sender {
             transport: "mqtt",

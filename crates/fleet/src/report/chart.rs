@@ -30,7 +30,7 @@ const LABELS: [RGBColor; 8] = [
 ];
 
 /// One window of a channel, as far as a chart shows it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mark {
     /// The score, when the window was judged.
     pub score: Option<f32>,
@@ -38,18 +38,23 @@ pub(super) struct Mark {
     pub drifted: bool,
 }
 
-/// Scores of one channel over the windows.
-pub(super) struct Timeline<'a> {
-    pub title: &'a str,
-    pub marks: &'a [Mark],
+/// One channel over the windows.
+#[derive(Debug, Clone)]
+pub(super) struct Row<'a> {
+    pub name: &'a str,
+    pub marks: Vec<Mark>,
     pub threshold: Option<f32>,
-    /// Names of the first and the last window.
+}
+
+/// Scores of one channel over the windows; `ends` name the first and the last window.
+pub(super) struct Timeline<'a> {
+    pub row: &'a Row<'a>,
     pub ends: (&'a str, &'a str),
 }
 
 /// A strip for every channel, a cell for every window.
 pub(super) struct Heat<'a> {
-    pub rows: Vec<(&'a str, Vec<Mark>, Option<f32>)>,
+    pub rows: &'a [Row<'a>],
     pub ends: (&'a str, &'a str),
 }
 
@@ -65,55 +70,66 @@ type Drawn = Result<(), Box<dyn Error>>;
 
 /// Scores as points joined by a line, with the threshold across them.
 pub(super) fn timeline(chart: &Timeline<'_>) -> String {
-    let title = format!("Scores of {} over the windows", chart.title);
-    draw((460, 190), &title, |area| {
-        let scores = || {
-            chart
-                .marks
-                .iter()
-                .filter_map(|mark| mark.score)
-                .chain(chart.threshold)
-        };
-        let highest = scores()
-            .filter(|score| score.is_finite())
-            .fold(0.0, f32::max);
-        let top = if highest > 0.0 { highest * 1.15 } else { 1.0 };
-        let last = chart.marks.len().saturating_sub(1).max(1) as f32;
-        let mut axes = ChartBuilder::on(area)
-            .caption(chart.title, (FONT, 14, &INK))
-            .margin(6)
-            .margin_right(12)
-            .x_label_area_size(22)
-            .y_label_area_size(44)
-            .build_cartesian_2d(-0.5..last + 0.5, 0.0..top)?;
-        axes.configure_mesh()
-            .disable_x_mesh()
-            .x_labels(0)
-            .y_labels(4)
-            .bold_line_style(INK.mix(0.12))
-            .light_line_style(INK.mix(0.0))
-            .axis_style(INK.mix(0.5))
-            .label_style((FONT, FONT_SIZE - 1, &INK))
-            .draw()?;
-        let points = || {
-            chart.marks.iter().enumerate().filter_map(|(index, mark)| {
-                Some((index as f32, mark.score?.min(top), mark.drifted))
-            })
-        };
-        axes.draw_series(LineSeries::new(
-            points().map(|(x, y, _)| (x, y)),
-            QUIET.stroke_width(1),
-        ))?;
-        if let Some(threshold) = chart.threshold {
-            let ends = [(-0.5, threshold), (last + 0.5, threshold)];
-            axes.draw_series(DashedLineSeries::new(ends, 6, 4, LIMIT.stroke_width(2)))?;
-        }
-        axes.draw_series(points().map(|(x, y, drifted)| {
-            let colour = if drifted { DRIFTED } else { QUIET };
-            Circle::new((x, y), if drifted { 4 } else { 3 }, colour.filled())
-        }))?;
-        ends(area, chart.ends, 50, 460 - 12, 190 - 8)
-    })
+    let row = chart.row;
+    draw(
+        (460, 190),
+        &format!("Scores of {} over the windows", row.name),
+        |area| {
+            let top = top_of(row);
+            let last = row.marks.len().saturating_sub(1).max(1) as f32;
+            let mut axes = ChartBuilder::on(area)
+                .caption(row.name, (FONT, 14, &INK))
+                .margin(6)
+                .margin_right(12)
+                .x_label_area_size(22)
+                .y_label_area_size(44)
+                .build_cartesian_2d(-0.5..last + 0.5, 0.0..top)?;
+            axes.configure_mesh()
+                .disable_x_mesh()
+                .x_labels(0)
+                .y_labels(4)
+                .bold_line_style(INK.mix(0.12))
+                .light_line_style(INK.mix(0.0))
+                .axis_style(INK.mix(0.5))
+                .label_style((FONT, FONT_SIZE - 1, &INK))
+                .draw()?;
+            let marks = || row.marks.iter().enumerate();
+            let points = || {
+                marks().filter_map(|(index, mark)| {
+                    Some(((index as f32, mark.score?.min(top)), mark.drifted))
+                })
+            };
+            axes.draw_series(LineSeries::new(
+                points().map(|(point, _)| point),
+                QUIET.stroke_width(1),
+            ))?;
+            let limit = row
+                .threshold
+                .map(|threshold| [(-0.5, threshold), (last + 0.5, threshold)]);
+            axes.draw_series(DashedLineSeries::new(
+                limit.into_iter().flatten(),
+                6,
+                4,
+                LIMIT.stroke_width(2),
+            ))?;
+            axes.draw_series(points().map(|(point, drifted)| {
+                let (size, colour) = if drifted { (4, DRIFTED) } else { (3, QUIET) };
+                Circle::new(point, size, colour.filled())
+            }))?;
+            ends(area, chart.ends, 50, 460 - 12, 190 - 8)
+        },
+    )
+}
+
+/// A little above everything finite that is to be seen.
+fn top_of(row: &Row<'_>) -> f32 {
+    let scores = row
+        .marks
+        .iter()
+        .filter_map(|mark| mark.score)
+        .chain(row.threshold);
+    let highest = scores.filter(|score| score.is_finite()).fold(0.0, f32::max);
+    if highest > 0.0 { highest * 1.15 } else { 1.0 }
 }
 
 /// Cells from pale (score 0) to full (at the threshold), another colour where a channel drifted, and
@@ -125,13 +141,19 @@ pub(super) fn heat(chart: &Heat<'_>) -> String {
         (940, height as u32),
         "Scores of every channel in every window",
         |area| {
-            for (index, (name, marks, threshold)) in chart.rows.iter().enumerate() {
+            for (index, row) in chart.rows.iter().enumerate() {
                 let top = ROW * index as i32;
-                write(area, name, (128, top + ROW / 2), HPos::Right, VPos::Center)?;
-                for (column, mark) in marks.iter().enumerate() {
-                    let (left, right) = column_of(column, marks.len(), 136, 940 - 8);
+                write(
+                    area,
+                    row.name,
+                    (128, top + ROW / 2),
+                    HPos::Right,
+                    VPos::Center,
+                )?;
+                for (column, mark) in row.marks.iter().enumerate() {
+                    let (left, right) = column_of(column, row.marks.len(), 136, 940 - 8);
                     let cell = [(left, top + 2), (right, top + ROW - 2)];
-                    area.draw(&Rectangle::new(cell, shade(mark, *threshold)))?;
+                    area.draw(&Rectangle::new(cell, shade(mark, row.threshold)))?;
                 }
             }
             ends(area, chart.ends, 136, 940 - 8, height - 6)
@@ -147,7 +169,7 @@ fn shade(mark: &Mark, threshold: Option<f32>) -> ShapeStyle {
             let share = threshold
                 .map_or(0.0, |threshold| f64::from(score / threshold))
                 .clamp(0.0, 1.0);
-            QUIET.mix(0.12 + 0.78 * share).filled()
+            QUIET.mix(0.22 + 0.78 * share).filled()
         }
     }
 }
@@ -263,22 +285,23 @@ mod tests {
         },
     ];
 
+    fn row(marks: &[Mark], threshold: Option<f32>) -> Row<'static> {
+        Row {
+            name: "CO2 <ppm>",
+            marks: marks.to_vec(),
+            threshold,
+        }
+    }
+
     #[test]
     fn a_chart_is_inline_and_uses_the_pages_ink() {
-        let timeline = timeline(&Timeline {
-            title: "CO2 <ppm>",
-            marks: &MARKS,
-            threshold: Some(2.0),
-            ends: ("first", "last"),
-        });
-        let heat = heat(&Heat {
-            rows: vec![("CO2 <ppm>", MARKS.to_vec(), Some(2.0))],
-            ends: ("first", "last"),
-        });
+        let (row, ends) = (row(&MARKS, Some(2.0)), ("first", "last"));
+        let timeline = timeline(&Timeline { row: &row, ends });
+        let heat = heat(&Heat { rows: &[row], ends });
         let mix = mix(&Mix {
             labels: &["empty".to_owned()],
             windows: vec![&[1, 3], &[0, 0]],
-            ends: ("first", "last"),
+            ends,
         });
         for svg in [timeline, heat, mix] {
             assert!(
@@ -302,16 +325,14 @@ mod tests {
         }];
         for marks in [&[][..], &infinite] {
             let svg = timeline(&Timeline {
-                title: "x",
-                marks,
-                threshold: None,
+                row: &row(marks, None),
                 ends: ("", ""),
             });
             assert!(svg.starts_with("<svg"), "{svg}");
         }
         assert!(
             heat(&Heat {
-                rows: Vec::new(),
+                rows: &[],
                 ends: ("", "")
             })
             .starts_with("<svg")

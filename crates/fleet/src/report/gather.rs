@@ -9,9 +9,10 @@ use dunlin_wire::record::{self, Boot, Event, EventCode, Kind, Loss, Record, Rese
 use dunlin_wire::schema::Schema;
 use rusqlite::{Connection, Row, params};
 
+use super::gaps::Sequences;
 use super::merge::{Merged, finite, latency_us, mean_confidence};
 use super::model::*;
-use super::{ReportOptions, findings};
+use super::{ReportOptions, drifts, findings};
 use crate::{FleetError, Store};
 
 /// A bundle with its baseline as it stands in the database.
@@ -215,7 +216,7 @@ fn fill(
         options,
         bundles,
         merged: BTreeMap::new(),
-        stream: Stream::default(),
+        sequences: Sequences::default(),
     };
     while let Some(row) = rows.next()? {
         let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
@@ -228,72 +229,18 @@ fn fill(
     Ok(filler.finish())
 }
 
-/// Sequence numbers of one device as they go by, and those it says it dropped.
-#[derive(Default)]
-struct Stream {
-    last: Option<u32>,
-    holes: Vec<Gap>,
-    losses: Vec<Loss>,
-}
-
-impl Stream {
-    fn take(&mut self, sequence: u32) {
-        if let Some(last) = self.last.filter(|last| sequence - last > 1) {
-            self.holes.push(Gap {
-                first_sequence: last + 1,
-                last_sequence: sequence - 1,
-            });
-        }
-        self.last = Some(sequence);
-    }
-
-    /// The holes, or parts of them, that no loss record explains.
-    fn gaps(&self) -> Vec<Gap> {
-        let mut losses = self.losses.clone();
-        losses.sort_by_key(|loss| loss.first_sequence);
-        self.holes
-            .iter()
-            .flat_map(|hole| without(*hole, &losses))
-            .collect()
-    }
-}
-
-/// What is left of a gap when `losses`, ascending, are taken away.
-fn without(gap: Gap, losses: &[Loss]) -> Vec<Gap> {
-    let mut left = Vec::new();
-    let mut next = u64::from(gap.first_sequence);
-    for loss in losses.iter().filter(|loss| loss.records() > 0) {
-        let (first, last) = (
-            u64::from(loss.first_sequence),
-            u64::from(loss.last_sequence),
-        );
-        if first > next && first <= u64::from(gap.last_sequence) {
-            left.push((next, first - 1));
-        }
-        next = next.max(last + 1);
-    }
-    left.push((next, gap.last_sequence.into()));
-    let narrow = |sequence| u32::try_from(sequence).unwrap_or(u32::MAX);
-    let gaps = left.into_iter().filter(|(first, last)| first <= last);
-    gaps.map(|(first, last)| Gap {
-        first_sequence: narrow(first),
-        last_sequence: narrow(last),
-    })
-    .collect()
-}
-
 struct Filler<'a> {
     report: DeviceReport,
     options: ReportOptions,
     bundles: &'a mut Bundles,
     merged: BTreeMap<Option<String>, Merged>,
-    stream: Stream,
+    sequences: Sequences,
 }
 
 impl Filler<'_> {
     fn take(&mut self, record: &Record<'_>) {
         let header = record.header();
-        self.stream.take(header.sequence);
+        self.sequences.take(header.sequence);
         self.report.records += 1;
         self.report.boots = self.report.boots.max(header.boot);
         self.report.firmware = Some(header.firmware.to_string());
@@ -322,7 +269,7 @@ impl Filler<'_> {
 
     fn loss(&mut self, loss: Loss) {
         self.report.lost_records += u64::from(loss.records());
-        self.stream.losses.push(loss);
+        self.sequences.lose(loss);
     }
 
     fn event(&mut self, record: &Record<'_>, what: String) {
@@ -373,9 +320,9 @@ impl Filler<'_> {
     }
 
     fn finish(mut self) -> DeviceReport {
-        self.report.gaps = self.stream.gaps();
+        self.report.gaps = self.sequences.gaps();
         self.report.merged = self.merged.into_values().collect();
-        self.report.drifts = drifts(&self.report.windows);
+        self.report.drifts = drifts::drifts(&self.report.windows);
         self.report
     }
 }
@@ -463,74 +410,6 @@ fn judgement(window: &Window) -> Judgement {
     }
 }
 
-/// One candidate per bundle and thing that drifted: the windows it could have drifted in, in order.
-fn drifts(windows: &[WindowReport]) -> Vec<Drift> {
-    let mut things: BTreeMap<(Option<&str>, usize), Vec<Seen<'_>>> = BTreeMap::new();
-    for window in windows
-        .iter()
-        .filter(|window| matches!(window.judgement, Judgement::Quiet | Judgement::Drifted))
-    {
-        for (index, signal) in signals(window).enumerate() {
-            things
-                .entry((window.bundle.as_deref(), index))
-                .or_default()
-                .push((window, signal));
-        }
-    }
-    things
-        .into_values()
-        .filter_map(|thing| drift_of(&thing))
-        .collect()
-}
-
-/// A signal with the window it stands in.
-type Seen<'a> = (&'a WindowReport, Signal<'a>);
-
-struct Signal<'a> {
-    what: &'a str,
-    score: Option<f32>,
-    threshold: Option<f32>,
-    drifted: bool,
-}
-
-fn signals(window: &WindowReport) -> impl Iterator<Item = Signal<'_>> {
-    let predictions = &window.predictions;
-    let mix = Signal {
-        what: "predictions",
-        score: predictions.score,
-        threshold: predictions.threshold,
-        drifted: predictions.drifted,
-    };
-    let channels = window.channels.iter().map(|channel| Signal {
-        what: &channel.name,
-        score: channel.score,
-        threshold: channel.threshold,
-        drifted: channel.drifted,
-    });
-    channels.chain([mix])
-}
-
-fn drift_of(windows: &[Seen<'_>]) -> Option<Drift> {
-    let first = windows.iter().position(|(_, signal)| signal.drifted)?;
-    let since = windows.get(first..)?;
-    let drifted: Vec<_> = since.iter().filter(|(_, signal)| signal.drifted).collect();
-    let (opened, signal) = since.first()?;
-    Some(Drift {
-        bundle: opened.bundle.clone(),
-        what: signal.what.to_owned(),
-        since_ms: opened.opened_ms,
-        until_ms: drifted.last()?.0.opened_ms,
-        windows: drifted.len() as u64,
-        judged: since.len() as u64,
-        ongoing: since.last()?.1.drifted,
-        peak: drifted
-            .iter()
-            .filter_map(|(_, signal)| signal.score)
-            .reduce(f32::max),
-        threshold: signal.threshold,
-    })
-}
-
 fn overview(devices: &[DeviceReport], refusals: &[RefusalCount]) -> Overview {
     let windows = || devices.iter().flat_map(|device| &device.windows);
     let with = |wanted: &[Judgement]| {
@@ -596,42 +475,4 @@ fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 fn signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn gaps(sequences: &[u32], losses: &[(u32, u32)]) -> Vec<(u32, u32)> {
-        let mut stream = Stream::default();
-        sequences.iter().for_each(|&sequence| stream.take(sequence));
-        stream.losses = losses
-            .iter()
-            .map(|&(first_sequence, last_sequence)| Loss {
-                first_sequence,
-                last_sequence,
-            })
-            .collect();
-        stream
-            .gaps()
-            .into_iter()
-            .map(|gap| (gap.first_sequence, gap.last_sequence))
-            .collect()
-    }
-
-    #[test]
-    fn a_hole_that_a_loss_explains_is_no_gap() {
-        assert_eq!(gaps(&[1, 2, 3], &[]), []);
-        assert_eq!(gaps(&[1, 2, 10, 11], &[]), [(3, 9)]);
-        assert_eq!(gaps(&[1, 2, 10, 11], &[(3, 9)]), []);
-        assert_eq!(gaps(&[1, 2, 10, 11], &[(5, 6)]), [(3, 4), (7, 9)]);
-        assert_eq!(gaps(&[1, 2, 10, 11], &[(8, 9), (1, 4)]), [(5, 7)]);
-        assert_eq!(gaps(&[1, 10, 12], &[(2, 9)]), [(11, 11)]);
-        assert_eq!(gaps(&[1, 10], &[(9, 2), (1, u32::MAX)]), []);
-    }
-
-    #[test]
-    fn a_sequence_number_that_comes_with_two_starts_makes_no_gap() {
-        assert_eq!(gaps(&[1, 1, 2, 2, 3], &[]), []);
-    }
 }

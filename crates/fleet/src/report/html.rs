@@ -1,17 +1,21 @@
 //! The report as one HTML file: no script, nothing loaded from elsewhere, light and dark.
 
-use super::chart::{self, Heat, Mark, Mix, Timeline};
+use super::chart::{self, Heat, Mark, Mix, Row, Timeline};
 use super::model::*;
-use super::{Merged, findings, terminal, text};
+use super::{Merged, MergedChannel, findings, terminal, text};
 
 const STYLE: &str = include_str!("style.css");
 /// Rows of a device's table of windows, the newest ones.
 const WINDOWS: usize = 200;
 
 pub(super) fn render(report: &Report) -> String {
-    let devices: String = report
+    let (drifting, quiet): (Vec<_>, Vec<_>) = report
         .devices
         .iter()
+        .partition(|device| !device.drifts.is_empty());
+    let devices: String = drifting
+        .into_iter()
+        .chain(quiet)
         .map(|device| device_section(report, device))
         .collect();
     format!(
@@ -73,21 +77,20 @@ fn news(report: &Report) -> String {
     format!("<h2>What was seen</h2>\n<ul class=\"news\">\n{items}</ul>\n")
 }
 
-fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+/// A table; `headings` are separated by `|`.
+fn table(headings: &str, rows: &[Vec<String>]) -> String {
     let head: String = headings
-        .iter()
+        .split('|')
         .map(|heading| format!("<th>{}</th>", escape(heading)))
         .collect();
+    let cells = |row: &Vec<String>| {
+        row.iter()
+            .map(|cell| format!("<td>{}</td>", escape(cell)))
+            .collect::<String>()
+    };
     let body: String = rows
         .iter()
-        .map(|row| {
-            format!(
-                "<tr>{}</tr>\n",
-                row.iter()
-                    .map(|cell| format!("<td>{}</td>", escape(cell)))
-                    .collect::<String>()
-            )
-        })
+        .map(|row| format!("<tr>{}</tr>\n", cells(row)))
         .collect();
     format!(
         "<div class=\"scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
@@ -95,48 +98,23 @@ fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn device_table(report: &Report) -> String {
-    let rows: Vec<Vec<String>> = report
-        .devices
-        .iter()
-        .map(|device| {
-            let sum =
-                |of: fn(&Merged) -> u64| device.merged.iter().map(of).sum::<u64>().to_string();
-            vec![
-                device.id.clone(),
-                device.name.clone(),
-                terminal::title(report, device.bundle.as_deref()),
-                if device.last_seen_ms.is_some() {
-                    text::time(device.last_seen_ms)
-                } else {
-                    "never".to_owned()
-                },
-                sum(|merged| merged.windows),
-                sum(|merged| merged.judged),
-                sum(|merged| merged.drifted),
-                device.lost_records.to_string(),
-                device
-                    .gaps
-                    .iter()
-                    .map(|gap| gap.records())
-                    .sum::<u64>()
-                    .to_string(),
-                device.boots.to_string(),
-            ]
-        })
-        .collect();
-    let headings = [
-        "Device",
-        "Name",
-        "Bundle",
-        "Last seen",
-        "Windows",
-        "Judged",
-        "Drifted",
-        "Lost",
-        "Missing",
-        "Starts",
-    ];
-    format!("<h2>Devices</h2>\n{}", table(&headings, &rows))
+    let row = |device: &DeviceReport| {
+        vec![
+            device.id.clone(),
+            device.name.clone(),
+            terminal::title(report, device.bundle.as_deref()),
+            device.last_seen(),
+            device.sum(|merged| merged.windows).to_string(),
+            device.sum(|merged| merged.judged).to_string(),
+            device.sum(|merged| merged.drifted).to_string(),
+            device.lost_records.to_string(),
+            device.missing_records().to_string(),
+            device.boots.to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = report.devices.iter().map(row).collect();
+    let headings = "Device|Name|Bundle|Last seen|Windows|Judged|Drifted|Lost|Missing|Starts";
+    format!("<h2>Devices</h2>\n{}", table(headings, &rows))
 }
 
 fn device_section(report: &Report, device: &DeviceReport) -> String {
@@ -162,18 +140,14 @@ fn device_section(report: &Report, device: &DeviceReport) -> String {
             ]
         })
         .collect();
-    let events = folded(
-        "Starts and events",
-        &events,
-        &["Start", "Record", "When", "What"],
-    );
+    let events = folded("Starts and events", &events, "Start|Record|When|What");
     format!(
         "<section>\n<h2>{}</h2>\n{windows}{events}</section>\n",
         escape(&findings::called(device))
     )
 }
 
-fn folded(title: &str, rows: &[Vec<String>], headings: &[&str]) -> String {
+fn folded(title: &str, rows: &[Vec<String>], headings: &str) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -201,21 +175,11 @@ fn charts(report: &Report, device: &DeviceReport, merged: &Merged) -> String {
     );
     let ends = (from.as_str(), to.as_str());
     let rows = signals(&windows);
-    let timelines: String = rows
-        .iter()
-        .map(|(title, marks, threshold)| {
-            chart::timeline(&Timeline {
-                title,
-                marks,
-                threshold: *threshold,
-                ends,
-            })
-        })
-        .collect();
-    let sentences: String = device
+    let drifts = device
         .drifts
         .iter()
-        .filter(|drift| drift.bundle == merged.bundle)
+        .filter(|drift| drift.bundle == merged.bundle);
+    let sentences: String = drifts
         .map(|drift| {
             format!(
                 "<p class=\"alarm\">{}</p>\n",
@@ -224,17 +188,31 @@ fn charts(report: &Report, device: &DeviceReport, merged: &Merged) -> String {
         })
         .collect();
     format!(
-        "<h3>{}</h3>\n{sentences}\
-         <figure>\n{}<figcaption>Every channel in every window, oldest to newest: the fuller the colour, the nearer the score is to its \
-         threshold; <span class=\"swatch\"></span> drifted; an outline was not judged.</figcaption>\n</figure>\n\
-         {}<figure>\n<div class=\"multiples\">\n{timelines}</div>\n<figcaption>Score of each channel over its windows; the dashed line is \
-         the threshold.</figcaption>\n</figure>\n",
+        "<h3>{}</h3>\n{sentences}{}{}{}",
         escape(&terminal::title(report, merged.bundle.as_deref())),
-        chart::heat(&Heat {
-            rows: rows.clone(),
-            ends
-        }),
+        heat_figure(&rows, ends),
         mix_figure(report, merged, &windows, ends),
+        timeline_figure(&rows, ends),
+    )
+}
+
+fn heat_figure(rows: &[Row<'_>], ends: (&str, &str)) -> String {
+    format!(
+        "<figure>\n{}<figcaption>Every channel in every window, oldest to newest: the fuller the colour, the nearer \
+         the score is to its threshold; <span class=\"swatch\"></span> drifted; an outline was not judged.\
+         </figcaption>\n</figure>\n",
+        chart::heat(&Heat { rows, ends }),
+    )
+}
+
+fn timeline_figure(rows: &[Row<'_>], ends: (&str, &str)) -> String {
+    let timelines: String = rows
+        .iter()
+        .map(|row| chart::timeline(&Timeline { row, ends }))
+        .collect();
+    format!(
+        "<figure>\n<div class=\"multiples\">\n{timelines}</div>\n<figcaption>Score of each channel over its windows; \
+         the dashed line is the threshold.</figcaption>\n</figure>\n"
     )
 }
 
@@ -269,36 +247,52 @@ fn mix_figure(
     )
 }
 
-/// Name, marks and threshold of every channel, and of the predictions where they were scored.
-fn signals<'a>(windows: &[&'a WindowReport]) -> Vec<(&'a str, Vec<Mark>, Option<f32>)> {
+/// Every channel, and the predictions where they were scored, over the windows.
+fn signals<'a>(windows: &[&'a WindowReport]) -> Vec<Row<'a>> {
     let Some(first) = windows.first() else {
         return Vec::new();
     };
     let channels = first.channels.iter().enumerate().map(|(index, channel)| {
-        let marks = windows
-            .iter()
-            .map(|window| match window.channels.get(index) {
-                Some(channel) => Mark {
-                    score: channel.score,
-                    drifted: channel.drifted,
-                },
-                None => Mark {
-                    score: None,
-                    drifted: false,
-                },
-            });
-        (channel.name.as_str(), marks.collect(), channel.threshold)
+        let marks = windows.iter().map(|window| {
+            window
+                .channels
+                .get(index)
+                .map_or(Mark::default(), Mark::from)
+        });
+        Row {
+            name: &channel.name,
+            marks: marks.collect(),
+            threshold: channel.threshold,
+        }
     });
-    let mix = || {
-        windows.iter().map(|window| Mark {
-            score: window.predictions.score,
-            drifted: window.predictions.drifted,
-        })
+    let mix = Row {
+        name: "predictions",
+        marks: windows
+            .iter()
+            .map(|window| Mark::from(&window.predictions))
+            .collect(),
+        threshold: first.predictions.threshold,
     };
-    let scored = mix().any(|mark| mark.score.is_some());
-    channels
-        .chain(scored.then(|| ("predictions", mix().collect(), first.predictions.threshold)))
-        .collect()
+    let scored = mix.marks.iter().any(|mark| mark.score.is_some());
+    channels.chain(Some(mix).filter(|_| scored)).collect()
+}
+
+impl From<&ChannelReport> for Mark {
+    fn from(channel: &ChannelReport) -> Self {
+        Self {
+            score: channel.score,
+            drifted: channel.drifted,
+        }
+    }
+}
+
+impl From<&PredictionReport> for Mark {
+    fn from(predictions: &PredictionReport) -> Self {
+        Self {
+            score: predictions.score,
+            drifted: predictions.drifted,
+        }
+    }
 }
 
 fn window_table(report: &Report, device: &DeviceReport) -> String {
@@ -329,18 +323,8 @@ fn window_table(report: &Report, device: &DeviceReport) -> String {
             ]
         })
         .collect();
-    let headings = [
-        "Began",
-        "Span",
-        "Inputs",
-        "Drift",
-        "Scores / thresholds",
-        "Predictions",
-        "Confidence",
-        "Latency, median / 99 %",
-        "Sensors",
-    ];
-    folded("Windows", &rows, &headings)
+    let headings = "Began|Span|Inputs|Drift|Scores / thresholds|Predictions|Confidence|Latency, median / 99 %|Sensors";
+    folded("Windows", &rows, headings)
 }
 
 fn scores(window: &WindowReport) -> String {
@@ -371,54 +355,47 @@ fn bundle_sections(report: &Report) -> String {
 }
 
 fn bundle_section(bundle: &BundleReport) -> String {
-    let promise = match findings::promise(bundle) {
-        Some(promise) => format!("<p>{}</p>\n", escape(&promise)),
-        None => "<p>This bundle's file was not registered, so its names and thresholds are unknown here.</p>\n".to_owned(),
-    };
-    let optional =
-        |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.4}"));
-    let rows: Vec<Vec<String>> = bundle
-        .merged
+    let promise = findings::promise(bundle).unwrap_or_else(|| {
+        "This bundle's file was not registered, so its names and thresholds are unknown here."
+            .to_owned()
+    });
+    let merged = &bundle.merged;
+    let rows: Vec<Vec<String>> = merged
         .channels
         .iter()
         .enumerate()
-        .map(|(index, channel)| {
-            vec![
-                bundle.channel(index),
-                bundle.units.get(index).cloned().unwrap_or_default(),
-                channel.count().to_string(),
-                optional(channel.mean()),
-                optional(channel.variance().map(f64::sqrt)),
-                optional(channel.minimum.map(f64::from)),
-                optional(channel.maximum.map(f64::from)),
-                channel.missing.to_string(),
-                channel.out_of_range.to_string(),
-                channel.stuck.to_string(),
-            ]
-        })
+        .map(|(index, channel)| merged_row(bundle, index, channel))
         .collect();
-    let headings = [
-        "Channel",
-        "Unit",
-        "Values",
-        "Mean",
-        "Deviation",
-        "Smallest",
-        "Largest",
-        "Missing",
-        "Out of range",
-        "Stuck",
-    ];
-    let merged = &bundle.merged;
     format!(
-        "<h3>{} <span class=\"quiet\">{}</span></h3>\n{promise}<p>{}, {}, {}.</p>\n{}",
+        "<h3>{} <span class=\"quiet\">{}</span></h3>\n<p>{}</p>\n<p>{}, {}, {}.</p>\n{}",
         escape(&bundle.title()),
         escape(&bundle.id),
+        escape(&promise),
         text::count(merged.windows, "window"),
         text::count(merged.inputs, "input"),
         text::count(merged.errors, "error"),
-        table(&headings, &rows),
+        table(
+            "Channel|Unit|Values|Mean|Deviation|Smallest|Largest|Missing|Out of range|Stuck",
+            &rows
+        ),
     )
+}
+
+fn merged_row(bundle: &BundleReport, index: usize, channel: &MergedChannel) -> Vec<String> {
+    let optional =
+        |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.4}"));
+    vec![
+        bundle.channel(index),
+        bundle.units.get(index).cloned().unwrap_or_default(),
+        channel.count().to_string(),
+        optional(channel.mean()),
+        optional(channel.variance().map(f64::sqrt)),
+        optional(channel.minimum.map(f64::from)),
+        optional(channel.maximum.map(f64::from)),
+        channel.missing.to_string(),
+        channel.out_of_range.to_string(),
+        channel.stuck.to_string(),
+    ]
 }
 
 fn refusal_table(report: &Report) -> String {
@@ -442,9 +419,6 @@ fn refusal_table(report: &Report) -> String {
     let note = "<p>None of this changed anything. A name proves nothing about who it was.</p>\n";
     format!(
         "<h2>Refused</h2>\n{note}{}",
-        table(
-            &["Why", "Device named", "By", "Times", "First", "Last"],
-            &rows
-        )
+        table("Why|Device named|By|Times|First|Last", &rows)
     )
 }

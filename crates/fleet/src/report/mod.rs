@@ -1,7 +1,9 @@
 //! What the fleet has been doing, from the database: as a value, as text, as one HTML file, as JSON.
 
 mod chart;
+mod drifts;
 mod findings;
+mod gaps;
 mod gather;
 mod html;
 mod merge;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::merge::Merged;
+use super::text;
 
 /// A fleet at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -168,6 +169,27 @@ pub struct DeviceReport {
     pub events: Vec<EventReport>,
     /// Its windows added up, for each bundle it ran.
     pub merged: Vec<Merged>,
+}
+
+impl DeviceReport {
+    /// Records that nothing explains the absence of.
+    pub fn missing_records(&self) -> u64 {
+        self.gaps.iter().map(|gap| gap.records()).sum()
+    }
+
+    /// A number of [`Merged`] over all bundles.
+    pub(super) fn sum(&self, of: fn(&Merged) -> u64) -> u64 {
+        self.merged.iter().map(of).sum()
+    }
+
+    /// When it was last heard of, in words.
+    pub(super) fn last_seen(&self) -> String {
+        if self.last_seen_ms.is_some() {
+            text::time(self.last_seen_ms)
+        } else {
+            "never".to_owned()
+        }
+    }
 }
 
 /// Missing sequence numbers.

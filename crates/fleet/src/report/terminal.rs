@@ -121,31 +121,20 @@ fn devices(report: &Report) -> Table {
         .right("MISSING")
         .optional();
     for device in &report.devices {
-        let sum = |of: fn(&super::Merged) -> u64| device.merged.iter().map(of).sum::<u64>();
-        let drifted = sum(|merged| merged.drifted);
+        let drifted = device.sum(|merged| merged.drifted);
         table.push(vec![
             device.id.clone().into(),
             device.name.clone().into(),
             title(report, device.bundle.as_deref()).into(),
-            if device.last_seen_ms.is_some() {
-                text::time(device.last_seen_ms).into()
-            } else {
-                "never".into()
-            },
-            sum(|merged| merged.windows).to_string().into(),
-            sum(|merged| merged.judged).to_string().into(),
+            device.last_seen().into(),
+            device.sum(|merged| merged.windows).to_string().into(),
+            device.sum(|merged| merged.judged).to_string().into(),
             Cell {
                 text: drifted.to_string(),
                 alarm: drifted > 0,
             },
             device.lost_records.to_string().into(),
-            device
-                .gaps
-                .iter()
-                .map(|gap| gap.records())
-                .sum::<u64>()
-                .to_string()
-                .into(),
+            device.missing_records().to_string().into(),
         ]);
     }
     table

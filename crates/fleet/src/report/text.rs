@@ -11,7 +11,7 @@ pub(super) fn time(ms: Option<i64>) -> String {
     )
 }
 
-/// A span of time in its largest round unit: `1 d`, `90 min`, `2.5 s`.
+/// A span of time in its largest unit, with one decimal unless it is whole: `1 d`, `23.9 h`, `20 ms`.
 pub(super) fn span(ms: u64) -> String {
     const UNITS: [(u64, &str); 4] = [
         (86_400_000, "d"),
@@ -19,12 +19,9 @@ pub(super) fn span(ms: u64) -> String {
         (60_000, "min"),
         (1000, "s"),
     ];
-    match UNITS
-        .iter()
-        .find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit))
-    {
-        Some((unit, name)) => format!("{} {name}", ms / unit),
-        None if ms >= 1000 => format!("{:.1} s", ms as f64 / 1000.0),
+    match UNITS.iter().find(|(unit, _)| ms >= *unit) {
+        Some((unit, name)) if ms.is_multiple_of(*unit) => format!("{} {name}", ms / unit),
+        Some((unit, name)) => format!("{:.1} {name}", ms as f64 / *unit as f64),
         None => format!("{ms} ms"),
     }
 }
@@ -81,8 +78,8 @@ mod tests {
         assert_eq!(time(Some(1_423_666_080_000)), "2015-02-11 14:48");
         assert_eq!(time(None), "unknown");
         assert_eq!(
-            [86_400_000, 5_400_000, 2500, 20].map(span),
-            ["1 d", "90 min", "2.5 s", "20 ms"]
+            [86_400_000, 86_100_000, 2500, 20].map(span),
+            ["1 d", "23.9 h", "2.5 s", "20 ms"]
         );
         assert_eq!(
             [12.0, 1500.0, 2e6].map(latency),

@@ -1,0 +1,105 @@
+//! Which records are missing.
+
+use dunlin_wire::record::Loss;
+
+use super::model::Gap;
+
+/// Sequence numbers of one device as they go by, and those it says it dropped.
+#[derive(Default)]
+pub(super) struct Sequences {
+    last: Option<u32>,
+    holes: Vec<Gap>,
+    losses: Vec<Loss>,
+}
+
+impl Sequences {
+    /// The next record's number; they come in ascending order.
+    pub fn take(&mut self, sequence: u32) {
+        if let Some(last) = self.last.filter(|last| sequence - last > 1) {
+            self.holes.push(Gap {
+                first_sequence: last + 1,
+                last_sequence: sequence - 1,
+            });
+        }
+        self.last = Some(sequence);
+    }
+
+    /// A record said that these were dropped.
+    pub fn lose(&mut self, loss: Loss) {
+        self.losses.push(loss);
+    }
+
+    /// The holes, or parts of them, that no loss record explains.
+    pub fn gaps(&self) -> Vec<Gap> {
+        let mut losses = self.losses.clone();
+        losses.sort_by_key(|loss| loss.first_sequence);
+        self.holes
+            .iter()
+            .flat_map(|hole| without(*hole, &losses))
+            .collect()
+    }
+}
+
+/// What is left of a gap when `losses`, ascending, are taken away.
+fn without(gap: Gap, losses: &[Loss]) -> Vec<Gap> {
+    let mut left = Vec::new();
+    let mut next = u64::from(gap.first_sequence);
+    for loss in losses.iter().filter(|loss| loss.records() > 0) {
+        let (first, last) = (
+            u64::from(loss.first_sequence),
+            u64::from(loss.last_sequence),
+        );
+        if first > next && first <= u64::from(gap.last_sequence) {
+            left.push((next, first - 1));
+        }
+        next = next.max(last + 1);
+    }
+    left.push((next, gap.last_sequence.into()));
+    let narrow = |sequence| u32::try_from(sequence).unwrap_or(u32::MAX);
+    let gaps = left.into_iter().filter(|(first, last)| first <= last);
+    gaps.map(|(first, last)| Gap {
+        first_sequence: narrow(first),
+        last_sequence: narrow(last),
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gaps(sequences: &[u32], losses: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        let mut numbers = Sequences::default();
+        sequences
+            .iter()
+            .for_each(|&sequence| numbers.take(sequence));
+        numbers.losses = losses
+            .iter()
+            .map(|&(first_sequence, last_sequence)| Loss {
+                first_sequence,
+                last_sequence,
+            })
+            .collect();
+        numbers
+            .gaps()
+            .into_iter()
+            .map(|gap| (gap.first_sequence, gap.last_sequence))
+            .collect()
+    }
+
+    #[test]
+    fn a_hole_that_a_loss_explains_is_no_gap() {
+        assert_eq!(gaps(&[1, 2, 3], &[]), []);
+        assert_eq!(gaps(&[1, 2, 10, 11], &[]), [(3, 9)]);
+        assert_eq!(gaps(&[1, 2, 10, 11], &[(3, 9)]), []);
+        assert_eq!(gaps(&[1, 2, 10, 11], &[(5, 6)]), [(3, 4), (7, 9)]);
+        assert_eq!(gaps(&[1, 2, 10, 11], &[(8, 9), (1, 4)]), [(5, 7)]);
+        assert_eq!(gaps(&[1, 10, 12], &[(2, 9)]), [(11, 11)]);
+        assert_eq!(gaps(&[1, 10], &[(9, 2), (1, u32::MAX)]), []);
+    }
+
+    #[test]
+    fn a_sequence_number_that_comes_with_two_starts_makes_no_gap() {
+        assert_eq!(gaps(&[1, 1, 2, 2, 3], &[]), []);
+    }
+}
