@@ -63,6 +63,9 @@ pub struct Target {
     pub memory: Vec<Region>,
     /// What a bundle may take.
     pub budget: Budget,
+    /// What the firmware may take; none where there is an operating system.
+    #[serde(default)]
+    pub firmware: Option<FirmwareBudget>,
     /// How a workstation speaks to it.
     pub link: Link,
     /// How a bundle or a firmware gets there.
@@ -115,6 +118,16 @@ pub struct Budget {
     pub arena_bytes: u64,
     /// Bytes of stack for one run of a plan.
     pub stack_bytes: u64,
+}
+
+/// What a firmware may take of a board, without bundles; `cargo xtask size` holds it to that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirmwareBudget {
+    /// Bytes of code, constants and initial values.
+    pub flash_bytes: u64,
+    /// Bytes of variables, the arena among them; the stack is not.
+    pub ram_bytes: u64,
 }
 
 /// How a workstation speaks to a device.
