@@ -131,44 +131,126 @@ pub(crate) struct Conditions<'c> {
     pub output_bytes: usize,
 }
 
-/// A bundle that may run: its model, its monitor and what a device says about it.
+/// A bundle that may run.
 #[derive(Debug)]
 pub(crate) struct Admitted<'a, M> {
     pub id: BundleId,
     pub name: &'a str,
     pub version: u32,
     pub model: M,
-    pub monitor: Option<Monitor<'a>>,
     pub channels: usize,
     pub labels: usize,
     pub sample_period_ms: u64,
-    pub golden: Golden<'a>,
+    sections: Sections<'a>,
+}
+
+/// Sections that were verified and will be read once more.
+#[derive(Debug, Clone, Copy)]
+struct Sections<'a> {
+    schema: &'a [u8],
+    golden: &'a [u8],
+    baseline: Option<&'a [u8]>,
 }
 
 /// Verifies a bundle and checks that it can run here; all but version and golden vectors.
+///
+/// Each step that needs a lot of stack is a function of its own that is never inlined, so that
+/// they need it one after another.
 pub(crate) fn admit<'a, B: Backend>(
     bytes: &'a [u8],
     backend: &mut B,
     conditions: &Conditions<'_>,
 ) -> Result<Admitted<'a, B::Model<'a>>, ActivateError> {
-    let bundle = bundle::verify(bytes, conditions.trusted).map_err(ActivateError::Bundle)?;
-    if bundle.manifest().target != conditions.profile.target {
-        return Err(ActivateError::WrongTarget);
-    }
-    let schema = bundle.schema().map_err(ActivateError::Schema)?;
-    let model = backend.load(&bundle, conditions.profile)?;
-    check_sizes(&schema, &model, conditions)?;
-    Ok(Admitted {
+    let bundle = verify(bytes, conditions.trusted)?;
+    let sections = Sections {
+        schema: section(&bundle, SectionKind::SCHEMA)?,
+        golden: section(&bundle, SectionKind::GOLDEN)?,
+        baseline: bundle.baseline(),
+    };
+    let admitted = Admitted {
         id: bundle.id(),
         name: bundle.manifest().name,
         version: bundle.manifest().version,
-        model,
-        monitor: monitor(&bundle, &schema)?,
-        channels: schema.channels.len(),
-        labels: schema.labels.len(),
-        sample_period_ms: schema.sample_period_ms,
-        golden: bundle.golden().map_err(ActivateError::Golden)?,
-    })
+        model: load(&bundle, backend, conditions.profile)?,
+        channels: 0,
+        labels: 0,
+        sample_period_ms: 0,
+        sections,
+    };
+    let admitted = admitted.with_schema(conditions)?;
+    sections.check_monitor()?;
+    Ok(admitted)
+}
+
+#[inline(never)]
+fn verify<'a>(bytes: &'a [u8], trusted: &[PublicKey]) -> Result<Bundle<'a>, ActivateError> {
+    bundle::verify(bytes, trusted).map_err(ActivateError::Bundle)
+}
+
+fn section<'a>(bundle: &Bundle<'a>, kind: SectionKind) -> Result<&'a [u8], ActivateError> {
+    bundle
+        .section(kind)
+        .ok_or(ActivateError::MissingSection { kind })
+}
+
+#[inline(never)]
+fn load<'a, B: Backend>(
+    bundle: &Bundle<'a>,
+    backend: &mut B,
+    profile: &Profile<'_>,
+) -> Result<B::Model<'a>, ActivateError> {
+    if bundle.manifest().target != profile.target {
+        return Err(ActivateError::WrongTarget);
+    }
+    backend.load(bundle, profile)
+}
+
+impl<'a, M: Model> Admitted<'a, M> {
+    /// Takes over what the schema says, when model and device agree with it.
+    #[inline(never)]
+    fn with_schema(mut self, conditions: &Conditions<'_>) -> Result<Self, ActivateError> {
+        let schema = Schema::parse(self.sections.schema).map_err(ActivateError::Schema)?;
+        check_sizes(&schema, &self.model, conditions)?;
+        self.channels = schema.channels.len();
+        self.labels = schema.labels.len();
+        self.sample_period_ms = schema.sample_period_ms;
+        Ok(self)
+    }
+
+    /// A monitor whose first window begins with the first input; none without a baseline.
+    #[inline(never)]
+    pub fn monitor(&self) -> Option<Monitor<'a>> {
+        self.sections.monitor().ok().flatten()
+    }
+
+    /// Runs every golden vector; all must give the outputs the bundle says.
+    pub fn self_test(&mut self, workspace: &mut Workspace<'_>) -> Result<(), ActivateError> {
+        let golden = Golden::parse(self.sections.golden).map_err(ActivateError::Golden)?;
+        let wrong = golden
+            .vectors()
+            .position(|vector| !reproduces(&golden, &vector, &mut self.model, workspace));
+        wrong.map_or(Ok(()), |vector| {
+            Err(ActivateError::SelfTestFailed { vector })
+        })
+    }
+}
+
+impl<'a> Sections<'a> {
+    fn monitor(&self) -> Result<Option<Monitor<'a>>, ActivateError> {
+        let Some(section) = self.baseline else {
+            return Ok(None);
+        };
+        let schema = Schema::parse(self.schema).map_err(ActivateError::Schema)?;
+        let baseline = Baseline::parse(section).map_err(ActivateError::Baseline)?;
+        Monitor::new(&schema, baseline)
+            .map(Some)
+            .map_err(ActivateError::Monitor)
+    }
+
+    #[inline(never)]
+    fn check_monitor(&self) -> Result<(), ActivateError> {
+        self.monitor().map(|_| ())
+    }
 }
 
 fn check_sizes(
@@ -204,19 +286,6 @@ fn check_sizes(
     }
 }
 
-fn monitor<'a>(
-    bundle: &Bundle<'a>,
-    schema: &Schema<'a>,
-) -> Result<Option<Monitor<'a>>, ActivateError> {
-    let Some(section) = bundle.baseline() else {
-        return Ok(None);
-    };
-    let baseline = Baseline::parse(section).map_err(ActivateError::Baseline)?;
-    Monitor::new(schema, baseline)
-        .map(Some)
-        .map_err(ActivateError::Monitor)
-}
-
 /// Refuses what is older than anything that has run here.
 pub(crate) fn check_version(version: u32, lowest: u32) -> Result<(), ActivateError> {
     if version < lowest {
@@ -235,20 +304,6 @@ pub(crate) struct Workspace<'w> {
     pub arena: &'w mut [u8],
     pub input: &'w mut [f32],
     pub output: &'w mut [u8],
-}
-
-/// Runs every golden vector; all must give the outputs the bundle says.
-pub(crate) fn self_test<M: Model>(
-    golden: &Golden<'_>,
-    model: &mut M,
-    workspace: &mut Workspace<'_>,
-) -> Result<(), ActivateError> {
-    let wrong = golden
-        .vectors()
-        .position(|vector| !reproduces(golden, &vector, model, workspace));
-    wrong.map_or(Ok(()), |vector| {
-        Err(ActivateError::SelfTestFailed { vector })
-    })
 }
 
 fn reproduces<M: Model>(

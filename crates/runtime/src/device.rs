@@ -187,6 +187,7 @@ where
                 provision: &self.provision,
                 profile: &self.profile,
                 conditions,
+                monitor: active.as_ref().and_then(Admitted::monitor),
                 active,
                 spare,
                 spare_index,

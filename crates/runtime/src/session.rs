@@ -1,8 +1,6 @@
 //! A device at work with one bundle, until another one is activated.
 
-use crate::admit::{
-    ActivateError, Admitted, Conditions, Workspace, admit, check_version, fill, self_test,
-};
+use crate::admit::{ActivateError, Admitted, Conditions, Workspace, admit, check_version, fill};
 use crate::backend::{Backend, Model};
 use crate::device::{Board, Profile};
 use crate::flash::{FlashFault, MappedFlash};
@@ -11,7 +9,7 @@ use crate::slot::{Slot, TransferError};
 use crate::source::{SampleSource, Sampled};
 use crate::state::{Choice, Choices};
 use crate::wire::{Port, Wire};
-use dunlin_monitor::Outcome;
+use dunlin_monitor::{Monitor, Outcome};
 use dunlin_wire::BundleId;
 use dunlin_wire::limits::MAX_RECORD_BYTES;
 use dunlin_wire::provision::Provision;
@@ -56,6 +54,7 @@ pub(crate) struct Core<'s, 'd, F, B: Backend> {
     pub profile: &'s Profile<'d>,
     pub conditions: Conditions<'s>,
     pub active: Option<Admitted<'s, B::Model<'s>>>,
+    pub monitor: Option<Monitor<'s>>,
     pub spare: &'s mut Slot<F>,
     pub spare_index: usize,
     pub state: &'s mut Choices<F>,
@@ -194,9 +193,9 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         let outcome = self
             .infer(board)
             .map_or(Outcome::Failed, |timed| self.outcome(timed));
-        let active = self.active.as_mut().ok_or(ObserveError::NoBundle)?;
+        let active = self.active.as_ref().ok_or(ObserveError::NoBundle)?;
         let elements = active.model.input_elements();
-        if let (Some(monitor), Some(input)) = (&mut active.monitor, self.input.get(..elements)) {
+        if let (Some(monitor), Some(input)) = (&mut self.monitor, self.input.get(..elements)) {
             monitor.observe(time.time_ms, input, outcome);
             self.sampling = Some(time);
         }
@@ -264,10 +263,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         let Some(last) = self.sampling else {
             return Ok(false);
         };
-        let monitor = self
-            .active
-            .as_ref()
-            .and_then(|active| active.monitor.as_ref());
+        let monitor = self.monitor.as_ref();
         if last.clock != clock {
             return self.close_window(record, board);
         }
@@ -301,11 +297,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
     ) -> Result<bool, FlashFault> {
         let origin = self.origin(board);
         let header = self.records.header(origin);
-        let Some(monitor) = self
-            .active
-            .as_mut()
-            .and_then(|active| active.monitor.as_mut())
-        else {
+        let Some(monitor) = self.monitor.as_mut() else {
             return Ok(false);
         };
         let credential = &self.provision.credential;
@@ -371,7 +363,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
             output: self.output,
         };
         self.filled = 0;
-        self_test(&admitted.golden, &mut admitted.model, &mut workspace)?;
+        admitted.self_test(&mut workspace)?;
         Ok((
             Choice {
                 slot: self.spare_index,
