@@ -4,7 +4,7 @@
 //! data's own units; a row of a table has one step. The device checks its samples against the same
 //! schema that checked the training data.
 //!
-//! Decoding walks the section once, borrows all text from it and costs about 700 bytes of stack on
+//! Decoding walks the section once, borrows all text from it and costs about 3 KiB of stack on
 //! a 32-bit device. `FORMAT.md` holds the CDDL.
 //!
 //! # Example

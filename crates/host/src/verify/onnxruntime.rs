@@ -134,9 +134,9 @@ fn load_library(options: &OnnxRuntimeOptions) -> Result<Environment, String> {
 }
 
 fn session(onnx: &[u8], environment: &Environment) -> ort::Result<Session> {
-    Ok(Session::builder(environment)?
+    Session::builder(environment)?
         .with_intra_threads(1)?
-        .commit_from_memory(onnx)?)
+        .commit_from_memory(onnx)
 }
 
 impl Backend for OnnxRuntime {

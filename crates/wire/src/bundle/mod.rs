@@ -13,7 +13,8 @@
 //! signed, hashed or fixed, and altering any one of them is noticed.
 //!
 //! [`verify`] runs on devices and workstations: one Ed25519 verification, one SHA-256 over the
-//! manifest and one over every section, in place. It needs about 3 KiB of stack on a 32-bit device.
+//! manifest and one over every section, in place. On a Cortex-M4, optimised for size and with compact
+//! hashes, that is 36 KiB of code, 12 KiB of stack and 2.2 million instructions for a short bundle.
 //! [`assemble`] is its inverse, for those who hold a signing key. `FORMAT.md` holds the CDDL.
 //!
 //! # Example
