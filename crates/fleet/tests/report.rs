@@ -161,6 +161,26 @@ fn a_partial_window_is_marked_and_not_judged() {
 }
 
 #[test]
+fn drift_can_be_asked_for_in_sql() {
+    let (shelf, _) = fleet();
+    let format = include_str!("../FORMAT.md");
+    let (_, query) = format.split_once("```sql\n").unwrap();
+    let (query, _) = query.split_once("```").unwrap();
+    let connection = rusqlite::Connection::open(shelf.path()).unwrap();
+    let mut statement = connection.prepare(query).unwrap();
+    let rows = statement
+        .query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(2)?))
+        })
+        .unwrap();
+    let expected = ("room 2".to_owned(), CHANNELS[1].to_owned());
+    assert_eq!(
+        rows.map(Result::unwrap).collect::<Vec<_>>(),
+        vec![expected; 3]
+    );
+}
+
+#[test]
 fn losses_and_gaps_are_told_apart() {
     let (mut shelf, _) = fleet();
     let room = device(1);

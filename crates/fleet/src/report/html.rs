@@ -7,6 +7,8 @@ use super::{Merged, MergedChannel, findings, terminal, text};
 const STYLE: &str = include_str!("style.css");
 /// Rows of a device's table of windows, the newest ones.
 const WINDOWS: usize = 200;
+/// Windows in a chart, the newest ones.
+const CHARTED: usize = 400;
 
 pub(super) fn render(report: &Report) -> String {
     let (drifting, quiet): (Vec<_>, Vec<_>) = report
@@ -166,7 +168,19 @@ fn charts(report: &Report, device: &DeviceReport, merged: &Merged) -> String {
         .iter()
         .filter(|window| window.bundle == merged.bundle)
         .collect();
-    let Some((first, last)) = windows.first().zip(windows.last()) else {
+    let shown = windows
+        .get(windows.len().saturating_sub(CHARTED)..)
+        .unwrap_or_default();
+    let newest = if shown.len() < windows.len() {
+        format!(
+            "<p>The newest {} of {}.</p>\n",
+            shown.len(),
+            text::count(windows.len() as u64, "window")
+        )
+    } else {
+        String::new()
+    };
+    let Some((first, last)) = shown.first().zip(shown.last()) else {
         return String::new();
     };
     let (from, to) = (
@@ -174,7 +188,7 @@ fn charts(report: &Report, device: &DeviceReport, merged: &Merged) -> String {
         text::time(Some(last.opened_ms)),
     );
     let ends = (from.as_str(), to.as_str());
-    let rows = signals(&windows);
+    let rows = signals(shown);
     let drifts = device
         .drifts
         .iter()
@@ -188,10 +202,10 @@ fn charts(report: &Report, device: &DeviceReport, merged: &Merged) -> String {
         })
         .collect();
     format!(
-        "<h3>{}</h3>\n{sentences}{}{}{}",
+        "<h3>{}</h3>\n{sentences}{newest}{}{}{}",
         escape(&terminal::title(report, merged.bundle.as_deref())),
         heat_figure(&rows, ends),
-        mix_figure(report, merged, &windows, ends),
+        mix_figure(report, merged, shown, ends),
         timeline_figure(&rows, ends),
     )
 }
