@@ -6,7 +6,7 @@
 //! `y = (Σ(x - x₀)(w - w₀)·s_x·s_w + b) / s_y + y₀` the compiler therefore writes
 //!
 //! ```text
-//! s_x·s_w = P·2^p      P < 2^48, the product of two 24-bit integers
+//! s_x·s_w = P·2^p      P < 2^56, the product of two 24-bit integers and room for Q
 //! s_y     = D·2^d      D < 2^24
 //! Q·2^p   = b - x₀·s_x·s_w·Σ(w - w₀)      b = bias·s_b, or an f32, both exact
 //! y - y₀  = (Σ x(w - w₀)·P + Q) / (D·2^shift)      shift = d - p
@@ -14,7 +14,7 @@
 //!
 //! where the common power of two is chosen so that `P` and `Q` are integers. `Σ x(w - w₀)` fits
 //! an `i32` because rows are at most [`MAX_ROW`](crate::format::MAX_ROW) long, its product with
-//! `P` is below 2^79 and `Q` has 96 bits, so the numerator is exact in an `i128`. The division
+//! `P` is below 2^87 and `Q` has 96 bits, so the numerator is exact in an `i128`. The division
 //! by `D` runs byte by byte: a remainder below 2^24 followed by one byte fits 32 bits, so each
 //! step is one hardware division. What it leaves over decides ties together with the bits that
 //! the shift drops. Nothing is approximated.

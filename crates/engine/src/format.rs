@@ -195,4 +195,6 @@ opcodes! {
     StridedCopy = 25, "strided_copy";
     /// Joins tensors along one axis.
     Concat = 26, "concat";
+    /// The same bytes under another shape.
+    Reshape = 27, "reshape";
 }

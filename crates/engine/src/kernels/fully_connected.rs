@@ -11,8 +11,7 @@
 //!
 //! Minimum and maximum are a folded activation. Variant 0 sums products from element 0 upwards,
 //! starting at 0.0, then adds the bias. Variants 1 and 2 compute `Σ x(w - w₀)·P + Q` exactly
-//! (`exact.rs` has the derivation): a multiplier entry is `P` in 6 bytes, `shift` in one, a zero;
-//! an offset entry is `Q` in 12 bytes, two's complement. Multipliers have one entry, or one per
+//! (`exact.rs` has the derivation): a multiplier entry is `P` in 7 bytes and `shift` in one; an offset entry is `Q` in 12 bytes, two's complement. Multipliers have one entry, or one per
 //! output; offsets have one per output. Variant 1 divides by `divisor·2^shift`, rounds half to
 //! even, adds y₀ and limits. Variant 2 rounds the numerator to `f32` once and divides by
 //! `2^shift`.
@@ -119,9 +118,7 @@ fn check_rescaling(op: &Op, max_shift: u8) -> Result<(), OpFault> {
         .unwrap_or_default()
         .as_chunks::<MULTIPLIER_BYTES>()
         .0;
-    let valid = table
-        .iter()
-        .all(|&[.., shift, zero]| shift <= max_shift && zero == 0);
+    let valid = table.iter().all(|&[.., shift]| shift <= max_shift);
     check(valid, OpFault::Constant)?;
     check(
         (-128..=127).contains(&op.parameters().need_i32(0)?),
@@ -194,10 +191,7 @@ fn for_each_channel<const N: usize>(
 /// `P` and the shift.
 fn decode_multiplier(entry: &[u8; MULTIPLIER_BYTES]) -> (i128, u32) {
     let code = u64::from_le_bytes(*entry);
-    (
-        i128::from(code & 0xFFFF_FFFF_FFFF),
-        (code >> 48) as u32 & 0x7F,
-    )
+    (i128::from(code & (u64::MAX >> 8)), (code >> 56) as u32)
 }
 
 fn decode_offset(entry: &[u8; OFFSET_BYTES]) -> i128 {

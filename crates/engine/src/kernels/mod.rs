@@ -12,6 +12,7 @@ mod fully_connected;
 mod mat_mul;
 mod quantize_linear;
 mod reduce;
+mod reshape;
 mod scale;
 mod softmax;
 mod strided_copy;
@@ -64,6 +65,7 @@ static KERNELS: [&[&Kernel]; OpCode::ALL.len()] = [
     &[&mat_mul::KERNEL],
     &[&strided_copy::KERNEL],
     &[&concat::KERNEL],
+    &[&reshape::KERNEL],
 ];
 
 pub(crate) fn find(id: KernelId) -> Option<&'static Kernel> {

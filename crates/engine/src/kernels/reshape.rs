@@ -1,0 +1,24 @@
+//! `reshape`: the same bytes under another shape.
+//!
+//! Input 0 in the arena; output of the same element type, at exactly the same place. No
+//! parameters. Nothing is executed: the op gives later ops a tensor of the shape they need.
+
+use super::Kernel;
+use crate::KernelId;
+use crate::error::OpFault;
+use crate::format::OpCode;
+use crate::op::{Op, check};
+
+pub(super) static KERNEL: Kernel = Kernel {
+    id: KernelId::new(OpCode::Reshape as u16, 1, 0),
+    check: check_op,
+    run: |_, _| Some(()),
+};
+
+fn check_op(op: &Op) -> Result<u64, OpFault> {
+    op.has(1, 0)?;
+    let (input, output) = (op.need_input(0)?, op.need_output(0)?);
+    input.in_arena(output.dtype)?;
+    check(input.info.range() == output.range(), OpFault::Aliasing)?;
+    Ok(0)
+}

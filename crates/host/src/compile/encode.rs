@@ -1,0 +1,341 @@
+//! Writes a graph and its memory layout as the bytes of a plan.
+
+use super::error::{CompileError, Refusal};
+use super::graph::{Content, Element, Graph, Node, Op, ValueId};
+use super::memory::Layout;
+use super::stack::stack_bytes;
+use dunlin_engine::format::{CONSTANT_ALIGNMENT, DType, MAX_OUTPUTS, MAX_RANK, OpCode, Role};
+use dunlin_engine::record::{Header, OpRecord, Port};
+use dunlin_engine::{KernelId, TensorInfo};
+use std::collections::HashMap;
+
+/// The kernel that runs an op.
+pub(crate) fn kernel(op: &Op) -> KernelId {
+    let (code, variant) = match op {
+        Op::FullyConnected { .. } => (OpCode::FullyConnected, 0),
+        Op::FullyConnectedI8 { .. } => (OpCode::FullyConnected, 1),
+        Op::FullyConnectedI8ToF32 { .. } => (OpCode::FullyConnected, 2),
+        Op::QuantizeLinear { .. } => (OpCode::QuantizeLinear, 0),
+        Op::DequantizeLinear { .. } => (OpCode::DequantizeLinear, 0),
+        Op::Scale(_) => (OpCode::Scale, 0),
+        Op::Clamp { .. } => (OpCode::Clamp, 0),
+        Op::Binary(code) | Op::Unary(code) => (*code, 0),
+        Op::Reduce { op, .. } => (*op, 0),
+        Op::Softmax => (OpCode::Softmax, 0),
+        Op::ArgMax => (OpCode::ArgMax, 0),
+        Op::TreeEnsemble { step } => (OpCode::TreeEnsemble, u8::from(step.is_some())),
+        Op::MatMul { .. } => (OpCode::MatMul, 0),
+        Op::StridedCopy { .. } => (OpCode::StridedCopy, 0),
+        Op::Concat { .. } => (OpCode::Concat, 0),
+        Op::Reshape => (OpCode::Reshape, 0),
+    };
+    KernelId::new(code as u16, 1, variant)
+}
+
+/// The parameter words of an op, as its kernel's documentation lists them.
+fn words(op: &Op) -> Vec<u32> {
+    let signed = |value: i32| value.cast_unsigned();
+    match *op {
+        Op::FullyConnected { minimum, maximum } | Op::Clamp { minimum, maximum } => {
+            vec![minimum.to_bits(), maximum.to_bits()]
+        }
+        Op::FullyConnectedI8 {
+            weight_zero_point,
+            divisor,
+            zero_point,
+            minimum,
+            maximum,
+        } => {
+            vec![
+                signed(weight_zero_point),
+                divisor,
+                signed(zero_point),
+                signed(minimum),
+                signed(maximum),
+            ]
+        }
+        Op::FullyConnectedI8ToF32 {
+            weight_zero_point,
+            minimum,
+            maximum,
+        } => {
+            vec![
+                signed(weight_zero_point),
+                minimum.to_bits(),
+                maximum.to_bits(),
+            ]
+        }
+        Op::QuantizeLinear { scale, zero_point } | Op::DequantizeLinear { scale, zero_point } => {
+            vec![scale.to_bits(), signed(zero_point)]
+        }
+        Op::Scale(form) => vec![form as u32],
+        Op::Reduce {
+            outer,
+            reduced,
+            inner,
+            ..
+        } => vec![outer as u32, reduced as u32, inner as u32],
+        Op::TreeEnsemble { step } => step.map(f32::to_bits).into_iter().collect(),
+        Op::MatMul {
+            batch,
+            m,
+            k,
+            n,
+            a_batched,
+            b_batched,
+        } => {
+            let sizes = [batch, m, k, n].map(|size| size as u32);
+            [&sizes[..], &[u32::from(a_batched), u32::from(b_batched)]].concat()
+        }
+        Op::StridedCopy { base, strides } => {
+            let strides = strides.map(|stride| signed(stride as i32));
+            [&[base as u32][..], &strides].concat()
+        }
+        Op::Concat { outer } => vec![outer as u32],
+        Op::Binary(_) | Op::Unary(_) | Op::Softmax | Op::ArgMax | Op::Reshape => Vec::new(),
+    }
+}
+
+/// The bytes of a plan. `label` is the output that is a class, if there is one.
+pub(crate) fn encode(
+    graph: &Graph,
+    layout: &Layout,
+    label: Option<ValueId>,
+) -> Result<Vec<u8>, CompileError> {
+    let mut writer = Writer {
+        graph,
+        layout,
+        arena: Vec::new(),
+        constants: Constants::default(),
+        indices: HashMap::new(),
+    };
+    writer.number_tensors()?;
+    let ports = writer.ports(label)?;
+    let (records, operands, parameters) = writer.records();
+    let mut kernels: Vec<KernelId> = graph.nodes.iter().map(|node| kernel(&node.op)).collect();
+    kernels.sort_unstable();
+    kernels.dedup();
+    let header = Header {
+        arena_bytes: layout.arena_bytes as u32,
+        stack_bytes: stack_bytes(&kernels) as u32,
+        arena_tensors: count("tensors", writer.arena.len())?,
+        constant_tensors: count("constants", writer.constants.tensors.len())?,
+        ops: count("ops", records.len())?,
+        kernels: count("kernels", kernels.len())?,
+        operands: count("operands", operands.len())?,
+        inputs: 1,
+        outputs: graph.outputs.len() as u8,
+        parameters_bytes: parameters.len() as u32 * 4,
+        constants_bytes: writer.constants.bytes.len() as u32,
+    };
+    let sections = header
+        .sections()
+        .ok_or_else(|| too_large("plan", usize::MAX))?;
+    let mut bytes = header.encode(sections.end as u32).to_vec();
+    bytes.extend(
+        writer
+            .arena
+            .iter()
+            .chain(&writer.constants.tensors)
+            .flat_map(TensorInfo::encode),
+    );
+    bytes.extend(records.iter().flat_map(OpRecord::encode));
+    bytes.extend(
+        kernels
+            .iter()
+            .flat_map(|kernel| kernel.code().to_le_bytes()),
+    );
+    bytes.extend(ports.iter().flat_map(Port::encode));
+    bytes.extend(operands.iter().flat_map(|operand| operand.to_le_bytes()));
+    bytes.resize(sections.parameters, 0);
+    bytes.extend(parameters.iter().flat_map(|word| word.to_le_bytes()));
+    bytes.resize(sections.constants, 0);
+    bytes.extend(&writer.constants.bytes);
+    Ok(bytes)
+}
+
+fn count(what: &str, number: usize) -> Result<u16, CompileError> {
+    u16::try_from(number).map_err(|_| too_large(what, number))
+}
+
+fn too_large(what: &str, number: usize) -> CompileError {
+    Refusal {
+        node: what.to_owned(),
+        op: "graph".to_owned(),
+        reason: format!("{number} are more than a plan holds"),
+        nearest: "split the model".to_owned(),
+    }
+    .into()
+}
+
+/// The constants section. Equal constants are stored once.
+#[derive(Default)]
+struct Constants {
+    tensors: Vec<TensorInfo>,
+    bytes: Vec<u8>,
+    places: HashMap<(Vec<u8>, u8, [u32; 4]), u16>,
+}
+
+impl Constants {
+    /// Index among the constants.
+    fn add(&mut self, mut info: TensorInfo, bytes: Vec<u8>) -> u16 {
+        let key = (bytes, info.dtype as u8, info.dims);
+        if let Some(&place) = self.places.get(&key) {
+            return place;
+        }
+        self.bytes
+            .resize(self.bytes.len().next_multiple_of(CONSTANT_ALIGNMENT), 0);
+        info.offset = self.bytes.len() as u32;
+        self.bytes.extend(&key.0);
+        self.tensors.push(info);
+        let place = (self.tensors.len() - 1) as u16;
+        self.places.insert(key, place);
+        place
+    }
+}
+
+struct Writer<'g> {
+    graph: &'g Graph,
+    layout: &'g Layout,
+    arena: Vec<TensorInfo>,
+    constants: Constants,
+    /// Index in the tensor table; constants count behind the arena's tensors.
+    indices: HashMap<ValueId, u16>,
+}
+
+impl Writer<'_> {
+    fn number_tensors(&mut self) -> Result<(), CompileError> {
+        let computed = std::iter::once(self.graph.input)
+            .chain(self.graph.nodes.iter().map(|node| node.output));
+        for value in computed {
+            let index = count("tensors", self.arena.len())?;
+            let offset = self.layout.offsets.get(&value).copied().unwrap_or(0);
+            let info = TensorInfo {
+                offset: offset as u32,
+                ..self.info(value)?
+            };
+            self.arena.push(info);
+            self.indices.insert(value, index);
+        }
+        for node in &self.graph.nodes {
+            for &input in &node.inputs {
+                self.number_constant(input)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn number_constant(&mut self, value: ValueId) -> Result<(), CompileError> {
+        let Content::Constant(data) = &self.graph.values[value].content else {
+            return Ok(());
+        };
+        let bytes = data
+            .to_bytes()
+            .ok_or_else(|| self.refusal(value, "64-bit constants are not supported"))?;
+        let place = self.constants.add(self.info(value)?, bytes);
+        let index = count("tensors", self.arena.len() + usize::from(place))?;
+        self.indices.insert(value, index);
+        Ok(())
+    }
+
+    fn info(&self, value: ValueId) -> Result<TensorInfo, CompileError> {
+        let value_of = &self.graph.values[value];
+        let dtype = match value_of.element {
+            Element::F32 => DType::F32,
+            Element::I8 => DType::I8,
+            Element::I32 | Element::I64 => DType::I32,
+            Element::Bytes => DType::U8,
+        };
+        let rank = value_of.shape.len().max(1);
+        if rank > MAX_RANK {
+            return Err(self.refusal(value, "more than 4 dimensions"));
+        }
+        let mut dims = [1; MAX_RANK];
+        for (place, &extent) in dims[MAX_RANK - value_of.shape.len()..]
+            .iter_mut()
+            .zip(&value_of.shape)
+        {
+            *place =
+                u32::try_from(extent).map_err(|_| self.refusal(value, "an extent is too large"))?;
+        }
+        let (scale, zero_point) = match value_of.element {
+            Element::I8 => value_of.quantization.unwrap_or((0.0, 0)),
+            _ => (0.0, 0),
+        };
+        Ok(TensorInfo {
+            dtype,
+            rank: rank as u8,
+            dims,
+            offset: 0,
+            scale,
+            zero_point,
+            role: Role::Plain,
+        })
+    }
+
+    fn refusal(&self, value: ValueId, reason: &str) -> CompileError {
+        Refusal {
+            node: self.graph.values[value].name.clone(),
+            op: "tensor".to_owned(),
+            reason: reason.to_owned(),
+            nearest: "reshape it to 4 dimensions of 32-bit values".to_owned(),
+        }
+        .into()
+    }
+
+    /// The input, then the outputs. Beside a label, a lone row of floats is its probabilities.
+    fn ports(&self, label: Option<ValueId>) -> Result<Vec<Port>, CompileError> {
+        let outputs = &self.graph.outputs;
+        if outputs.is_empty() || outputs.len() > usize::from(MAX_OUTPUTS) {
+            return Err(too_large("outputs", outputs.len()));
+        }
+        let label = label.filter(|label| outputs.contains(label));
+        let floats: Vec<ValueId> = outputs
+            .iter()
+            .copied()
+            .filter(|&id| self.graph.values[id].element == Element::F32)
+            .collect();
+        let probabilities = match floats[..] {
+            [only] if label.is_some() => Some(only),
+            _ => None,
+        };
+        let role = |id| match id {
+            id if Some(id) == label => Role::Label,
+            id if Some(id) == probabilities => Role::Probabilities,
+            _ => Role::Plain,
+        };
+        let port = |id: ValueId| Port {
+            tensor: self.indices.get(&id).copied().unwrap_or(0),
+            role: role(id),
+        };
+        Ok(std::iter::once(self.graph.input)
+            .chain(outputs.iter().copied())
+            .map(port)
+            .collect())
+    }
+
+    fn records(&self) -> (Vec<OpRecord>, Vec<u16>, Vec<u32>) {
+        let (mut records, mut operands, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
+        for node in &self.graph.nodes {
+            let words = words(&node.op);
+            records.push(OpRecord {
+                kernel: kernel(&node.op),
+                inputs: node.inputs.len() as u8,
+                outputs: 1,
+                scratch: 0,
+                first_operand: operands.len() as u16,
+                parameters_offset: parameters.len() as u32 * 4,
+                parameters_bytes: words.len() as u32 * 4,
+            });
+            operands.extend(self.operands(node));
+            parameters.extend(words);
+        }
+        (records, operands, parameters)
+    }
+
+    fn operands(&self, node: &Node) -> Vec<u16> {
+        let all = node.inputs.iter().chain(std::iter::once(&node.output));
+        all.map(|id| self.indices.get(id).copied().unwrap_or(u16::MAX))
+            .collect()
+    }
+}

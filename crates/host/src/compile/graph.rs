@@ -1,0 +1,230 @@
+//! The compiler's graph: ops as the engine names them, on tensors of known shape.
+
+use super::constant::{Data, QuantizedConstant};
+use dunlin_engine::format::OpCode;
+
+/// Index of a value in [`Graph::values`].
+pub(crate) type ValueId = usize;
+
+/// Element type of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    F32,
+    I8,
+    I32,
+    /// Shapes and indices; becomes `I32` where a plan computes it.
+    I64,
+    Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Content {
+    /// The input, or computed by a node.
+    Computed,
+    Constant(Data),
+    /// Quantised weights and biases, until a pass decides whether their integers are used.
+    Quantized(QuantizedConstant),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub name: String,
+    pub element: Element,
+    pub shape: Vec<usize>,
+    pub content: Content,
+    /// Scale and zero point of a computed `I8` value.
+    pub quantization: Option<(f32, i32)>,
+}
+
+impl Value {
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    pub fn is_computed(&self) -> bool {
+        self.content == Content::Computed
+    }
+
+    /// The last extent; 1 for a scalar.
+    pub fn columns(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+}
+
+/// Order of the two roundings of `scale`, with the engine's codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScaleForm {
+    MulAdd = 0,
+    SubMul = 1,
+    SubDiv = 2,
+}
+
+/// What a node computes. Every op but the two marked ones is a kernel of the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Op {
+    /// Inputs x, weights `[n, k]`, bias `[n]`; `quantize` may turn it into one of the next two.
+    FullyConnected {
+        minimum: f32,
+        maximum: f32,
+    },
+    FullyConnectedI8 {
+        weight_zero_point: i32,
+        divisor: u32,
+        zero_point: i32,
+        minimum: i32,
+        maximum: i32,
+    },
+    FullyConnectedI8ToF32 {
+        weight_zero_point: i32,
+        minimum: f32,
+        maximum: f32,
+    },
+    QuantizeLinear {
+        scale: f32,
+        zero_point: i32,
+    },
+    DequantizeLinear {
+        scale: f32,
+        zero_point: i32,
+    },
+    Scale(ScaleForm),
+    Clamp {
+        minimum: f32,
+        maximum: f32,
+    },
+    /// `add`, `sub`, `mul` or `div`.
+    Binary(OpCode),
+    /// One of the functions of one element.
+    Unary(OpCode),
+    Reduce {
+        op: OpCode,
+        outer: usize,
+        reduced: usize,
+        inner: usize,
+    },
+    Softmax,
+    ArgMax,
+    /// Step of 8-bit leaves; none for float leaves.
+    TreeEnsemble {
+        step: Option<f32>,
+    },
+    MatMul {
+        batch: usize,
+        m: usize,
+        k: usize,
+        n: usize,
+        a_batched: bool,
+        b_batched: bool,
+    },
+    StridedCopy {
+        base: usize,
+        strides: [i64; 4],
+    },
+    Concat {
+        outer: usize,
+    },
+    Reshape,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub op: Op,
+    pub inputs: Vec<ValueId>,
+    pub output: ValueId,
+    /// ONNX nodes this one came from.
+    pub origins: Vec<usize>,
+}
+
+/// A model with batch 1. Nodes are in an order in which they can run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Graph {
+    pub values: Vec<Value>,
+    pub nodes: Vec<Node>,
+    pub input: ValueId,
+    pub outputs: Vec<ValueId>,
+}
+
+impl Graph {
+    pub fn add_value(&mut self, name: &str, element: Element, shape: &[usize]) -> ValueId {
+        self.values.push(Value {
+            name: name.to_owned(),
+            element,
+            shape: shape.to_vec(),
+            content: Content::Computed,
+            quantization: None,
+        });
+        self.values.len() - 1
+    }
+
+    pub fn add_constant(&mut self, name: &str, shape: &[usize], data: Data) -> ValueId {
+        let id = self.add_value(name, data.element(), shape);
+        self.values[id].content = Content::Constant(data);
+        id
+    }
+
+    /// The elements of a constant; none for a computed or still quantised value.
+    pub fn constant(&self, id: ValueId) -> Option<&Data> {
+        match &self.values[id].content {
+            Content::Constant(data) => Some(data),
+            Content::Computed | Content::Quantized(_) => None,
+        }
+    }
+
+    /// The floats of a constant, dequantised where needed.
+    pub fn floats(&self, id: ValueId) -> Option<Vec<f32>> {
+        match &self.values[id].content {
+            Content::Constant(Data::F32(values)) => Some(values.clone()),
+            Content::Quantized(quantized) => Some(quantized.dequantize(&self.values[id].shape)),
+            _ => None,
+        }
+    }
+
+    /// Index of the node that computes a value.
+    pub fn producer(&self, id: ValueId) -> Option<usize> {
+        self.nodes.iter().position(|node| node.output == id)
+    }
+
+    /// How often a value is used: by nodes and as an output.
+    pub fn uses(&self, id: ValueId) -> usize {
+        let by_nodes = self
+            .nodes
+            .iter()
+            .flat_map(|node| &node.inputs)
+            .filter(|&&input| input == id);
+        by_nodes.count() + self.outputs.iter().filter(|&&output| output == id).count()
+    }
+
+    /// The only node that uses a value that is not an output.
+    pub fn only_consumer(&self, id: ValueId) -> Option<usize> {
+        match self.uses(id) {
+            1 => self.nodes.iter().position(|node| node.inputs.contains(&id)),
+            _ => None,
+        }
+    }
+
+    /// Drops nodes whose output nobody uses.
+    pub fn remove_unused(&mut self) {
+        loop {
+            let before = self.nodes.len();
+            let used: Vec<bool> = self
+                .nodes
+                .iter()
+                .map(|node| self.uses(node.output) > 0)
+                .collect();
+            let mut used = used.into_iter();
+            self.nodes.retain(|_| used.next().unwrap_or(true));
+            if self.nodes.len() == before {
+                return;
+            }
+        }
+    }
+}
+
+/// Row-major strides of a shape, in elements.
+pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for position in (0..shape.len().saturating_sub(1)).rev() {
+        strides[position] = strides[position + 1] * shape[position + 1];
+    }
+    strides
+}

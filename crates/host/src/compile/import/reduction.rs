@@ -1,0 +1,161 @@
+//! Operators along axes: `Reduce*`, `Softmax`, `ArgMax`.
+
+use super::{Importer, Imports, axis_of, output_name, refuse};
+use crate::compile::constant::Data;
+use crate::compile::graph::{Element, Op, ValueId};
+use crate::onnx::proto::NodeProto;
+use dunlin_engine::format::OpCode;
+
+impl Importer<'_> {
+    pub(super) fn reduce(&mut self, node: &NodeProto) -> Imports {
+        let x = self.computed_input(node)?;
+        let prepared = match node.op_type.as_str() {
+            "ReduceL2" | "ReduceSumSquare" => self.binary_values(node, OpCode::Mul, x, x)?,
+            "ReduceL1" => {
+                let shape = self.shape_of(x);
+                self.emit(
+                    output_name(node),
+                    Op::Unary(OpCode::Abs),
+                    &[x],
+                    Element::F32,
+                    &shape,
+                )
+            }
+            _ => x,
+        };
+        let op = match node.op_type.as_str() {
+            "ReduceMean" => OpCode::ReduceMean,
+            "ReduceMax" => OpCode::ReduceMax,
+            "ReduceMin" => OpCode::ReduceMin,
+            "ReduceSum" | "ReduceL1" | "ReduceL2" | "ReduceSumSquare" => OpCode::ReduceSum,
+            _ => {
+                return Err(refuse(
+                    node,
+                    "the reduction is not supported",
+                    "use ReduceMean, Sum, Max or Min",
+                ));
+            }
+        };
+        let reduced = self.reduce_value(node, op, prepared)?;
+        if node.op_type == "ReduceL2" {
+            let shape = self.shape_of(reduced);
+            return self.emit_for(node, Op::Unary(OpCode::Sqrt), &[reduced], &shape);
+        }
+        self.bind(node, 0, reduced);
+        Ok(())
+    }
+
+    fn reduce_value(&mut self, node: &NodeProto, op: OpCode, x: ValueId) -> Imports<ValueId> {
+        let shape = self.shape_of(x);
+        let axes = self.reduced_axes(node, shape.len())?;
+        let (first, last) = match (axes.iter().min(), axes.iter().max()) {
+            (Some(&first), Some(&last)) => (first, last),
+            _ => return Ok(x),
+        };
+        if (first..=last).any(|axis| !axes.contains(&axis) && shape[axis] != 1) {
+            return Err(refuse(
+                node,
+                "the axes are not neighbours",
+                "reduce in two steps",
+            ));
+        }
+        let keep = node.int("keepdims").unwrap_or(1) != 0;
+        let kept = |(axis, &extent): (usize, &usize)| match axes.contains(&axis) {
+            true => keep.then_some(1),
+            false => Some(extent),
+        };
+        let result: Vec<usize> = shape.iter().enumerate().filter_map(kept).collect();
+        let outer = shape[..first].iter().product();
+        let reduced = shape[first..=last].iter().product();
+        let inner = shape[last + 1..].iter().product();
+        let op = Op::Reduce {
+            op,
+            outer,
+            reduced,
+            inner,
+        };
+        Ok(self.emit(output_name(node), op, &[x], Element::F32, &result))
+    }
+
+    /// Axes from the attribute or, in newer opsets, the second input; all where there are none.
+    fn reduced_axes(&self, node: &NodeProto, rank: usize) -> Imports<Vec<usize>> {
+        let axes = match (node.ints("axes"), self.optional_input(node, 1)?) {
+            (Some(axes), _) => axes.to_vec(),
+            (None, Some(_)) => self.integer_input(node, 1)?,
+            (None, None) => Vec::new(),
+        };
+        if axes.is_empty() {
+            let nothing = node.int("noop_with_empty_axes").unwrap_or(0) != 0;
+            return Ok(if nothing {
+                Vec::new()
+            } else {
+                (0..rank).collect()
+            });
+        }
+        axes.iter().map(|&axis| axis_of(node, axis, rank)).collect()
+    }
+
+    pub(super) fn softmax(&mut self, node: &NodeProto) -> Imports {
+        let x = self.computed_input(node)?;
+        let shape = self.shape_of(x);
+        let default = if self.opset < 13 { 1 } else { -1 };
+        let axis = axis_of(node, node.int("axis").unwrap_or(default), shape.len())?;
+        let flattened = self.opset < 13;
+        let to_the_end: usize = shape[axis..].iter().product();
+        match to_the_end == shape[shape.len() - 1] && (flattened || axis + 1 == shape.len()) {
+            true => self.emit_for(node, Op::Softmax, &[x], &shape),
+            false => Err(refuse(
+                node,
+                "the axis is not the last one",
+                "transpose before and after",
+            )),
+        }
+    }
+
+    pub(super) fn arg_max(&mut self, node: &NodeProto) -> Imports {
+        let x = self.computed_input(node)?;
+        let shape = self.shape_of(x);
+        let axis = axis_of(node, node.int("axis").unwrap_or(0), shape.len())?;
+        if shape[axis + 1..].iter().any(|&extent| extent != 1)
+            || node.int("select_last_index").unwrap_or(0) != 0
+        {
+            return Err(refuse(
+                node,
+                "only the first largest of the last axis is supported",
+                "transpose before it",
+            ));
+        }
+        let rows: usize = shape[..axis].iter().product();
+        let x = self.reshaped(node, x, &[rows, shape[axis]]);
+        let mut result = shape;
+        result[axis] = 1;
+        if node.int("keepdims").unwrap_or(1) == 0 {
+            result.remove(axis);
+        }
+        let output = self.emit(output_name(node), Op::ArgMax, &[x], Element::I64, &result);
+        self.bind(node, 0, output);
+        if rows == 1 {
+            self.label.get_or_insert(output);
+        }
+        Ok(())
+    }
+
+    /// The label of the largest score; `labels` where they are not 0, 1, 2, ….
+    pub(super) fn label_of(
+        &mut self,
+        name: &str,
+        scores: ValueId,
+        labels: Option<Vec<i32>>,
+    ) -> ValueId {
+        let mut inputs = vec![scores];
+        if let Some(labels) = labels {
+            inputs.push(
+                self.graph
+                    .add_constant("labels", &[labels.len()], Data::I32(labels)),
+            );
+        }
+        let output = self.emit(name, Op::ArgMax, &inputs, Element::I64, &[1]);
+        self.label = Some(output);
+        output
+    }
+}

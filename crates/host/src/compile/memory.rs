@@ -1,0 +1,237 @@
+//! Places every computed tensor in the arena.
+//!
+//! A tensor lives from the op that writes it to the last op that reads it; the input from the
+//! start, outputs to the end. Values that share bytes (a view with its source, an op that may
+//! overwrite its operand) form one block. Blocks whose lives overlap must not overlap in the
+//! arena; placing them in the best order at the lowest free offset is a small packing problem,
+//! tried in several orders, and the smallest arena wins. [`Layout::floor_bytes`] is what no
+//! placement can beat: the most bytes alive at once.
+
+use super::graph::{Element, Graph, Op, ValueId};
+use dunlin_engine::format::ARENA_ALIGNMENT;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+/// Where values lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub offsets: HashMap<ValueId, usize>,
+    pub arena_bytes: usize,
+    /// Most bytes alive during one op.
+    pub floor_bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    values: Vec<ValueId>,
+    bytes: usize,
+    first: usize,
+    last: usize,
+}
+
+impl Block {
+    fn lives_with(&self, other: &Block) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// Sorts blocks; the smallest is placed first.
+type Rank = (Reverse<usize>, Reverse<usize>, usize);
+
+pub(crate) fn plan(graph: &Graph) -> Layout {
+    let blocks = blocks(graph);
+    let floor_bytes = (0..=graph.nodes.len() + 1)
+        .map(|time| {
+            blocks
+                .iter()
+                .filter(|b| b.first <= time && time <= b.last)
+                .map(|b| b.bytes)
+                .sum()
+        })
+        .max()
+        .unwrap_or(0);
+    let orders: [fn(&Block) -> Rank; 3] = [
+        |block| {
+            (
+                Reverse(block.bytes),
+                Reverse(block.last - block.first),
+                block.first,
+            )
+        },
+        |block| {
+            (
+                Reverse(block.last - block.first),
+                Reverse(block.bytes),
+                block.first,
+            )
+        },
+        |block| {
+            (
+                Reverse(usize::MAX - block.first),
+                Reverse(block.bytes),
+                block.first,
+            )
+        },
+    ];
+    let layouts = orders.map(|key| {
+        let mut order: Vec<&Block> = blocks.iter().collect();
+        order.sort_by_key(|block| key(block));
+        place(&order, floor_bytes)
+    });
+    let [first, rest @ ..] = layouts;
+    rest.into_iter().fold(first, |best, next| {
+        if next.arena_bytes < best.arena_bytes {
+            next
+        } else {
+            best
+        }
+    })
+}
+
+/// Puts each block at the lowest offset that is free during its life.
+fn place(order: &[&Block], floor_bytes: usize) -> Layout {
+    let mut placed: Vec<(&Block, usize)> = Vec::new();
+    let mut offsets = HashMap::new();
+    let mut arena_bytes = 0;
+    for block in order {
+        let mut taken: Vec<(usize, usize)> = placed
+            .iter()
+            .filter(|(other, _)| other.lives_with(block))
+            .map(|(other, offset)| (*offset, offset + other.bytes))
+            .collect();
+        taken.sort_unstable();
+        let mut offset = 0;
+        for (start, end) in taken {
+            if start >= offset + block.bytes {
+                break;
+            }
+            offset = offset.max(end);
+        }
+        arena_bytes = arena_bytes.max(offset + block.bytes);
+        placed.push((block, offset));
+        offsets.extend(block.values.iter().map(|&value| (value, offset)));
+    }
+    Layout {
+        offsets,
+        arena_bytes,
+        floor_bytes,
+    }
+}
+
+/// Values in the order they are written, joined where they share bytes. Times are op numbers
+/// from 1; the input is written at 0 and outputs are read after the last op.
+fn blocks(graph: &Graph) -> Vec<Block> {
+    let last_use = |value: ValueId| {
+        let reads = |node: &super::graph::Node| node.inputs.contains(&value);
+        let by_op = graph
+            .nodes
+            .iter()
+            .rposition(reads)
+            .map_or(0, |index| index + 1);
+        if graph.outputs.contains(&value) {
+            graph.nodes.len() + 1
+        } else {
+            by_op
+        }
+    };
+    let new = |value: ValueId, first: usize| Block {
+        values: vec![value],
+        bytes: padded_bytes(graph, value),
+        first,
+        last: last_use(value).max(first),
+    };
+    let mut blocks = vec![new(graph.input, 0)];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let time = index + 1;
+        let shared = node.inputs.iter().find_map(|&input| {
+            let block = blocks
+                .iter()
+                .position(|block| block.values.contains(&input))?;
+            let dies_here = blocks[block].last <= time;
+            let same_size = byte_count(graph, input) == byte_count(graph, node.output);
+            let may_share = node.op == Op::Reshape
+                || dies_here && same_size && overwrites(graph, &node.op, input, node.output);
+            may_share.then_some(block)
+        });
+        match shared {
+            Some(block) => {
+                blocks[block].values.push(node.output);
+                blocks[block].last = blocks[block].last.max(last_use(node.output));
+            }
+            None => blocks.push(new(node.output, time)),
+        }
+    }
+    blocks
+}
+
+/// Whether the engine's kernel may write its result over this operand.
+fn overwrites(graph: &Graph, op: &Op, input: ValueId, output: ValueId) -> bool {
+    match op {
+        Op::Scale(_) | Op::Clamp { .. } | Op::Unary(_) | Op::Softmax => true,
+        Op::Binary(_) => graph.values[input].elements() == graph.values[output].elements(),
+        _ => false,
+    }
+}
+
+/// Bytes of an element in a plan.
+fn element_bytes(element: Element) -> usize {
+    match element {
+        Element::F32 | Element::I32 | Element::I64 => 4,
+        Element::I8 | Element::Bytes => 1,
+    }
+}
+
+fn byte_count(graph: &Graph, value: ValueId) -> usize {
+    graph.values[value].elements() * element_bytes(graph.values[value].element)
+}
+
+fn padded_bytes(graph: &Graph, value: ValueId) -> usize {
+    byte_count(graph, value).next_multiple_of(ARENA_ALIGNMENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::passes::testing::{graph, layer, node};
+    use super::*;
+    use dunlin_engine::format::OpCode;
+
+    #[test]
+    fn a_chain_of_layers_ping_pongs() {
+        let mut graph = graph();
+        let mut x = graph.input;
+        for _ in 0..5 {
+            x = layer(&mut graph, x, &[0.0, 0.0]);
+        }
+        graph.outputs = vec![x];
+        let layout = plan(&graph);
+        assert_eq!((layout.arena_bytes, layout.floor_bytes), (16, 16));
+    }
+
+    #[test]
+    fn an_op_on_single_elements_overwrites_a_dying_operand_only() {
+        let mut graph = graph();
+        let x = graph.input;
+        let a = node(&mut graph, Op::Unary(OpCode::Abs), &[x], &[1, 2]);
+        let b = node(&mut graph, Op::Unary(OpCode::Sqrt), &[a], &[1, 2]);
+        let sum = node(&mut graph, Op::Binary(OpCode::Add), &[a, b], &[1, 2]);
+        graph.outputs = vec![sum];
+        let layout = plan(&graph);
+        assert_eq!(layout.offsets[&x], layout.offsets[&a]);
+        assert_ne!(layout.offsets[&a], layout.offsets[&b]);
+        assert_eq!(layout.arena_bytes, 16);
+    }
+
+    #[test]
+    fn a_view_keeps_its_source_alive() {
+        let mut graph = graph();
+        let x = graph.input;
+        let a = node(&mut graph, Op::Unary(OpCode::Abs), &[x], &[1, 2]);
+        let view = node(&mut graph, Op::Reshape, &[a], &[2]);
+        let b = node(&mut graph, Op::Unary(OpCode::Sqrt), &[view], &[2]);
+        let sum = node(&mut graph, Op::Binary(OpCode::Add), &[a, b], &[1, 2]);
+        graph.outputs = vec![sum];
+        let layout = plan(&graph);
+        assert_eq!(layout.offsets[&a], layout.offsets[&view]);
+        assert_ne!(layout.offsets[&view], layout.offsets[&b]);
+    }
+}

@@ -1,0 +1,115 @@
+//! Rewrites of the graph, in the order in which they run. Each leaves every result as it was.
+
+mod activations;
+mod biases;
+mod constants;
+mod integer_layers;
+mod scales;
+mod views;
+
+use super::graph::{Graph, Node};
+use serde::Serialize;
+
+/// What one pass did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PassReport {
+    /// Name of the pass.
+    pub name: &'static str,
+    /// Ops before it.
+    pub ops_before: usize,
+    /// Ops after it.
+    pub ops_after: usize,
+}
+
+type Pass = (&'static str, fn(&mut Graph));
+
+const PASSES: [Pass; 6] = [
+    ("fold added constants into the layer before", biases::fold),
+    ("fold limits into the layer before", activations::fold),
+    ("move views past quantization", views::hoist),
+    ("compute quantized layers in integers", integer_layers::form),
+    ("join constant offsets and factors", scales::join),
+    (
+        "turn the remaining quantized constants into floats",
+        constants::dequantize,
+    ),
+];
+
+/// Runs every pass.
+pub(crate) fn run(graph: &mut Graph) -> Vec<PassReport> {
+    let mut reports = Vec::new();
+    graph.remove_unused();
+    for (name, pass) in PASSES {
+        let ops_before = graph.nodes.len();
+        pass(graph);
+        graph.remove_unused();
+        reports.push(PassReport {
+            name,
+            ops_before,
+            ops_after: graph.nodes.len(),
+        });
+    }
+    reports
+}
+
+/// Puts `node` in the place of node `at`, whose output it takes over, with the origins of both.
+///
+/// Its inputs must be computed before `at`.
+fn replace(graph: &mut Graph, at: usize, mut node: Node) {
+    node.output = graph.nodes[at].output;
+    node.origins.extend(graph.nodes[at].origins.clone());
+    node.origins.sort_unstable();
+    node.origins.dedup();
+    graph.nodes[at] = node;
+}
+
+/// Indices of a node and of the only node that uses its result.
+fn pairs(graph: &Graph) -> Vec<(usize, usize)> {
+    let consumer = |index: usize| Some((index, graph.only_consumer(graph.nodes[index].output)?));
+    (0..graph.nodes.len()).filter_map(consumer).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Small graphs for the passes' tests.
+
+    use super::super::constant::Data;
+    use super::super::graph::{Element, Graph, Node, Op, ValueId};
+
+    pub fn node(graph: &mut Graph, op: Op, inputs: &[ValueId], shape: &[usize]) -> ValueId {
+        let output = graph.add_value("v", Element::F32, shape);
+        graph.nodes.push(Node {
+            op,
+            inputs: inputs.to_vec(),
+            output,
+            origins: vec![graph.nodes.len()],
+        });
+        output
+    }
+
+    pub fn floats(graph: &mut Graph, values: &[f32]) -> ValueId {
+        graph.add_constant("c", &[values.len()], Data::F32(values.to_vec()))
+    }
+
+    /// A graph with one float input of two elements.
+    pub fn graph() -> Graph {
+        let mut graph = Graph::default();
+        graph.input = graph.add_value("x", Element::F32, &[1, 2]);
+        graph
+    }
+
+    /// A fully connected op on `x` with two outputs and the given bias.
+    pub fn layer(graph: &mut Graph, x: ValueId, bias: &[f32]) -> ValueId {
+        let weights = graph.add_constant("w", &[2, 2], Data::F32(vec![1.0, 2.0, 3.0, 4.0]));
+        let bias = floats(graph, bias);
+        let op = Op::FullyConnected {
+            minimum: f32::NEG_INFINITY,
+            maximum: f32::INFINITY,
+        };
+        node(graph, op, &[x, weights, bias], &[1, 2])
+    }
+
+    pub fn ops(graph: &Graph) -> Vec<&Op> {
+        graph.nodes.iter().map(|node| &node.op).collect()
+    }
+}

@@ -1,0 +1,171 @@
+//! What became of every node, and what the plan costs.
+
+use super::encode::kernel;
+use super::graph::{Graph, Op};
+use super::passes::PassReport;
+use crate::onnx::proto::NodeProto;
+use serde::Serialize;
+use std::fmt;
+
+/// The result of a compilation in numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CompileReport {
+    /// The model's nodes, in its order.
+    pub nodes: Vec<NodeReport>,
+    /// The plan's ops, in the order in which they run.
+    pub ops: Vec<OpReport>,
+    /// What each rewrite did.
+    pub passes: Vec<PassReport>,
+    /// Multiply-accumulates of one run.
+    pub macs: u64,
+    /// Bytes of the plan: what it takes in flash.
+    pub plan_bytes: usize,
+    /// Bytes of weights, trees and other constants among them.
+    pub constants_bytes: usize,
+    /// Bytes of arena a run needs.
+    pub arena_bytes: usize,
+    /// Bytes of arena that no placement can undercut: the most that lives at once.
+    pub arena_floor_bytes: usize,
+    /// Bytes of stack a run needs, an upper bound for every plan.
+    pub stack_bytes: usize,
+    /// Kernels the plan needs, as `name.version.variant`.
+    pub kernels: Vec<String>,
+    /// Class names found in the model's nodes; empty where there are none.
+    pub class_names: Vec<String>,
+}
+
+/// What became of one ONNX node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeReport {
+    /// Name of the node, or of its first output.
+    pub node: String,
+    /// ONNX operator.
+    pub op: String,
+    /// Kernels that do its work, or why none is needed.
+    pub became: String,
+}
+
+/// One op of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpReport {
+    /// Kernel, as `name.version.variant`.
+    pub kernel: String,
+    /// Name of what it computes.
+    pub output: String,
+    /// Shape of what it computes.
+    pub shape: Vec<usize>,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Bytes of its constants.
+    pub constant_bytes: usize,
+}
+
+/// Multiply-accumulates of an op; 0 for ops without any.
+fn macs(graph: &Graph, node: &super::graph::Node) -> u64 {
+    let output = graph.values[node.output].elements() as u64;
+    match node.op {
+        Op::FullyConnected { .. }
+        | Op::FullyConnectedI8 { .. }
+        | Op::FullyConnectedI8ToF32 { .. } => {
+            output * graph.values[node.inputs[1]].columns() as u64
+        }
+        Op::MatMul { k, .. } => output * k as u64,
+        _ => 0,
+    }
+}
+
+pub(crate) fn op_reports(graph: &Graph) -> Vec<OpReport> {
+    let constant_bytes = |id: &usize| {
+        graph
+            .constant(*id)
+            .and_then(|data| data.to_bytes())
+            .map_or(0, |bytes| bytes.len())
+    };
+    let report = |node: &super::graph::Node| OpReport {
+        kernel: kernel(&node.op).to_string(),
+        output: graph.values[node.output].name.clone(),
+        shape: graph.values[node.output].shape.clone(),
+        macs: macs(graph, node),
+        constant_bytes: node.inputs.iter().map(constant_bytes).sum(),
+    };
+    graph.nodes.iter().map(report).collect()
+}
+
+pub(crate) fn node_reports(graph: &Graph, nodes: &[NodeProto]) -> Vec<NodeReport> {
+    let report = |(index, node): (usize, &NodeProto)| {
+        let ops = graph.nodes.iter().filter(|op| op.origins.contains(&index));
+        let kernels: Vec<String> = ops.map(|op| kernel(&op.op).to_string()).collect();
+        let output = node.output.first().cloned().unwrap_or_default();
+        NodeReport {
+            node: if node.name.is_empty() {
+                output
+            } else {
+                node.name.clone()
+            },
+            op: node.op_type.clone(),
+            became: match kernels.is_empty() {
+                true => "nothing: folded into constants or shapes".to_owned(),
+                false => kernels.join(" + "),
+            },
+        }
+    };
+    nodes.iter().enumerate().map(report).collect()
+}
+
+impl fmt::Display for CompileReport {
+    /// A table of nodes and ops, then the totals.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for node in &self.nodes {
+            writeln!(
+                f,
+                "{:<28} {:<24} -> {}",
+                shortened(&node.node, 28),
+                node.op,
+                node.became
+            )?;
+        }
+        writeln!(f)?;
+        for op in &self.ops {
+            let (kernel, output) = (&op.kernel, shortened(&op.output, 28));
+            let shape = format!("{:?}", op.shape);
+            writeln!(
+                f,
+                "{kernel:<24} {output:<28} {shape:<16} {:>9} MAC {:>9} B",
+                op.macs, op.constant_bytes
+            )?;
+        }
+        writeln!(f)?;
+        for pass in &self.passes {
+            writeln!(
+                f,
+                "{:<56} {:>3} -> {:>3} ops",
+                pass.name, pass.ops_before, pass.ops_after
+            )?;
+        }
+        writeln!(f)?;
+        writeln!(f, "MACs       {:>10}", self.macs)?;
+        writeln!(
+            f,
+            "plan       {:>10} B, of it constants {} B",
+            self.plan_bytes, self.constants_bytes
+        )?;
+        writeln!(
+            f,
+            "arena      {:>10} B, at least {} B",
+            self.arena_bytes, self.arena_floor_bytes
+        )?;
+        write!(f, "stack      {:>10} B (upper bound)", self.stack_bytes)
+    }
+}
+
+/// The end of a long name, which tells more than its start.
+fn shortened(name: &str, width: usize) -> String {
+    let length = name.chars().count();
+    match length > width {
+        true => format!(
+            "…{}",
+            name.chars().skip(length + 1 - width).collect::<String>()
+        ),
+        false => name.to_owned(),
+    }
+}

@@ -1,0 +1,96 @@
+//! What cannot be compiled says which node, why, and what to do.
+
+use crate::compile::{CompileError, CompileOptions, Limits, Resource, compile};
+use crate::onnx::builder::{Extent, GraphBuilder, int};
+use crate::onnx::proto::{DataType, ModelProto};
+
+fn model(op: &str) -> ModelProto {
+    let mut graph = GraphBuilder::new("refused");
+    let extents = [Extent::Named("batch"), Extent::Fixed(4)];
+    let input = graph.input("input", DataType::Float, &extents);
+    let result = graph.node(op, &[&input], vec![int("axis", 1)]);
+    graph.output(&result, "result", DataType::Float, &extents);
+    graph.finish()
+}
+
+fn refusal(model: &ModelProto) -> (String, String, String) {
+    match compile(model, &CompileOptions::default()).unwrap_err() {
+        CompileError::Refused(refusal) => (refusal.node, refusal.op, refusal.reason),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn an_unknown_operator_is_named() {
+    let (node, op, reason) = refusal(&model("Erf"));
+    assert_eq!((node.as_str(), op.as_str()), ("Erf_0", "Erf"));
+    assert_eq!(reason, "the operator is not supported");
+    let message = compile(&model("Erf"), &CompileOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("Gemm, MatMul"), "{message}");
+}
+
+#[test]
+fn an_open_extent_is_refused() {
+    let mut graph = GraphBuilder::new("open");
+    let extents = [Extent::Named("batch"), Extent::Named("width")];
+    let input = graph.input("input", DataType::Float, &extents);
+    let result = graph.node("Abs", &[&input], vec![]);
+    graph.output(&result, "result", DataType::Float, &extents);
+    assert_eq!(refusal(&graph.finish()).0, "input");
+}
+
+#[test]
+fn budgets_are_held_and_their_numbers_named() {
+    let limits = |plan_bytes, arena_bytes, stack_bytes| Limits {
+        plan_bytes,
+        arena_bytes,
+        stack_bytes,
+        kernels: None,
+    };
+    let cases = [
+        (limits(Some(100), None, None), Resource::Flash),
+        (limits(None, Some(15), None), Resource::Arena),
+        (limits(None, None, Some(64)), Resource::Stack),
+    ];
+    for (limits, expected) in cases {
+        let options = CompileOptions {
+            limits,
+            ..CompileOptions::default()
+        };
+        match compile(&model("Abs"), &options) {
+            Err(CompileError::OverBudget {
+                resource,
+                needed,
+                available,
+            }) => {
+                assert_eq!(resource, expected);
+                assert!(needed > available);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let enough = CompileOptions {
+        limits: limits(Some(4096), Some(16), Some(4096)),
+        ..CompileOptions::default()
+    };
+    assert!(compile(&model("Abs"), &enough).is_ok());
+}
+
+#[test]
+fn a_kernel_the_firmware_lacks_is_named() {
+    let kernels = Some(Vec::new());
+    let options = CompileOptions {
+        limits: Limits {
+            kernels,
+            ..Limits::default()
+        },
+        ..CompileOptions::default()
+    };
+    let error = compile(&model("Abs"), &options).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the target's firmware has no kernel abs.1.0"
+    );
+}
