@@ -96,11 +96,12 @@ fn words(op: &Op) -> Vec<u32> {
     }
 }
 
-/// The bytes of a plan. `label` is the output that is a class, if there is one.
+/// The bytes of a plan. `labels` are values that hold a class; the first output among them is
+/// the label.
 pub(crate) fn encode(
     graph: &Graph,
     layout: &Layout,
-    label: Option<ValueId>,
+    labels: &[ValueId],
 ) -> Result<Vec<u8>, CompileError> {
     let mut writer = Writer {
         graph,
@@ -110,7 +111,7 @@ pub(crate) fn encode(
         indices: HashMap::new(),
     };
     writer.number_tensors()?;
-    let ports = writer.ports(label)?;
+    let ports = writer.ports(labels)?;
     let (records, operands, parameters) = writer.records();
     let mut kernels: Vec<KernelId> = graph.nodes.iter().map(|node| kernel(&node.op)).collect();
     kernels.sort_unstable();
@@ -246,18 +247,17 @@ impl Writer<'_> {
             Element::I32 | Element::I64 => DType::I32,
             Element::Bytes => DType::U8,
         };
-        let rank = value_of.shape.len().max(1);
-        if rank > MAX_RANK {
-            return Err(self.refusal(value, "more than 4 dimensions"));
+        let shape = &value_of.shape;
+        let (batch, shape) = shape.split_at(shape.len().saturating_sub(MAX_RANK));
+        if batch.iter().any(|&extent| extent != 1) {
+            return Err(self.refusal(value, "more than 4 dimensions behind the batch"));
         }
         let mut dims = [1; MAX_RANK];
-        for (place, &extent) in dims[MAX_RANK - value_of.shape.len()..]
-            .iter_mut()
-            .zip(&value_of.shape)
-        {
+        for (place, &extent) in dims.iter_mut().rev().zip(shape.iter().rev()) {
             *place =
                 u32::try_from(extent).map_err(|_| self.refusal(value, "an extent is too large"))?;
         }
+        let rank = shape.len().max(1);
         let (scale, zero_point) = match value_of.element {
             Element::I8 => value_of.quantization.unwrap_or((0.0, 0)),
             _ => (0.0, 0),
@@ -284,12 +284,15 @@ impl Writer<'_> {
     }
 
     /// The input, then the outputs. Beside a label, a lone row of floats is its probabilities.
-    fn ports(&self, label: Option<ValueId>) -> Result<Vec<Port>, CompileError> {
+    fn ports(&self, labels: &[ValueId]) -> Result<Vec<Port>, CompileError> {
         let outputs = &self.graph.outputs;
         if outputs.is_empty() || outputs.len() > usize::from(MAX_OUTPUTS) {
             return Err(too_large("outputs", outputs.len()));
         }
-        let label = label.filter(|label| outputs.contains(label));
+        let label = outputs
+            .iter()
+            .copied()
+            .find(|output| labels.contains(output));
         let floats: Vec<ValueId> = outputs
             .iter()
             .copied()

@@ -76,6 +76,7 @@ impl Forest {
                 .push(((writer.nodes.len() - before) / 8) as i32);
         }
         let (indices, values) = match leaves {
+            Leaves::Exact if are_counts(&writer.leaves) => in_steps(&writer.leaves, 1.0)?,
             Leaves::Exact => distinct(&writer.leaves)?,
             Leaves::Compact => compact(&writer.leaves)?,
         };
@@ -249,14 +250,31 @@ fn compact(leaves: &[&[f32]]) -> Result<(Vec<u8>, LeafValues), PackFault> {
         ));
     }
     let largest = all().fold(f32::MIN_POSITIVE * 256.0, f32::max);
-    let step = largest / 255.0;
-    let steps = |leaf: &&[f32]| {
-        leaf.iter()
-            .map(|value| (value / step).round_ties_even() as u8)
-            .collect()
+    let step = if are_counts(leaves) {
+        1.0
+    } else {
+        largest / 255.0
     };
-    let (indices, table) = index_rows(&leaves.iter().map(steps).collect::<Vec<Vec<u8>>>())?;
-    Ok((indices, LeafValues::Compact { steps: table, step }))
+    in_steps(leaves, step)
+}
+
+/// Whether every value is a whole number that fits a byte: votes. Sums of them are exact either
+/// way.
+fn are_counts(leaves: &[&[f32]]) -> bool {
+    let values = leaves.iter().flat_map(|leaf| leaf.iter());
+    values
+        .into_iter()
+        .all(|&value| value == f32::from(value as u8) && value.is_sign_positive())
+}
+
+fn in_steps(leaves: &[&[f32]], step: f32) -> Result<(Vec<u8>, LeafValues), PackFault> {
+    let round = |value: &f32| (value / step).round_ties_even() as u8;
+    let rows: Vec<Vec<u8>> = leaves
+        .iter()
+        .map(|leaf| leaf.iter().map(round).collect())
+        .collect();
+    let (indices, steps) = index_rows(&rows)?;
+    Ok((indices, LeafValues::Compact { steps, step }))
 }
 
 #[cfg(test)]
@@ -282,9 +300,9 @@ mod tests {
         let nodes = vec![
             branch(1, 0.5, 3, 1),
             branch(0, 2.0, 2, 4),
-            leaf(7.0),
-            leaf(5.0),
-            leaf(5.0),
+            leaf(7.5),
+            leaf(5.5),
+            leaf(5.5),
         ];
         let packed = Forest {
             trees: vec![Tree { nodes }],
@@ -298,7 +316,7 @@ mod tests {
         ];
         assert_eq!(packed.nodes, expected.concat().concat());
         assert_eq!(packed.leaves, [0, 0, 1, 0, 0, 0]);
-        assert_eq!(packed.values, LeafValues::Exact(vec![5.0, 7.0]));
+        assert_eq!(packed.values, LeafValues::Exact(vec![5.5, 7.5]));
     }
 
     #[test]
@@ -306,9 +324,9 @@ mod tests {
         let nodes = vec![
             branch(0, 1.0, 1, 2),
             branch(0, 0.0, 3, 4),
-            leaf(1.0),
-            leaf(2.0),
-            leaf(3.0),
+            leaf(1.5),
+            leaf(2.5),
+            leaf(3.5),
         ];
         let packed = Forest {
             trees: vec![Tree { nodes }],
@@ -317,7 +335,26 @@ mod tests {
         .unwrap();
         assert_eq!(packed.nodes[6..8], [1, 0]);
         assert_eq!(packed.leaves, [0, 0, 1, 0, 2, 0]);
-        assert_eq!(packed.values, LeafValues::Exact(vec![2.0, 3.0, 1.0]));
+        assert_eq!(packed.values, LeafValues::Exact(vec![2.5, 3.5, 1.5]));
+    }
+
+    #[test]
+    fn votes_take_a_byte_and_stay_exact() {
+        let trees = [[0.0, 1.0], [1.0, 0.0]].map(|vote| Tree {
+            nodes: vec![TreeNode::Leaf(vote.to_vec())],
+        });
+        let packed = Forest {
+            trees: trees.into(),
+        }
+        .pack(Leaves::Exact, 1)
+        .unwrap();
+        assert_eq!(
+            packed.values,
+            LeafValues::Compact {
+                steps: vec![0, 1, 1, 0],
+                step: 1.0
+            }
+        );
     }
 
     #[test]

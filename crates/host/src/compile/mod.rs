@@ -65,7 +65,7 @@ pub fn compile(model: &ModelProto, options: &CompileOptions) -> Result<Compiled,
     let mut graph = imported.graph;
     let passes = passes::run(&mut graph);
     let layout = memory::plan(&graph);
-    let bytes = encode::encode(&graph, &layout, imported.label)?;
+    let bytes = encode::encode(&graph, &layout, &imported.labels)?;
     let plan = Plan::load(&bytes).map_err(CompileError::Rejected)?;
     let ops = report::op_reports(&graph);
     let needs = plan.requirements();

@@ -23,8 +23,8 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(crate) struct Imported {
     pub graph: Graph,
-    /// Name of the label output among the graph's outputs.
-    pub label: Option<ValueId>,
+    /// Values that hold a class.
+    pub labels: Vec<ValueId>,
     /// Class names a classifier node carries.
     pub class_names: Vec<String>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Importer<'m> {
     options: &'m CompileOptions,
     names: HashMap<String, ValueId>,
     origin: usize,
-    label: Option<ValueId>,
+    labels: Vec<ValueId>,
     class_names: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ impl<'m> Importer<'m> {
             options,
             names: HashMap::new(),
             origin: 0,
-            label: None,
+            labels: Vec::new(),
             class_names: Vec::new(),
         };
         for tensor in &graph.initializer {
@@ -225,7 +225,7 @@ impl<'m> Importer<'m> {
         }
         Ok(Imported {
             graph: self.graph,
-            label: self.label,
+            labels: self.labels,
             class_names: self.class_names,
         })
     }

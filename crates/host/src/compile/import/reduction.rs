@@ -135,7 +135,7 @@ impl Importer<'_> {
         let output = self.emit(output_name(node), Op::ArgMax, &[x], Element::I64, &result);
         self.bind(node, 0, output);
         if rows == 1 {
-            self.label.get_or_insert(output);
+            self.labels.push(output);
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Importer<'_> {
             );
         }
         let output = self.emit(name, Op::ArgMax, &inputs, Element::I64, &[1]);
-        self.label = Some(output);
+        self.labels.push(output);
         output
     }
 }

@@ -23,13 +23,6 @@ impl Importer<'_> {
         let labels = self.class_labels(node, classes)?;
         let scores = match (classes, weights.only_target()) {
             (2, Some(0)) => return self.binary_classifier(node, &weights, labels),
-            (2, Some(_)) => {
-                return Err(refuse(
-                    node,
-                    "only the second class has weights",
-                    "give them class id 0",
-                ));
-            }
             _ => self.ensemble(node, &weights, classes)?,
         };
         let label = self.label_of(output_name(node), scores, labels);

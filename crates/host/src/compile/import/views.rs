@@ -283,11 +283,23 @@ impl Importer<'_> {
         if view.is_everything(value.elements()) {
             return Ok(self.reshaped(node, x, &view.shape));
         }
-        if view.shape.len() > 4 {
-            return Err(refuse(node, "more than 4 dimensions", "reshape before it"));
+        let rank = view.shape.len();
+        if view
+            .shape
+            .iter()
+            .take(rank.saturating_sub(4))
+            .any(|&extent| extent != 1)
+        {
+            return Err(refuse(
+                node,
+                "more than 4 dimensions behind the batch",
+                "reshape before it",
+            ));
         }
         let mut strides = [0; 4];
-        strides[4 - view.shape.len()..].copy_from_slice(&view.strides);
+        for (place, &stride) in strides.iter_mut().rev().zip(view.strides.iter().rev()) {
+            *place = stride;
+        }
         let op = Op::StridedCopy {
             base: view.base,
             strides,

@@ -1,7 +1,9 @@
 //! Small graphs, against values worked out by hand or in double precision.
 
 use super::{compiled, f32_bytes, f32_values, pseudo_random, run};
-use crate::onnx::builder::{Extent, GraphBuilder, Value, float, floats, int, ints, string};
+use crate::onnx::builder::{
+    Extent, GraphBuilder, Value, float, floats, int, ints, string, strings,
+};
 use crate::onnx::proto::{AttributeProto, DataType, ModelProto};
 
 /// A model with an open batch of `width` floats and one float output.
@@ -181,7 +183,8 @@ fn softmax_and_arg_max_give_probabilities_and_label() {
 
 #[test]
 fn functions_of_one_element_match_double_precision() {
-    let cases: [(&str, fn(f64) -> f64); 7] = [
+    type Function = fn(f64) -> f64;
+    let cases: [(&str, Function); 7] = [
         ("Abs", f64::abs),
         ("Sqrt", f64::sqrt),
         ("Log", f64::ln),
@@ -255,4 +258,85 @@ fn clip_and_leaky_bounds_join_the_layer() {
     });
     assert_eq!(compiled(&model).report.ops.len(), 1);
     assert_eq!(result(&model, &[4.0]), [6.0, -1.0]);
+}
+
+#[test]
+fn a_turn_of_five_dimensions_with_batch_works() {
+    let model = model(12, |graph, input| {
+        let split = graph.constant_i64("shape", &[5], &[0, 1, 3, 2, 2]);
+        let parts = graph.node("Reshape", &[input, &split], vec![]);
+        let turned = graph.node(
+            "Transpose",
+            &[&parts],
+            vec![ints("perm", vec![0, 1, 4, 3, 2])],
+        );
+        let flat = graph.constant_i64("shape", &[2], &[0, 12]);
+        graph.node("Reshape", &[&turned, &flat], vec![])
+    });
+    let input: Vec<f32> = (0..12).map(|value| value as f32).collect();
+    let expected = [0.0, 4.0, 8.0, 2.0, 6.0, 10.0, 1.0, 5.0, 9.0, 3.0, 7.0, 11.0];
+    assert_eq!(result(&model, &input), expected);
+}
+
+#[test]
+fn votes_of_trees_are_counted_and_labelled_by_their_largest_share() {
+    let mut graph = GraphBuilder::new("votes");
+    let batch = Extent::Named("batch");
+    let input = graph.input("input", DataType::Float, &[batch.clone(), Extent::Fixed(2)]);
+    let (tree, node) = (vec![0, 0, 0, 1], vec![0, 1, 2, 0]);
+    let attributes = vec![
+        ints("nodes_treeids", tree),
+        ints("nodes_nodeids", node),
+        ints("nodes_featureids", vec![1, 0, 0, 0]),
+        floats("nodes_values", vec![0.5, 0.0, 0.0, 0.0]),
+        ints("nodes_truenodeids", vec![1, 0, 0, 0]),
+        ints("nodes_falsenodeids", vec![2, 0, 0, 0]),
+        strings("nodes_modes", &["BRANCH_LT", "LEAF", "LEAF", "LEAF"]),
+        ints("class_treeids", vec![0, 0, 1]),
+        ints("class_nodeids", vec![1, 2, 0]),
+        ints("class_ids", vec![1, 0, 1]),
+        floats("class_weights", vec![1.0, 1.0, 1.0]),
+        ints("classlabels_int64s", vec![0, 1]),
+        string("post_transform", "NONE"),
+    ];
+    let votes = &graph.ml_node("TreeEnsembleClassifier", &[&input], attributes, 2)[1];
+    let share = graph.constant_f32("share", &[], &[0.5]);
+    let shares = graph.node("Mul", &[votes, &share], vec![]);
+    let label = graph.node(
+        "ArgMax",
+        &[&shares],
+        vec![int("axis", 1), int("keepdims", 0)],
+    );
+    graph.output(
+        &label,
+        "label",
+        DataType::Int64,
+        std::slice::from_ref(&batch),
+    );
+    graph.output(
+        &shares,
+        "probabilities",
+        DataType::Float,
+        &[batch, Extent::Fixed(2)],
+    );
+    let compiled = compiled(&graph.finish());
+    assert_eq!(
+        compiled.report.kernels,
+        ["mul.1.0", "arg_max.1.0", "tree_ensemble.1.1"]
+    );
+    let plan = dunlin_engine::Plan::load(&compiled.plan).unwrap();
+    for (second, label, share) in [
+        (0.5_f32.next_down(), 1, 1.0),
+        (0.5, 0, 0.5),
+        (f32::NAN, 0, 0.5),
+    ] {
+        let mut arena = vec![0; plan.requirements().arena_bytes];
+        arena[plan.input().range()].copy_from_slice(&f32_bytes(&[9.0, second]));
+        plan.run(&mut arena).unwrap();
+        assert_eq!(
+            (plan.label(&arena), plan.probability(&arena, 1)),
+            (Some(label), Some(share)),
+            "{second}"
+        );
+    }
 }

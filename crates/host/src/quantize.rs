@@ -1,1 +1,0 @@
-//! Float ONNX to int8 QDQ ONNX.
