@@ -93,6 +93,10 @@ impl CsvSource {
         self.row_number = format
             .row_number
             .unwrap_or(unnamed || longer * 2 > body.len());
+        if self.row_number && !unnamed && longer == 0 && !body.is_empty() {
+            let message = "data.row_number is true, but rows have no field without a name; expected one field more than the header";
+            return Err(self.format_error(2, message));
+        }
         if self.row_number && unnamed {
             self.columns.remove(0);
         }
@@ -201,6 +205,20 @@ mod tests {
         assert_eq!(
             rows(&mut source),
             [(2, texts(&["2", "3"])), (3, texts(&["4", "5"]))]
+        );
+    }
+
+    #[test]
+    fn row_number_that_is_not_there_is_refused() {
+        let format = TextFormat {
+            row_number: Some(true),
+            ..TextFormat::default()
+        };
+        let error = open(b"a,b\n1,2\n", &format).err().unwrap().to_string();
+        assert!(
+            error.contains("x.csv:2: data.row_number is true")
+                && error.contains("expected one field more"),
+            "{error}"
         );
     }
 

@@ -40,39 +40,24 @@ impl<'r> Layout<'r> {
     ) -> Option<Layout<'r>> {
         let before = findings.errors();
         report_unknown(recipe, file, columns, findings);
-        let mut find = |name: &str| {
-            let found = columns.iter().position(|column| column == name);
-            if found.is_none() {
-                findings.add(missing_column(file, name, columns));
-            }
-            found.unwrap_or_default()
-        };
+        let mut find = |name: &str| find_column(name, file, columns, findings);
         let data = &recipe.data;
+        let channel = |column: &'r Column, field| Channel { field, column };
         let channels = data
             .channels()
-            .map(|column| Channel {
-                field: find(&column.name),
-                column,
-            })
+            .map(|column| channel(column, find(&column.name)))
             .collect();
         let label = find(&recipe.target.column);
-        let group = data
-            .column
-            .iter()
-            .find(|column| column.kind == ColumnKind::Group)
-            .map(|column| find(&column.name));
+        let group = column_of(recipe, ColumnKind::Group).map(|column| find(&column.name));
         let time = data.time.as_ref().map(|time| find(&time.column));
-        let label_column = data
-            .column
-            .iter()
-            .find(|column| column.kind == ColumnKind::Label);
+        let label_nulls = column_of(recipe, ColumnKind::Label).map(|column| column.nulls);
         (findings.errors() == before).then(|| Layout {
             recipe,
             file: file.to_owned(),
             fields: columns.len(),
             channels,
             label,
-            label_nulls: label_column.map(|column| column.nulls).unwrap_or_default(),
+            label_nulls: label_nulls.unwrap_or_default(),
             group,
             time,
             time_reader: data.time.as_ref().map(TimeReader::new),
@@ -118,14 +103,18 @@ impl<'r> Layout<'r> {
     }
 
     fn field_count(&self, row: &Row) -> Finding {
-        let message = format!(
-            "found {} fields, expected {}; look for a missing separator or an unclosed quote",
-            row.cells.len(),
-            self.fields
-        );
+        let (found, expected) = (row.cells.len(), self.fields);
+        let advice = match found == expected + 1 {
+            true => {
+                "an unquoted separator, or a row number without a name (data.row_number = true)"
+            }
+            false => "a missing separator or an unclosed quote",
+        };
+        let message = format!("found {found} fields, expected {expected}; look for {advice}");
+        let found = finding(&self.file, Rule::FieldCount, Severity::Error, message);
         Finding {
             line: Some(row.line),
-            ..finding(&self.file, Rule::FieldCount, Severity::Error, message)
+            ..found
         }
     }
 
@@ -296,6 +285,19 @@ fn show_value(value: &Value) -> String {
 
 fn null_message(what: &str) -> String {
     format!("a missing value, expected {what}; the recipe may drop such rows with nulls = \"drop\"")
+}
+
+fn column_of(recipe: &Recipe, kind: ColumnKind) -> Option<&Column> {
+    recipe.data.column.iter().find(|column| column.kind == kind)
+}
+
+/// The field of a column; 0 and a finding when the file does not have it.
+fn find_column(name: &str, file: &Path, columns: &[String], findings: &mut Findings) -> usize {
+    let found = columns.iter().position(|column| column == name);
+    if found.is_none() {
+        findings.add(missing_column(file, name, columns));
+    }
+    found.unwrap_or_default()
 }
 
 fn missing_column(file: &Path, name: &str, columns: &[String]) -> Finding {

@@ -38,7 +38,7 @@ mod time;
 use std::path::PathBuf;
 
 use ingest::{Ingested, ingest, row_period_ms};
-use rows::Assembly;
+use rows::{Assembly, Rows};
 pub(crate) use time::offset_seconds;
 
 use crate::recipe::Recipe;
@@ -192,36 +192,20 @@ impl Progress<'_> {
 /// [`DataError::EmptyPart`] when a part of the split has no input, and the other variants when a
 /// file cannot be read at all.
 pub fn load(recipe: &Recipe, options: &LoadOptions<'_>) -> Result<Splits, DataError> {
-    let kept = CheckOptions::default().kept;
-    let ingested = ingest(recipe, options, kept)?;
-    let labels = recipe.target.labels.clone();
-    let longest_step_ms = row_period_ms(recipe).map(series::longest_step_ms);
-    let assembly = Assembly {
-        window: recipe.data.window,
-        longest_step_ms,
-    };
-    let make = |rows, chosen: &[usize]| {
-        rows::examples(
-            rows,
-            chosen,
-            assembly,
-            ingested.schema.clone(),
-            labels.clone(),
-        )
-    };
-    let train = make(&ingested.rows, &ingested.parts.train);
-    let validation = make(&ingested.rows, &ingested.parts.validation);
-    let mut tests = Vec::new();
-    if recipe.split.test.is_some() {
-        tests.push((
-            SHARE_TEST.to_owned(),
-            make(&ingested.rows, &ingested.parts.test),
-        ));
-    }
-    for (name, rows) in &ingested.tests {
+    let ingested = ingest(recipe, options, CheckOptions::default().kept)?;
+    let parts = [
+        &ingested.parts.train,
+        &ingested.parts.validation,
+        &ingested.parts.test,
+    ];
+    let make = |rows, chosen: &[usize]| examples(recipe, &ingested.schema, rows, chosen);
+    let [train, validation, test] = parts.map(|chosen| make(&ingested.rows, chosen));
+    let share = recipe.split.test.map(|_| (SHARE_TEST.to_owned(), test));
+    let files = ingested.tests.iter().map(|(name, rows)| {
         let all: Vec<usize> = (0..rows.len()).collect();
-        tests.push((name.clone(), make(rows, &all)));
-    }
+        (name.clone(), make(rows, &all))
+    });
+    let tests = share.into_iter().chain(files).collect();
     let data_hash = ingested.data_hash.clone();
     let report = report_of(ingested);
     if !report.passed() {
@@ -238,6 +222,21 @@ pub fn load(recipe: &Recipe, options: &LoadOptions<'_>) -> Result<Splits, DataEr
     };
     splits.require_inputs()?;
     Ok(splits)
+}
+
+fn examples(recipe: &Recipe, schema: &InputSchema, rows: &Rows, chosen: &[usize]) -> Examples {
+    let longest_step_ms = row_period_ms(recipe).map(series::longest_step_ms);
+    let assembly = Assembly {
+        window: recipe.data.window,
+        longest_step_ms,
+    };
+    rows::examples(
+        rows,
+        chosen,
+        assembly,
+        schema.clone(),
+        recipe.target.labels.clone(),
+    )
 }
 
 /// Reads and checks the data of a recipe without making examples of it.

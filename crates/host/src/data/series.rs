@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::rc::Rc;
 
 use super::findings::{Findings, finding};
 use super::report::{Finding, Rule, Severity};
 use super::rows::Rows;
 use super::time::show;
-use crate::recipe::{Duplicates, Order, Recipe};
+use crate::recipe::{Column, Duplicates, Order, Recipe};
 
 /// Rows of one part seen so far: their keys with file and line.
 #[derive(Default)]
@@ -18,7 +19,7 @@ pub(super) struct Seen {
 
 #[derive(Clone)]
 struct Place {
-    file: String,
+    file: Rc<str>,
     line: u64,
 }
 
@@ -106,7 +107,7 @@ impl SeriesRules<'_> {
             Duplicates::Keep
         };
         let policy = self.recipe.data.duplicates.unwrap_or(usual);
-        let file = self.file.display().to_string();
+        let file: Rc<str> = self.file.display().to_string().into();
         let mut stay = Vec::with_capacity(rows.len());
         for row in 0..rows.len() {
             let place = Place {
@@ -206,36 +207,26 @@ impl SeriesRules<'_> {
     /// Columns with one value only, and values that repeat for too long.
     fn movement(&self, rows: &Rows, findings: &mut Findings) {
         for (channel, column) in self.recipe.data.channels().enumerate() {
-            let value = |row: usize| {
-                Some(
-                    rows.values(row)
-                        .get(channel)
-                        .copied()
-                        .unwrap_or_default()
-                        .to_string(),
-                )
-            };
             if rows.len() > 1 && constant(rows, channel) {
+                let count = rows.len();
                 let message = format!(
-                    "all {} rows have the same value; a sensor that does not move tells nothing",
-                    rows.len()
+                    "all {count} rows have the same value; a sensor that does not move tells nothing"
                 );
                 let found = finding(self.file, Rule::Constant, Severity::Warning, message);
-                findings.add(Finding {
-                    column: Some(column.name.clone()),
-                    value: value(0),
-                    ..found
-                });
-                continue;
+                findings.add(of_value(found, column, rows, 0, channel));
+            } else {
+                self.stuck(rows, channel, column, findings);
             }
-            let limit = u64::from(self.recipe.monitor.stuck_after);
-            for run in runs(rows, channel)
-                .into_iter()
-                .filter(|run| limit > 0 && run.length >= limit)
-            {
+        }
+    }
+
+    fn stuck(&self, rows: &Rows, channel: usize, column: &Column, findings: &mut Findings) {
+        let limit = u64::from(self.recipe.monitor.stuck_after);
+        for run in runs(rows, channel) {
+            if limit > 0 && run.length >= limit {
+                let length = run.length;
                 let message = format!(
-                    "the same value for {} rows, expected fewer than {limit} (monitor.stuck_after)",
-                    run.length
+                    "the same value for {length} rows, expected fewer than {limit} (monitor.stuck_after)"
                 );
                 let found = self.found(
                     rows.line[run.first],
@@ -243,11 +234,7 @@ impl SeriesRules<'_> {
                     Severity::Warning,
                     message,
                 );
-                findings.add(Finding {
-                    column: Some(column.name.clone()),
-                    value: value(run.first),
-                    ..found
-                });
+                findings.add(of_value(found, column, rows, run.first, channel));
             }
         }
     }
@@ -264,6 +251,15 @@ impl SeriesRules<'_> {
                 });
             }
         }
+    }
+}
+
+fn of_value(found: Finding, column: &Column, rows: &Rows, row: usize, channel: usize) -> Finding {
+    let value = rows.values(row).get(channel).map(f32::to_string);
+    Finding {
+        column: Some(column.name.clone()),
+        value,
+        ..found
     }
 }
 

@@ -305,6 +305,11 @@ fn each_broken_row_is_reported_with_file_line_column_value_and_expectation() {
             "field-count",
         ),
         (
+            "2026-01-01 00:03:00,2,3,1\n",
+            "a.csv:5: found 4 fields, expected 3; look for an unquoted separator",
+            "field-count",
+        ),
+        (
             "2026-01-01 00:03:00,\"23,1\n",
             "a.csv:5: found 2 fields, expected 3; look for a missing separator or an unclosed quote",
             "field-count",

@@ -7,7 +7,8 @@ use jiff::tz::Offset;
 use super::source::Cell;
 use crate::recipe::Time;
 
-/// Reads the times of one column as milliseconds since 1970-01-01 UTC; what is finer is cut off.
+/// Reads the times of one column as milliseconds since 1970-01-01 UTC; text and
+/// typed times are cut off there, numbers are rounded.
 pub(super) struct TimeReader {
     format: String,
     offset: Offset,
@@ -19,6 +20,14 @@ impl TimeReader {
         TimeReader {
             format: time.format.clone(),
             offset: Offset::from_seconds(seconds).unwrap_or(Offset::UTC),
+        }
+    }
+
+    /// Reads times that carry no offset as UTC.
+    pub(super) fn utc(format: &str) -> Self {
+        TimeReader {
+            format: format.to_owned(),
+            offset: Offset::UTC,
         }
     }
 
@@ -41,7 +50,7 @@ impl TimeReader {
             "unix_ms" => number,
             _ => return None,
         };
-        (ms.is_finite() && ms.abs() < 1e14).then_some(ms.floor() as i64)
+        (ms.is_finite() && ms.abs() < 1e14).then_some(ms.round() as i64)
     }
 
     fn text(&self, format: &str, text: &str) -> Option<i64> {
@@ -114,6 +123,7 @@ mod tests {
             read("unix", "+00:00", "1423072260.25"),
             Some(1_423_072_260_250)
         );
+        assert_eq!(read("unix", "+00:00", "1.001"), Some(1001));
         assert_eq!(
             read("unix_ms", "+00:00", "1423072260250"),
             Some(1_423_072_260_250)

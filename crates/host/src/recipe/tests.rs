@@ -37,6 +37,35 @@ fn recipes_in_the_repository_are_valid() {
 }
 
 #[test]
+fn reference_in_the_documentation_is_a_valid_recipe_with_true_defaults() {
+    let readme = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../models/README.md"
+    ));
+    let text = readme
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    let recipe = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    let defaults = (Logistic::default(), Forest::default(), Mlp::default());
+    assert_eq!(
+        (recipe.train.logistic, recipe.train.forest, recipe.train.mlp),
+        defaults
+    );
+    assert_eq!(
+        (recipe.quantize, recipe.deploy),
+        (Quantize::default(), Deploy::default())
+    );
+    let rules = readme.split("| rule |").nth(1).unwrap();
+    assert!(
+        crate::data::Rule::ALL
+            .iter()
+            .all(|rule| rules.contains(&format!("`{}`", rule.name())))
+    );
+}
+
+#[test]
 fn recipe_written_as_toml_reads_back_equal() {
     for text in [OCCUPANCY, MACHINE] {
         let recipe = parse(text).unwrap();

@@ -8,7 +8,6 @@ use super::NUMBER_FORMATS;
 use crate::data::number::NumberFormat;
 use crate::data::source::Cell;
 use crate::data::time::TimeReader;
-use crate::recipe::{Order, Time};
 
 /// Distinct values are counted up to here.
 pub(super) const MOST_DISTINCT: usize = 1000;
@@ -122,17 +121,9 @@ struct Candidate {
 
 impl Survey {
     pub(super) fn new(field: usize, name: &str) -> Self {
-        let candidate = |format: &'static str| {
-            let time = Time {
-                column: name.to_owned(),
-                format: format.to_owned(),
-                offset: "+00:00".to_owned(),
-                order: Order::Reject,
-            };
-            Candidate {
-                format,
-                reader: TimeReader::new(&time),
-            }
+        let candidate = |format: &'static str| Candidate {
+            format,
+            reader: TimeReader::utc(format),
         };
         let lower = name.to_ascii_lowercase();
         let named_time = TIME_NAMES.iter().any(|part| lower.contains(part)) || lower == "t";

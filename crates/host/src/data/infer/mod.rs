@@ -15,7 +15,7 @@ use super::series::longest_step_ms;
 use super::source::{Cell, Source, TextFormat, file_error};
 use super::text::detect_encoding;
 use super::time::TimeReader;
-use crate::recipe::{Format, Order, Time};
+use crate::recipe::Format;
 
 use column::Survey;
 pub use column::{ColumnProposal, ColumnType, ValueCount};
@@ -233,13 +233,7 @@ fn second_pass(
 }
 
 fn times(mut source: Source, survey: &Survey, format: &str) -> Result<TimeProposal, DataError> {
-    let settings = Time {
-        column: survey.name.clone(),
-        format: format.to_owned(),
-        offset: "+00:00".to_owned(),
-        order: Order::Reject,
-    };
-    let reader = TimeReader::new(&settings);
+    let reader = TimeReader::utc(format);
     let mut times = Vec::new();
     while let Some(row) = source.next_row()? {
         times.extend(
@@ -248,32 +242,28 @@ fn times(mut source: Source, survey: &Survey, format: &str) -> Result<TimePropos
                 .and_then(|cell: &Cell| reader.read(cell)),
         );
     }
-    let steps: Vec<i64> = times
-        .windows(2)
-        .map(|pair| pair[1].saturating_sub(pair[0]))
-        .collect();
-    let mut forward: Vec<u64> = steps
-        .iter()
-        .filter_map(|&step| u64::try_from(step).ok())
-        .filter(|&step| step > 0)
-        .collect();
+    Ok(time_proposal(&survey.name, format, &times))
+}
+
+fn time_proposal(column: &str, format: &str, times: &[i64]) -> TimeProposal {
+    let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    let (forward, others): (Vec<i64>, Vec<i64>) = steps.partition(|&step| step > 0);
+    let mut forward: Vec<u64> = forward.into_iter().map(i64::unsigned_abs).collect();
     forward.sort_unstable();
     let period_ms = forward.get(forward.len() / 2).copied().unwrap_or(0);
     let distinct: HashSet<i64> = times.iter().copied().collect();
-    Ok(TimeProposal {
-        column: settings.column,
-        format: settings.format,
+    let gap = |step: &&u64| **step > longest_step_ms(period_ms);
+    TimeProposal {
+        column: column.to_owned(),
+        format: format.to_owned(),
         first_ms: times.iter().min().copied().unwrap_or(0),
         last_ms: times.iter().max().copied().unwrap_or(0),
         period_ms,
-        gaps: forward
-            .iter()
-            .filter(|&&step| step > longest_step_ms(period_ms))
-            .count() as u64,
+        gaps: forward.iter().filter(gap).count() as u64,
         longest_step_ms: forward.last().copied().unwrap_or(0),
-        backwards: steps.iter().filter(|&&step| step < 0).count() as u64,
+        backwards: others.iter().filter(|&&step| step < 0).count() as u64,
         duplicates: (times.len() - distinct.len()) as u64,
-    })
+    }
 }
 
 /// The last column with a few values and none missing.

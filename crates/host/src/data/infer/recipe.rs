@@ -104,15 +104,10 @@ impl Proposal {
         if minimum == maximum {
             return writeln!(text, "kind = \"ignore\" # always {minimum}");
         }
-        let margin = (maximum - minimum) / 10.0;
-        let least = if minimum >= 0.0 {
-            (minimum - margin).max(0.0)
-        } else {
-            minimum - margin
-        };
+        let range = widened(minimum, maximum);
         writeln!(text, "kind = \"number\"\nunit = \"\"")?;
-        writeln!(text, "minimum = {least:?} # seen {minimum}")?;
-        writeln!(text, "maximum = {:?} # seen {maximum}", maximum + margin)?;
+        writeln!(text, "minimum = {} # seen {minimum}", range.minimum)?;
+        writeln!(text, "maximum = {} # seen {maximum}", range.maximum)?;
         if column.nulls > 0 {
             writeln!(text, "nulls = \"drop\" # {} missing", column.nulls)?;
         }
@@ -152,6 +147,32 @@ impl Proposal {
             labels.join(", "),
             values.join(", ")
         )
+    }
+}
+
+/// A range as texts.
+struct Range {
+    minimum: String,
+    maximum: String,
+}
+
+/// The range widened by a tenth on each side, but not below 0 if it was not, and rounded outwards
+/// to the first digit of that tenth.
+fn widened(minimum: f64, maximum: f64) -> Range {
+    let margin = (maximum - minimum) / 10.0;
+    let exponent = margin.log10().floor();
+    let step = 10_f64.powf(exponent);
+    let digits = (-exponent).clamp(1.0, 17.0) as usize;
+    let least = ((minimum - margin) / step).floor() * step;
+    let least = if minimum >= 0.0 {
+        least.max(0.0)
+    } else {
+        least
+    };
+    let greatest = ((maximum + margin) / step).ceil() * step;
+    Range {
+        minimum: format!("{least:.digits$}"),
+        maximum: format!("{greatest:.digits$}"),
     }
 }
 

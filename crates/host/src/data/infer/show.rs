@@ -1,6 +1,7 @@
-//! A proposal for people.
+//! A proposal for people: a table in comments, then a recipe, so that the whole is a recipe too.
 
 use std::fmt;
+use std::fmt::Write as _;
 
 use super::column::MOST_DISTINCT;
 use super::{ColumnProposal, Proposal, TimeProposal};
@@ -13,40 +14,83 @@ const HEADINGS: [&str; 7] = [
 
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.summary().lines() {
+            writeln!(f, "{}", format!("# {line}").trim_end())?;
+        }
+        write!(f, "\n{}", self.to_recipe(&self.model_name()))
+    }
+}
+
+impl Proposal {
+    /// What the file holds: its layout, a table of its columns, its times and a candidate target.
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = self.write_summary(&mut text);
+        text
+    }
+
+    fn write_summary(&self, text: &mut String) -> fmt::Result {
         writeln!(
-            f,
+            text,
             "{}: {} rows, {}",
             self.file.display(),
             self.rows,
             self.layout()
         )?;
         if self.broken_rows > 0 {
+            let fields = self.columns.len();
             writeln!(
-                f,
-                "{} rows do not have {} fields and are left out here",
-                self.broken_rows,
-                self.columns.len()
+                text,
+                "{} rows do not have {fields} fields and are left out here",
+                self.broken_rows
             )?;
         }
-        writeln!(f)?;
-        write_table(f, &self.columns)?;
-        writeln!(f)?;
+        writeln!(text)?;
+        write_table(text, &self.columns)?;
+        writeln!(text)?;
         match &self.time {
-            Some(time) => write_time(f, time)?,
-            None => writeln!(f, "time: no column of times found")?,
+            Some(time) => write_time(text, time)?,
+            None => writeln!(text, "time: no column of times found")?,
         }
         match &self.target {
-            Some(target) => writeln!(
-                f,
-                "target: \"{target}\" has few values and none missing: {}",
-                self.classes(target)
-            ),
-            None => writeln!(f, "target: no column with 2 to 10 values found"),
+            Some(target) => {
+                let classes = self.classes(target);
+                writeln!(
+                    text,
+                    "target: \"{target}\" has few values and none missing: {classes}"
+                )
+            }
+            None => writeln!(text, "target: no column with 2 to 10 values found"),
         }
     }
-}
 
-impl Proposal {
+    /// The file's name in the characters a model's name may have.
+    fn model_name(&self) -> String {
+        let stem = self
+            .file
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().to_ascii_lowercase());
+        let allowed = |c: char| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                '-'
+            }
+        };
+        let name: String = stem
+            .unwrap_or_default()
+            .chars()
+            .map(allowed)
+            .take(32)
+            .collect();
+        if name.is_empty() {
+            "model".to_owned()
+        } else {
+            name
+        }
+    }
+
     fn layout(&self) -> String {
         let Some(delimiter) = self.delimiter else {
             return "Parquet".to_owned();
@@ -76,7 +120,7 @@ impl Proposal {
     }
 }
 
-fn write_table(f: &mut fmt::Formatter<'_>, columns: &[ColumnProposal]) -> fmt::Result {
+fn write_table(f: &mut String, columns: &[ColumnProposal]) -> fmt::Result {
     let rows: Vec<[String; 7]> = std::iter::once(HEADINGS.map(str::to_owned))
         .chain(columns.iter().map(cells))
         .collect();
@@ -134,7 +178,7 @@ fn short(value: f64) -> String {
     }
 }
 
-fn write_time(f: &mut fmt::Formatter<'_>, time: &TimeProposal) -> fmt::Result {
+fn write_time(f: &mut String, time: &TimeProposal) -> fmt::Result {
     let period = Period::from_ms(time.period_ms);
     writeln!(
         f,

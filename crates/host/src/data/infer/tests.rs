@@ -15,7 +15,7 @@ fn round_trip(content: &[u8]) -> Proposal {
     let path = folder.path().join("x.csv");
     std::fs::write(&path, content).unwrap();
     let proposal = infer(&path).unwrap();
-    let text = proposal.to_recipe("proposed");
+    let text = proposal.to_string();
     let recipe = Recipe::parse(&text, Path::new("recipe.toml"))
         .unwrap_or_else(|error| panic!("{error}\n{text}"));
     let options = CheckOptions {
@@ -141,6 +141,21 @@ fn gaps_jumps_duplicates_and_missing_values_are_counted() {
     assert!(proposal.to_string().contains("1 rows do not have 3 fields"));
     assert!(proposal.to_toml().contains("order = \"sort\""));
     assert!(proposal.to_toml().contains("nulls = \"drop\" # 1 missing"));
+}
+
+#[test]
+fn proposed_ranges_are_round_and_hold_what_was_seen() {
+    let proposal =
+        proposal(b"x,y,k\n19.5,0.00327,a\n24.39,0.00577,b\n20,0.004,a\n21,0.004,b\n22,0.004,a\n");
+    let text = proposal.to_toml();
+    assert!(
+        text.contains("minimum = 19.0 # seen 19.5\nmaximum = 24.9 # seen 24.39"),
+        "{text}"
+    );
+    assert!(
+        text.contains("minimum = 0.0030 # seen 0.00327\nmaximum = 0.0061 # seen 0.00577"),
+        "{text}"
+    );
 }
 
 #[test]
