@@ -1,12 +1,12 @@
 //! Up to where records that come by publication may be acknowledged.
 //!
-//! A device publishes its records in order, several messages at a time, and begins again with its
-//! oldest unacknowledged record after every connection and whenever no acknowledgement comes. A
-//! message can get lost between it and the collector while a later one comes through: because the
-//! collector subscribed in between, or a broker's queue was full. Acknowledging the later one would
-//! then make the device forget what was lost. So a message is acknowledged when it follows on what
-//! is acknowledged, or when it goes back: then it begins with the oldest record that the device has,
-//! and a hole before it is one that the device knows of.
+//! A device publishes its records in order, each message beginning with its oldest record that is not
+//! acknowledged, and again after every connection and whenever no acknowledgement comes. A message
+//! can get lost on the way: because the collector subscribed late, or a broker's queue was full. A
+//! device that does not wait for acknowledgements would then have the next one acknowledged and
+//! forget what was lost. So a message is acknowledged when it follows on what is acknowledged, or
+//! when it goes back: then it begins with the oldest record that the device has, and a hole before
+//! it is one that the device knows of.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,8 @@ impl Flows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     const ROOM: DeviceId = DeviceId([1; 8]);
 
@@ -91,5 +93,77 @@ mod tests {
             &[(501, 505), (506, 510), (501, 505), (506, 510)],
         );
         assert_eq!(acknowledged, [None, None, Some(505), Some(510)]);
+    }
+
+    /// A device with records from 1 on, as it publishes them, over a channel that loses messages and
+    /// acknowledgements.
+    struct Rehearsal {
+        flows: Flows,
+        made: u32,
+        /// The oldest record the device has.
+        oldest: u32,
+        /// What the device had to drop before it was acknowledged.
+        dropped: BTreeSet<u32>,
+        acknowledged_to_device: u32,
+        stored: BTreeSet<u32>,
+        acknowledged: u32,
+    }
+
+    impl Rehearsal {
+        /// One message, from the oldest unacknowledged record on.
+        fn upload(&mut self, length: u32, arrives: bool, answer_arrives: bool) {
+            let first = self.oldest.max(self.acknowledged_to_device + 1);
+            let last = (first + length).min(self.made);
+            if first > last || !arrives {
+                return;
+            }
+            self.stored.extend(first..=last);
+            if self.flows.follows(ROOM, first, self.acknowledged) {
+                self.acknowledged = self.acknowledged.max(last);
+                if answer_arrives {
+                    self.acknowledged_to_device = self.acknowledged_to_device.max(last);
+                }
+            }
+        }
+
+        /// The device's store is full: the oldest records go.
+        fn overflow(&mut self, count: u32) {
+            let first = self.oldest.max(self.acknowledged_to_device + 1);
+            let end = (first + count).min(self.made + 1);
+            self.dropped.extend(first..end);
+            self.oldest = self.oldest.max(end);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_acknowledged_was_stored_or_dropped_by_the_device(
+            steps in proptest::collection::vec((0_u8..6, 0_u32..5, any::<bool>(), any::<bool>()), 0..60),
+        ) {
+            let mut run = Rehearsal {
+                flows: Flows::default(),
+                made: 0,
+                oldest: 1,
+                dropped: BTreeSet::new(),
+                acknowledged_to_device: 0,
+                stored: BTreeSet::new(),
+                acknowledged: 0,
+            };
+            for (step, number, arrives, answer_arrives) in steps {
+                match step {
+                    0 | 1 => run.made += number,
+                    2 => run.overflow(number),
+                    3 => run.flows.restart(),
+                    _ => run.upload(number, arrives, answer_arrives),
+                }
+                let safe = |sequence: &u32| run.stored.contains(sequence) || run.dropped.contains(sequence);
+                prop_assert!((1..=run.acknowledged).all(|sequence| safe(&sequence)));
+            }
+            for _ in 0..2 {
+                run.upload(u32::MAX / 2, true, true);
+            }
+            let unsafe_left = run.acknowledged_to_device < run.made && run.oldest <= run.made;
+            prop_assert!(!unsafe_left, "two rounds that arrive are enough");
+        }
     }
 }
