@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::rate::{self, Rate};
+use super::rate::{self, BlockScore, Rate};
 use super::timeline::Timeline;
 use crate::recipe;
 
@@ -20,22 +20,33 @@ pub struct SeriesAccount {
     pub ceiling: f32,
     /// The highest score of each block, in order of time.
     pub block_scores: Vec<f32>,
+    /// The score of every window.
+    #[serde(skip)]
+    scores: Vec<BlockScore>,
 }
 
 impl SeriesAccount {
     pub(super) fn new(
         name: &str,
-        block_scores: Vec<f32>,
-        rank: usize,
+        scores: Vec<BlockScore>,
+        wanted: f64,
         ceiling: Option<f32>,
     ) -> Self {
-        let threshold = kth_highest(&block_scores, rank);
         Self {
             name: name.to_owned(),
-            threshold,
+            threshold: rate::threshold(scores.iter().copied(), wanted),
             ceiling: ceiling.unwrap_or(f32::INFINITY),
-            block_scores,
+            block_scores: highest_of_blocks(&scores),
+            scores,
         }
+    }
+
+    /// The threshold that the other blocks give.
+    fn threshold_without(&self, block: usize, wanted: f64) -> f32 {
+        rate::threshold(
+            self.scores.iter().copied().filter(|one| one.block != block),
+            wanted,
+        )
     }
 
     /// Whether hardly any window could raise the flag: the blocks themselves are as far from each
@@ -45,13 +56,15 @@ impl SeriesAccount {
     }
 }
 
-fn kth_highest(scores: &[f32], rank: usize) -> f32 {
-    let mut sorted = scores.to_vec();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    sorted
-        .get(rank.saturating_sub(1))
-        .copied()
-        .unwrap_or(f32::INFINITY)
+fn highest_of_blocks(scores: &[BlockScore]) -> Vec<f32> {
+    let mut highest = Vec::new();
+    for one in scores {
+        if highest.len() <= one.block {
+            highest.resize(one.block + 1, 0.0f32);
+        }
+        highest[one.block] = highest[one.block].max(one.score);
+    }
+    highest
 }
 
 /// How a baseline came about. `Display` writes it as a short table.
@@ -67,13 +80,14 @@ pub struct Account {
     pub blocks: usize,
     /// Windows scored.
     pub windows: usize,
-    /// The threshold is the block score of this rank, counted from the highest as 1.
-    pub rank: usize,
+    /// Blocks that may lie above the threshold as a whole.
+    pub blocks_above: usize,
     /// Share of false alarms asked for, per window and channel.
     pub wanted_rate: f64,
     /// Share of false alarms that the blocks vouch for, per window and channel.
     pub rate: Rate,
-    /// Share of blocks that would have raised some flag under thresholds from the other blocks.
+    /// Share of windows that would have raised some flag under thresholds from the other blocks,
+    /// with the interval for as many whole blocks, rounded up.
     pub any_flag: Option<Rate>,
     /// The channels in order.
     pub channels: Vec<SeriesAccount>,
@@ -85,7 +99,6 @@ impl Account {
     pub(super) fn new(
         monitor: &recipe::Monitor,
         timeline: &Timeline,
-        rank: usize,
         channels: Vec<SeriesAccount>,
         predictions: SeriesAccount,
     ) -> Self {
@@ -96,9 +109,9 @@ impl Account {
             inputs_per_window: timeline.fullest,
             blocks: timeline.blocks,
             windows: timeline.candidates.len(),
-            rank,
+            blocks_above: rate::allowed_blocks(timeline.blocks, monitor.false_alarm_rate),
             wanted_rate: monitor.false_alarm_rate,
-            rate: rate::of_order_statistic(rank, timeline.blocks),
+            rate: rate::vouched(timeline.blocks, monitor.false_alarm_rate),
             any_flag: any_flag(&all, monitor.false_alarm_rate, timeline.blocks),
             channels,
             predictions,
@@ -116,20 +129,38 @@ impl Account {
     }
 }
 
-/// Leaves each block out of the thresholds too, and asks whether it would have raised a flag.
+/// Leaves each block out of the thresholds too, and asks which of its windows would have raised a
+/// flag.
 fn any_flag(series: &[&SeriesAccount], wanted: f64, blocks: usize) -> Option<Rate> {
     if blocks < 3 {
         return None;
     }
-    let rank = rate::rank(blocks - 1, wanted);
-    let flagged = |block: &usize| {
-        series.iter().any(|series| {
-            let mut others = series.block_scores.clone();
-            let score = others.remove(*block);
-            score > kth_highest(&others, rank)
-        })
+    let shares: f64 = (0..blocks)
+        .map(|block| flagged_share(series, wanted, block))
+        .sum();
+    let whole = rate::of_trials((shares.ceil() as usize).min(blocks), blocks);
+    Some(Rate {
+        expected: shares / blocks as f64,
+        ..whole
+    })
+}
+
+fn flagged_share(series: &[&SeriesAccount], wanted: f64, block: usize) -> f64 {
+    let thresholds: Vec<f32> = series
+        .iter()
+        .map(|one| one.threshold_without(block, wanted))
+        .collect();
+    let windows = series.first().map_or(&[][..], |one| &one.scores);
+    let of_block: Vec<usize> = (0..windows.len())
+        .filter(|&window| windows[window].block == block)
+        .collect();
+    let raises = |&&window: &&usize| {
+        series
+            .iter()
+            .zip(&thresholds)
+            .any(|(one, &threshold)| one.scores[window].score > threshold)
     };
-    Some(rate::of_trials((0..blocks).filter(flagged).count(), blocks))
+    of_block.iter().filter(raises).count() as f64 / of_block.len().max(1) as f64
 }
 
 impl fmt::Display for Account {
@@ -149,7 +180,7 @@ impl fmt::Display for Account {
         }
         writeln!(
             f,
-            "  False alarms per window and channel: {} expected, 95 % interval {} to {}; {} asked for.",
+            "  False alarms per window and channel: at most {} expected, 95 % interval {} to {}; {} asked for.",
             percent(self.rate.expected),
             percent(self.rate.lower),
             percent(self.rate.upper),
@@ -167,7 +198,7 @@ impl fmt::Display for Account {
         if let Some(any) = &self.any_flag {
             writeln!(
                 f,
-                "  With thresholds from the other blocks, {} of the blocks would have raised some flag (95 %: {} to {}).",
+                "  With thresholds from the other blocks, {} of the windows would have raised some flag (95 %: {} to {}).",
                 percent(any.expected),
                 percent(any.lower),
                 percent(any.upper)

@@ -10,11 +10,12 @@
 //! 2. Every full window is scored against the rest of the data, without the window and as much
 //!    around it as makes a block, with edges and counts taken from that rest: as the device will
 //!    score a window that was not in the training data, and with the device's own code.
-//! 3. A block's score is the highest of the windows that begin in it. The threshold is the k-th
-//!    highest block score, with k = ⌊rate · (blocks + 1)⌋ and at least 1.
-//! 4. If the blocks are exchangeable with those to come, the next one exceeds it with probability
-//!    k / (blocks + 1); the 95 % interval of the share in the long run is that of
-//!    Beta(k, blocks + 1 − k). Few blocks say little, and the account says so.
+//! 3. The threshold is the lowest score that keeps the share of windows above it, block by block,
+//!    within what is wanted, counting one block more than there is as wholly above: see [`rate`].
+//!    With few blocks it is the highest score of all.
+//! 4. If the blocks are exchangeable with those to come, no more than that share of their windows is
+//!    above it. How sure that is depends on the number of blocks; few say little, and the account
+//!    says so.
 //!
 //! The statistic is the population stability index on the training quantiles. What makes a window
 //! unusual in such data is less a shifted mean than a part of the range it never visits (a night
@@ -43,6 +44,7 @@ use crate::data::{Examples, InputSchema};
 use crate::recipe;
 
 pub use account::{Account, SeriesAccount};
+use rate::BlockScore;
 use score::{Predictions, SortedChannel, ceiling};
 use timeline::{FULL, Lengths, Timeline};
 
@@ -120,8 +122,7 @@ pub fn calibrate(
         block_ms: monitor.block.ms.max(monitor.window.ms) as i64,
     };
     let timeline = Timeline::new(parts, &wanted_labels(&monitor.reference, labels)?, lengths)?;
-    let rank = rate::rank(timeline.blocks, monitor.false_alarm_rate);
-    let statistic = Statistic::PSI;
+    let (statistic, wanted) = (Statistic::PSI, monitor.false_alarm_rate);
     let mut channels = Vec::new();
     let mut series = Vec::new();
     for (index, channel) in schema.channels.iter().enumerate() {
@@ -132,11 +133,11 @@ pub fn calibrate(
             });
         }
         let (edges, counts) = sorted.reference(&(0..0));
-        let scores = block_scores(&timeline, |candidate| sorted.score(statistic, candidate));
+        let scores = scores(&timeline, |candidate| sorted.score(statistic, candidate));
         let account = SeriesAccount::new(
             &channel.name,
             scores,
-            rank,
+            wanted,
             ceiling(statistic, &counts, timeline.fullest * schema.steps),
         );
         channels.push(ChannelReference {
@@ -148,16 +149,16 @@ pub fn calibrate(
     }
     let predictions = predictions(parts, &timeline, labels.len());
     let prediction_counts = predictions.reference(&(0..0));
-    let scores = block_scores(&timeline, |candidate| {
+    let scores = scores(&timeline, |candidate| {
         predictions.score(statistic, candidate)
     });
     let of_predictions = SeriesAccount::new(
         "predictions",
         scores,
-        rank,
+        wanted,
         ceiling(statistic, &prediction_counts, timeline.fullest),
     );
-    let account = Account::new(monitor, &timeline, rank, series, of_predictions);
+    let account = Account::new(monitor, &timeline, series, of_predictions);
     let reference = Reference {
         statistic,
         window_ms: monitor.window.ms,
@@ -242,17 +243,15 @@ fn predictions(parts: &[Part<'_>], timeline: &Timeline, classes: usize) -> Predi
     Predictions::new(timeline.places.iter().map(label).collect(), classes)
 }
 
-/// The highest score of each block.
-fn block_scores(
+fn scores(
     timeline: &Timeline,
     score: impl Fn(&timeline::Candidate) -> Option<f32>,
-) -> Vec<f32> {
-    let mut highest = vec![0.0f32; timeline.blocks];
-    for candidate in &timeline.candidates {
-        highest[candidate.block] =
-            highest[candidate.block].max(score(candidate).unwrap_or_default());
-    }
-    highest
+) -> Vec<BlockScore> {
+    let of = |candidate: &timeline::Candidate| BlockScore {
+        block: candidate.block,
+        score: score(candidate).unwrap_or_default(),
+    };
+    timeline.candidates.iter().map(of).collect()
 }
 
 fn false_alarms(account: &Account) -> FalseAlarms {
@@ -262,7 +261,7 @@ fn false_alarms(account: &Account) -> FalseAlarms {
         lower: account.rate.lower as f32,
         upper: account.rate.upper as f32,
         blocks: account.blocks as u32,
-        exceedances: account.rank as u32 - 1,
+        exceedances: account.blocks_above as u32,
     }
 }
 

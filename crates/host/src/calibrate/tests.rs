@@ -114,8 +114,8 @@ fn in_the_office_the_first_test_stays_quiet_and_the_second_drifts_in_co2() {
     let calibration = calibrated(&splits, &recipe);
     println!("{}", calibration.account);
     assert_eq!(
-        (calibration.account.blocks, calibration.account.rank),
-        (5, 1)
+        (calibration.account.blocks, calibration.account.blocks_above),
+        (5, 0)
     );
     assert!(calibration.account.falls_short());
 
@@ -240,8 +240,8 @@ fn thresholds_of_independent_samples_keep_the_stated_rate() {
         };
         let calibration = calibrate(&[part], &hourly()).expect("40 blocks");
         assert_eq!(
-            (calibration.account.blocks, calibration.account.rank),
-            (40, 4)
+            (calibration.account.blocks, calibration.account.blocks_above),
+            (40, 3)
         );
         for window in windows(&series(uniform(1_000 + seed, 4_000)), &calibration.section) {
             judged += usize::from(window.judged);
@@ -250,8 +250,7 @@ fn thresholds_of_independent_samples_keep_the_stated_rate() {
     }
     let rate = alarms as f64 / judged as f64;
     println!("{alarms} false alarms in {judged} windows");
-    assert!(judged > 1_000 && rate < 0.1, "{rate}");
-    assert!(alarms > 0, "a threshold that nothing exceeds is vacuous");
+    assert!(judged > 1_000 && (0.07..0.13).contains(&rate), "{rate}");
 }
 
 #[test]
