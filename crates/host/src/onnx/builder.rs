@@ -46,7 +46,7 @@ pub enum Extent {
 /// let doubled = graph.node("Mul", &[&input, &two], vec![]);
 /// graph.output(&doubled, "doubled", DataType::Float, &[Extent::Named("batch"), Extent::Fixed(2)]);
 /// let model = graph.finish();
-/// assert_eq!(model.graph.unwrap().node.len(), 2);
+/// assert_eq!(model.graph.unwrap().node[0].output, ["doubled"]);
 /// ```
 #[derive(Debug, Default)]
 pub struct GraphBuilder {
@@ -72,10 +72,11 @@ impl GraphBuilder {
         Value(name.to_owned())
     }
 
-    /// Declares `value` an output called `name`, through an `Identity` node when its own name differs.
+    /// Declares `value` an output called `name`: a node's output is renamed, an input goes through `Identity`.
     pub fn output(&mut self, value: &Value, name: &str, element: DataType, extents: &[Extent]) {
-        if value.name() != name {
-            self.named_node("", "Identity", &[value], vec![], &[name]);
+        match self.graph.producer(value.name()) {
+            Some(_) => self.rename(value.name(), name),
+            None => self.named_node("", "Identity", &[value], vec![], &[name]),
         }
         self.graph.output.push(value_info(name, element, extents));
     }
@@ -181,6 +182,17 @@ impl GraphBuilder {
             .initializer
             .push(tensor(&name, element, shape, raw));
         Value(name)
+    }
+
+    fn rename(&mut self, old: &str, new: &str) {
+        let values = self
+            .graph
+            .node
+            .iter_mut()
+            .flat_map(|node| node.input.iter_mut().chain(&mut node.output));
+        values
+            .filter(|value| *value == old)
+            .for_each(|value| *value = new.to_owned());
     }
 
     fn unique_constant(&self, wanted: &str) -> String {

@@ -22,6 +22,7 @@
 pub mod builder;
 pub mod proto;
 mod read;
+pub mod session;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,12 @@ pub enum OnnxError {
         /// Name of the tensor.
         name: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// A model could not be run.
+    #[error("running the model: {reason}")]
+    Run {
+        /// What went wrong.
         reason: String,
     },
 }
