@@ -123,7 +123,7 @@ impl<'a> Plan<'a> {
     /// Runs the plan once: from the input in `arena` to the outputs in `arena`.
     ///
     /// The result depends on the plan and the input only, not on what else the arena held, and
-    /// is the same bytes on every machine.
+    /// is the same bytes on every machine; a NaN among the outputs is always `0x7FC00000`.
     ///
     /// # Errors
     /// [`RunError::ArenaTooSmall`] before anything is written.
@@ -137,7 +137,20 @@ impl<'a> Plan<'a> {
             self.run_op(index, arena)
                 .ok_or(RunError::Unchecked { op: index })?;
         }
+        self.settle_nans(arena);
         Ok(())
+    }
+
+    /// Gives every NaN among the outputs one bit pattern; processors make different ones.
+    fn settle_nans(&self, arena: &mut [u8]) {
+        for output in self.outputs().filter(|output| output.dtype == DType::F32) {
+            let bytes = arena.get_mut(output.range()).unwrap_or_default();
+            for element in bytes.as_chunks_mut().0 {
+                if f32::from_le_bytes(*element).is_nan() {
+                    *element = CANONICAL_NAN.to_le_bytes();
+                }
+            }
+        }
     }
 
     /// The predicted class after a run: the output with [`Role::Label`], if there is one.
@@ -252,6 +265,9 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 }
+
+/// The NaN in outputs: quiet, positive, no payload.
+const CANONICAL_NAN: u32 = 0x7FC0_0000;
 
 const NO_TENSOR: TensorInfo = TensorInfo {
     dtype: DType::U8,

@@ -94,6 +94,16 @@ impl PlanBuilder {
         });
     }
 
+    /// The bytes with another offset for an arena tensor, and room for it.
+    pub fn clone_with_offset(&self, tensor: usize, offset: u32) -> Vec<u8> {
+        let mut changed = self.clone();
+        changed.arena[tensor].offset = offset;
+        changed.arena_bytes = changed
+            .arena_bytes
+            .max(changed.arena[tensor].range().end as u32);
+        changed.build()
+    }
+
     pub fn port(&mut self, tensor: Id, role: Role) {
         self.ports.push((tensor, role));
     }

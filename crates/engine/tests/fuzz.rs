@@ -1,0 +1,240 @@
+//! A bounded, deterministic fuzz: damaged plans never panic, whatever they are made of.
+//!
+//! Plans that load are run on rubbish; a run may give any numbers but must end, in bounds.
+
+mod support;
+
+use dunlin_engine::Plan;
+use dunlin_engine::format::{DType, OpCode, Role};
+use support::{F32, PlanBuilder, kernel, small_plan};
+
+/// Runs that are too long for a test are not run; their load check was still taken.
+const MAX_TEST_WORK: u64 = 1 << 20;
+const MAX_TEST_ARENA: usize = 1 << 20;
+const ROUNDS: usize = 60_000;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+}
+
+/// A plan with nearly every kernel: floats, integers, a tree, views.
+fn rich_plan() -> PlanBuilder {
+    let mut plan = PlanBuilder::default();
+    let limits = [f32::NEG_INFINITY.to_bits(), f32::INFINITY.to_bits()];
+    let x = plan.arena(F32, &[1, 2, 4]);
+    let turned = plan.arena(F32, &[1, 4, 2]);
+    plan.op(
+        kernel(OpCode::StridedCopy, 0),
+        &[x],
+        &[turned],
+        &[0, 0, 0, 1, 4],
+    );
+    let means = plan.arena(F32, &[1, 4]);
+    plan.op(
+        kernel(OpCode::ReduceMean, 0),
+        &[turned],
+        &[means],
+        &[4, 2, 1],
+    );
+    let exponentials = plan.arena(F32, &[1, 4]);
+    plan.op(kernel(OpCode::Exp, 0), &[means], &[exponentials], &[]);
+    let sums = plan.arena(F32, &[1, 4]);
+    plan.op(kernel(OpCode::Add, 0), &[means, exponentials], &[sums], &[]);
+    let scaled = plan.arena(F32, &[1, 4]);
+    let row = plan.constant_f32(&[4], &[0.5, 1.0, 2.0, 4.0]);
+    plan.op(kernel(OpCode::Scale, 0), &[sums, row, row], &[scaled], &[1]);
+    let codes = plan.arena(DType::I8, &[1, 4]);
+    plan.op(
+        kernel(OpCode::QuantizeLinear, 0),
+        &[scaled],
+        &[codes],
+        &[0.05_f32.to_bits(), 3],
+    );
+    let weights = plan.constant(
+        DType::I8,
+        &[3, 4],
+        &[1, 2, 3, 4, 251, 6, 7, 8, 9, 10, 128, 12],
+    );
+    let multiplier = plan.constant(DType::U8, &[1, 8], &[7, 0, 0, 0, 0, 0, 0, 4]);
+    let offsets = plan.constant(DType::U8, &[3, 12], &[0x55; 36]);
+    let hidden = plan.arena(DType::I8, &[1, 3]);
+    let words = [0, 3, 5, -128_i32 as u32, 127];
+    plan.op(
+        kernel(OpCode::FullyConnected, 1),
+        &[codes, weights, multiplier, offsets],
+        &[hidden],
+        &words,
+    );
+    let floats = plan.arena(F32, &[1, 3]);
+    plan.op(
+        kernel(OpCode::DequantizeLinear, 0),
+        &[hidden],
+        &[floats],
+        &[0.1_f32.to_bits(), 5],
+    );
+    let nodes = plan.constant(
+        DType::U8,
+        &[2, 8],
+        &[0, 0, 0, 0x3F, 1, 0, 1, 0, 0, 0, 0, 0x40, 2, 0, 0, 0],
+    );
+    let trees = plan.constant(DType::I32, &[1], &2_i32.to_le_bytes());
+    let leaves = plan.constant(DType::U8, &[3, 2], &[0, 0, 1, 0, 0, 0]);
+    let votes = plan.constant(DType::U8, &[2, 3], &[1, 0, 0, 0, 1, 0]);
+    let scores = plan.arena(F32, &[1, 3]);
+    let step = [1.0_f32.to_bits()];
+    plan.op(
+        kernel(OpCode::TreeEnsemble, 1),
+        &[floats, trees, nodes, leaves, votes],
+        &[scores],
+        &step,
+    );
+    let joined = plan.arena(F32, &[1, 6]);
+    plan.op(
+        kernel(OpCode::Concat, 0),
+        &[floats, scores],
+        &[joined],
+        &[1],
+    );
+    let matrix = plan.constant_f32(&[6, 3], &[0.25; 18]);
+    let product = plan.arena(F32, &[1, 3]);
+    plan.op(
+        kernel(OpCode::MatMul, 0),
+        &[joined, matrix],
+        &[product],
+        &[1, 1, 6, 3, 0, 0],
+    );
+    let square = plan.constant_f32(&[3, 3], &[0.5; 9]);
+    let bias = plan.constant_f32(&[3], &[0.0; 3]);
+    let logits = plan.arena(F32, &[1, 3]);
+    plan.op(
+        kernel(OpCode::FullyConnected, 0),
+        &[product, square, bias],
+        &[logits],
+        &limits,
+    );
+    let probabilities = plan.arena(F32, &[1, 3]);
+    plan.op(kernel(OpCode::Softmax, 0), &[logits], &[probabilities], &[]);
+    let label = plan.arena(DType::I32, &[1]);
+    plan.op(kernel(OpCode::ArgMax, 0), &[probabilities], &[label], &[]);
+    plan.port(label, Role::Label);
+    plan.port(probabilities, Role::Probabilities);
+    plan
+}
+
+/// Values that sit at the edges of fields.
+const EDGES: [u32; 10] = [
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFFFF,
+    0x7FFF_FFFF,
+    0x8000_0000,
+    0xFFFF_FFFF,
+    0x7FC0_0000,
+];
+
+fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len());
+        match random.below(8) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = random.next() as u8,
+            2 => bytes[at] = bytes[at].wrapping_add(1),
+            3 => bytes[at] = bytes[at].wrapping_sub(1),
+            4 => bytes.truncate(at.max(1)),
+            5 => {
+                let from = random.below(bytes.len());
+                let length = random.below(64).min(bytes.len() - at.max(from));
+                bytes.copy_within(from..from + length, at);
+            }
+            _ => {
+                let value = EDGES[random.below(EDGES.len())].to_le_bytes();
+                let width = [1, 2, 4][random.below(3)].min(bytes.len() - at);
+                bytes[at..at + width].copy_from_slice(&value[..width]);
+            }
+        }
+    }
+}
+
+/// Whether the plan loaded.
+fn load_and_run(bytes: &[u8], random: &mut Random) -> bool {
+    let Ok(plan) = Plan::load(bytes) else {
+        return false;
+    };
+    let needed = plan.requirements().arena_bytes;
+    if plan.work() <= MAX_TEST_WORK && needed <= MAX_TEST_ARENA {
+        let mut arena = vec![0; needed];
+        arena.fill_with(|| random.next() as u8);
+        plan.run(&mut arena).expect("a loaded plan runs");
+        for class in 0..8 {
+            let _ = (plan.label(&arena), plan.probability(&arena, class));
+        }
+    }
+    true
+}
+
+#[test]
+fn damaged_plans_are_refused_or_run_to_the_end() {
+    let originals = [small_plan().build(), rich_plan().build()];
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut loaded = 0;
+    for round in 0..ROUNDS {
+        let mut bytes = originals[round % originals.len()].clone();
+        damage(&mut bytes, &mut random);
+        loaded += usize::from(load_and_run(&bytes, &mut random));
+    }
+    assert!(
+        loaded > ROUNDS / 20,
+        "only {loaded} damaged plans loaded: the fuzz is too blunt"
+    );
+    assert!(
+        loaded < ROUNDS,
+        "every damaged plan loaded: the check looks at nothing"
+    );
+}
+
+#[test]
+fn every_single_byte_set_to_an_edge_is_refused_or_runs() {
+    let original = rich_plan().build();
+    let mut random = Random(7);
+    let (mut tried, mut loaded) = (0, 0);
+    for at in 0..original.len() {
+        for value in [0x00, 0x01, 0x7F, 0x80, 0xFF, original[at].wrapping_add(1)] {
+            let mut bytes = original.clone();
+            bytes[at] = value;
+            tried += 1;
+            loaded += usize::from(load_and_run(&bytes, &mut random));
+        }
+    }
+    assert!(loaded > 0 && loaded < tried);
+}
+
+#[test]
+fn random_bytes_behind_a_valid_header_are_refused_or_run() {
+    let header = rich_plan().build()[..48].to_vec();
+    let length = rich_plan().build().len();
+    let mut random = Random(99);
+    for _ in 0..5_000 {
+        let mut bytes = header.clone();
+        bytes.resize_with(length, || random.next() as u8);
+        load_and_run(&bytes, &mut random);
+    }
+}
+
+#[test]
+fn the_undamaged_plan_runs() {
+    assert!(load_and_run(&rich_plan().build(), &mut Random(1)));
+}
