@@ -124,17 +124,7 @@ pub fn package(parts: &Parts<'_>, key: &SecretKey) -> Result<Package, PackageErr
         .map(|plan| requirements(plan, parts))
         .transpose()?
         .unwrap_or_default();
-    let sections = [
-        (SectionKind::PLAN, parts.plan),
-        (SectionKind::ONNX, parts.onnx),
-        (SectionKind::SCHEMA, Some(&schema[..])),
-        (SectionKind::BASELINE, parts.baseline),
-        (SectionKind::GOLDEN, Some(parts.golden)),
-    ];
-    let sections: Vec<SectionDraft<'_>> = sections
-        .into_iter()
-        .filter_map(|(kind, content)| content.map(|content| SectionDraft { kind, content }))
-        .collect();
+    let sections = sections(parts, &schema);
     let draft = Draft {
         name: parts.name,
         version: parts.version,
@@ -150,6 +140,20 @@ pub fn package(parts: &Parts<'_>, key: &SecretKey) -> Result<Package, PackageErr
         sections: &sections,
     };
     seal(&draft, parts, key)
+}
+
+fn sections<'a>(parts: &Parts<'a>, schema: &'a [u8]) -> Vec<SectionDraft<'a>> {
+    let sections = [
+        (SectionKind::PLAN, parts.plan),
+        (SectionKind::ONNX, parts.onnx),
+        (SectionKind::SCHEMA, Some(schema)),
+        (SectionKind::BASELINE, parts.baseline),
+        (SectionKind::GOLDEN, Some(parts.golden)),
+    ];
+    let drafts = sections
+        .into_iter()
+        .filter_map(|(kind, content)| content.map(|content| SectionDraft { kind, content }));
+    drafts.collect()
 }
 
 fn seal(draft: &Draft<'_>, parts: &Parts<'_>, key: &SecretKey) -> Result<Package, PackageError> {

@@ -98,6 +98,97 @@ fn a_packaged_bundle_is_verified_and_shown() {
     assert_eq!(serde_json::to_value(&shown).unwrap()["golden_vectors"], 2);
 }
 
+/// Logistic regression of two channels.
+fn plan() -> Vec<u8> {
+    use crate::compile::{CompileOptions, compile};
+    use crate::onnx::builder::{Extent, GraphBuilder, int};
+    use crate::onnx::proto::DataType;
+
+    let mut graph = GraphBuilder::new("model");
+    let rows = [Extent::Named("batch"), Extent::Fixed(2)];
+    let input = graph.input("input", DataType::Float, &rows);
+    let weights = graph.constant_f32("weights", &[2, 2], &[2.0, 0.5, -0.25, 1.5]);
+    let bias = graph.constant_f32("bias", &[2], &[0.125, 0.0]);
+    let logits = graph.node("Gemm", &[&input, &weights, &bias], vec![]);
+    let probabilities = graph.node("Softmax", &[&logits], vec![int("axis", 1)]);
+    let label = graph.node(
+        "ArgMax",
+        &[&logits],
+        vec![int("axis", 1), int("keepdims", 0)],
+    );
+    graph.output(&label, "label", DataType::Int64, &[Extent::Named("batch")]);
+    graph.output(&probabilities, "probabilities", DataType::Float, &rows);
+    compile(&graph.finish(), &CompileOptions::default())
+        .unwrap()
+        .plan
+}
+
+#[test]
+fn a_plan_is_packaged_with_what_it_needs_and_what_it_answers() {
+    let (mut fixture, key, plan) = (Fixture::new(), key(), plan());
+    fixture.target = Target::find("qemu-cortex-m4f").unwrap();
+    let inputs = [[0.25_f32, 1.0], [0.75, -2.0]];
+    fixture.golden = golden::from_plan(&plan, inputs.iter().map(|input| &input[..])).unwrap();
+    let parts = Parts {
+        plan: Some(&plan),
+        onnx: None,
+        ..fixture.parts()
+    };
+    let packaged = package(&parts, &key).unwrap();
+
+    let shown = show(&packaged.bytes, &[key.public()]).unwrap();
+    assert!(!shown.kernels.is_empty() && shown.arena_bytes > 0 && shown.plan_format > 0);
+    let trusted = [key.public()];
+    let golden = bundle::verify(&packaged.bytes, &trusted)
+        .unwrap()
+        .golden()
+        .unwrap();
+    assert_eq!(
+        (golden.len(), golden.tolerance(), golden.elements().len()),
+        (2, 0.0, 2)
+    );
+    let mut local = crate::verify::Local::load(&plan).unwrap();
+    for (vector, input) in golden.vectors().zip(&inputs) {
+        let outputs = local.outputs(input).unwrap();
+        assert!(vector.outputs.iter().eq(outputs.iter()));
+    }
+
+    let mut tight = fixture.target.clone();
+    tight.budget.arena_bytes = u64::from(shown.arena_bytes) - 1;
+    let error = package(
+        &Parts {
+            target: &tight,
+            ..parts
+        },
+        &key,
+    )
+    .unwrap_err();
+    assert!(
+        matches!(error, PackageError::OverBudget { what: "arena", .. }),
+        "{error}"
+    );
+    let mut wider = fixture.schema.clone();
+    wider.steps = 2;
+    let error = package(
+        &Parts {
+            schema: &wider,
+            ..parts
+        },
+        &key,
+    )
+    .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            PackageError::InputWidth {
+                expected: 4,
+                got: 2
+            }
+        ),
+        "{error}"
+    );
+}
+
 #[test]
 fn the_same_parts_give_the_same_bytes() {
     let (fixture, key) = (Fixture::new(), key());

@@ -1,6 +1,8 @@
 use prost::Message;
 
 use super::*;
+use crate::compile::{CompileOptions, compile};
+use crate::onnx;
 use crate::onnx::builder::{Extent, GraphBuilder, int};
 use crate::onnx::proto::DataType;
 
@@ -200,4 +202,42 @@ fn indices_are_spread_over_all_inputs() {
     assert_eq!(spread(10, 4).collect::<Vec<_>>(), [0, 2, 5, 7]);
     assert_eq!(spread(3, 100).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(spread(0, 5).count() + spread(5, 0).count(), 0);
+}
+
+fn plan(model: &[u8]) -> Vec<u8> {
+    compile(&onnx::decode(model).unwrap(), &CompileOptions::default())
+        .unwrap()
+        .plan
+}
+
+fn rivals(model: &[u8], tolerance: Tolerance) -> Vec<Rival> {
+    let tract = Tract::load(model).map(boxed).ok();
+    let onnx_runtime = onnx_runtime(model).map(boxed);
+    let opened = [tract, onnx_runtime].into_iter().flatten();
+    opened.map(|backend| Rival { backend, tolerance }).collect()
+}
+
+#[test]
+fn a_compiled_model_agrees_with_the_libraries_and_with_itself() {
+    let (model, inputs) = (model(0.5), inputs());
+    let plan: &'static [u8] = plan(&model).leak();
+    let mut rivals = rivals(&model, Tolerance::Absolute(1e-6));
+    rivals.push(Rival {
+        backend: Box::new(Local::load(plan).unwrap()),
+        tolerance: Tolerance::Exact,
+    });
+    let found = verify(
+        &mut Local::load(plan).unwrap(),
+        &mut rivals,
+        inputs.iter().map(Vec::as_slice),
+    )
+    .unwrap();
+    assert!(found.passed(), "{found}");
+    assert!(
+        found
+            .comparisons
+            .iter()
+            .all(|comparison| comparison.values == 200 * (1 + CLASSES))
+    );
+    assert_eq!(found.comparisons.last().map(|own| own.differing), Some(0));
 }
