@@ -8,7 +8,8 @@ use embedded_storage::nor_flash::NorFlash;
 /// One value is one region; a chip with several regions gives several values. Flash that is not
 /// mapped into memory can keep a copy of the region in RAM and return that.
 pub trait MappedFlash: NorFlash {
-    /// The whole region, [`capacity`](embedded_storage::nor_flash::ReadNorFlash::capacity) bytes.
+    /// The region, [`capacity`](embedded_storage::nor_flash::ReadNorFlash::capacity) bytes, or only
+    /// its pages up to the last one ever written: what lies behind the end is erased.
     fn mapped(&self) -> &[u8];
 }
 

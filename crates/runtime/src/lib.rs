@@ -62,6 +62,6 @@ pub use admit::ActivateError;
 pub use backend::{Backend, EngineBackend, Model, PlanModel, RunFailed};
 pub use device::{Board, Buffers, Device, Parts, Profile, RECEIVE_BYTES};
 pub use flash::{FlashFault, MappedFlash, Regions};
-pub use session::{Next, Session};
+pub use session::{Next, ObserveError, Session};
 pub use source::{NoSource, SampleSource, Sampled};
 pub use wire::Port;

@@ -48,6 +48,15 @@ pub(crate) struct SampleTime {
     pub time_ms: u64,
 }
 
+impl SampleTime {
+    fn unix(time_ms: u64) -> Self {
+        Self {
+            clock: SampleClock::Unix,
+            time_ms,
+        }
+    }
+}
+
 /// All of a session but the link and the sensor.
 pub(crate) struct Core<'s, 'd, F, B: Backend> {
     pub provision: &'s Provision,
@@ -72,11 +81,34 @@ pub(crate) struct Core<'s, 'd, F, B: Backend> {
 
 /// Why a sample could not be observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ObserveError {
+#[non_exhaustive]
+pub enum ObserveError {
+    /// No bundle runs.
     NoBundle,
-    InputSize { needed: usize, got: usize },
+    /// The input has another size than the model takes; both in bytes.
+    InputSize {
+        /// What the model takes.
+        needed: usize,
+        /// What was given.
+        got: usize,
+    },
+    /// The window's record could not be stored; the sample was observed.
     Flash(FlashFault),
 }
+
+impl core::fmt::Display for ObserveError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoBundle => f.write_str("no bundle runs"),
+            Self::InputSize { needed, got } => {
+                write!(f, "an input has {got} bytes, the model takes {needed}")
+            }
+            Self::Flash(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ObserveError {}
 
 /// One inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +135,35 @@ impl<F: MappedFlash, P: Port, S: SampleSource, B: Backend> Session<'_, '_, F, P,
         } else {
             Next::Continue
         }
+    }
+
+    /// Observes an input that the target got by its own means, at a Unix time in milliseconds; whether
+    /// it ended a window. Costs an inference.
+    ///
+    /// # Errors
+    /// [`ObserveError`].
+    pub fn observe(
+        &mut self,
+        unix_ms: u64,
+        input: &[f32],
+        board: &mut impl Board,
+    ) -> Result<bool, ObserveError> {
+        self.core.take_values(input)?;
+        self.core
+            .observe(SampleTime::unix(unix_ms), self.reply, board)
+    }
+
+    /// Counts an input that should have come and could not be had; whether it ended a window.
+    ///
+    /// # Errors
+    /// [`ObserveError`].
+    pub fn observe_failure(
+        &mut self,
+        unix_ms: u64,
+        board: &mut impl Board,
+    ) -> Result<bool, ObserveError> {
+        self.core
+            .observe_failure(SampleTime::unix(unix_ms), self.reply, board)
     }
 
     /// The bundle that runs, if there is one.
@@ -180,6 +241,41 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
                 got: bytes.len(),
             })
         }
+    }
+
+    /// Puts an input that a target brought where inputs are run.
+    fn take_values(&mut self, values: &[f32]) -> Result<(), ObserveError> {
+        let active = self.active.as_ref().ok_or(ObserveError::NoBundle)?;
+        let elements = active.model.input_elements();
+        let wrong = ObserveError::InputSize {
+            needed: elements * size_of::<f32>(),
+            got: size_of_val(values),
+        };
+        let place = self
+            .input
+            .get_mut(..elements)
+            .filter(|place| place.len() == values.len());
+        self.filled = 0;
+        place.ok_or(wrong)?.copy_from_slice(values);
+        Ok(())
+    }
+
+    /// Counts an input that could not be had; whether it ended a window before it.
+    fn observe_failure(
+        &mut self,
+        time: SampleTime,
+        record: &mut [u8],
+        board: &mut impl Board,
+    ) -> Result<bool, ObserveError> {
+        if self.active.is_none() {
+            return Err(ObserveError::NoBundle);
+        }
+        let closed = self.close_if_due(time.clock, time.time_ms, record, board);
+        if let Some(monitor) = &mut self.monitor {
+            monitor.observe(time.time_ms, &[], Outcome::Failed);
+            self.sampling = Some(time);
+        }
+        closed.map_err(ObserveError::Flash)
     }
 
     /// Runs and counts the input; whether it ended a window before it.

@@ -57,6 +57,15 @@ impl fmt::Display for ListenAddress {
     }
 }
 
+impl ListenAddress {
+    /// Removes what a place leaves behind when nobody listens there any more: a socket's file.
+    pub fn forget(&self) {
+        if let Self::Unix { path } = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// An open place to listen. A Unix socket's file goes with it.
 #[derive(Debug)]
 pub struct Listener {
@@ -131,9 +140,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let ListenAddress::Unix { path } = &self.address {
-            let _ = std::fs::remove_file(path);
-        }
+        self.address.forget();
     }
 }
 

@@ -1,12 +1,14 @@
 //! NOR flash emulated by a file, with the durability a flash chip has.
 //!
-//! The file is the flash image, byte for byte: no header, erased bytes are `0xFF`. Every write and
-//! erase reaches the disk (`fdatasync`) before the call returns, so the runtime's stores, which
-//! count on the order of writes, survive a power cut here as they do on a chip. A copy of the image
-//! is kept in memory; reads and [`FileFlash::mapped`] come from there.
+//! The file is the flash image, byte for byte and without a header, up to the end of the last page
+//! that was ever written; what lies behind its end is erased (`0xFF`). So a new flash is an empty
+//! file, and a file that a file system has cut short is a flash with erased pages, which the stores
+//! above find out as after any power cut. Every write and erase reaches the disk (`fdatasync`) before
+//! the call returns: the stores count on the order of writes. A copy of the image is kept in memory;
+//! reads and [`FileFlash::mapped`] come from there.
 //!
-//! Cost: the image once in memory, one `pwrite` and one `fdatasync` per write or erase. Erasing
-//! what is erased already touches nothing.
+//! Cost: the written pages once in memory and once on disk; one `pwrite` and one `fdatasync` per
+//! write or erase. Erasing what is erased already touches nothing.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -29,8 +31,9 @@ const ERASED: u8 = 0xFF;
 #[derive(Debug)]
 pub struct FileFlash {
     file: File,
+    capacity: usize,
+    /// The pages up to the last one written.
     image: Vec<u8>,
-    repaired_bytes: usize,
 }
 
 /// Opening a flash image failed.
@@ -95,12 +98,7 @@ impl NorFlashError for FlashFault {
 }
 
 impl FileFlash {
-    /// Opens the image at `path`, or makes an erased one of `capacity` bytes (file mode 0600).
-    ///
-    /// The new image appears under its name only when it is whole on disk. An image that is shorter
-    /// than `capacity` was torn by the file system: the missing tail is taken as erased and written
-    /// back; [`FileFlash::repaired_bytes`] says how much. The stores above find what was lost, as
-    /// they do after any cut.
+    /// Opens the image at `path`, or makes one that is erased (file mode 0600), `capacity` bytes wide.
     ///
     /// # Errors
     /// [`OpenError`]: bad capacity, an image longer than `capacity`, one in use, or an I/O error.
@@ -113,14 +111,7 @@ impl FileFlash {
             path: path.to_owned(),
             source,
         };
-        if !path.exists() {
-            create_erased(path, capacity).map_err(failed)?;
-        }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(failed)?;
+        let file = open_or_create(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -139,32 +130,46 @@ impl FileFlash {
                 expected: capacity,
                 got,
             })?;
-        let mut image = vec![ERASED; capacity];
+        let mut image = Vec::with_capacity(capacity);
+        image.resize(present.next_multiple_of(PAGE_BYTES), ERASED);
         file.read_exact_at(&mut image[..present], 0)
             .map_err(failed)?;
-        if present < capacity {
+        if present < image.len() {
             file.write_all_at(&image[present..], present as u64)
                 .map_err(failed)?;
-            file.sync_all().map_err(failed)?;
         }
         Ok(Self {
             file,
+            capacity,
             image,
-            repaired_bytes: capacity - present,
         })
     }
 
-    /// The whole image, as a memory-mapped flash would show it.
+    /// The image as a memory-mapped flash would show it, up to the last page ever written; what
+    /// lies behind is erased.
     pub fn mapped(&self) -> &[u8] {
         &self.image
     }
 
-    /// Bytes that were missing at the end of the file when it was opened; 0 for a whole image.
-    pub fn repaired_bytes(&self) -> usize {
-        self.repaired_bytes
+    /// Bytes of `range` that were ever written; the rest of it is erased.
+    fn present(&self, start: usize, length: usize) -> &[u8] {
+        let end = (start + length).min(self.image.len());
+        self.image.get(start..end).unwrap_or_default()
+    }
+
+    /// Makes the file and the image reach to the end of the page before `end`.
+    fn grow(&mut self, end: usize) -> io::Result<()> {
+        let (from, to) = (self.image.len(), end.next_multiple_of(PAGE_BYTES));
+        if from < to {
+            self.file
+                .write_all_at(&vec![ERASED; to - from], from as u64)?;
+            self.image.resize(to, ERASED);
+        }
+        Ok(())
     }
 
     fn put(&mut self, offset: usize, bytes: &[u8]) -> Result<(), FlashFault> {
+        self.grow(offset + bytes.len())?;
         self.file.write_all_at(bytes, offset as u64)?;
         self.file.sync_data()?;
         self.image[offset..offset + bytes.len()].copy_from_slice(bytes);
@@ -172,26 +177,24 @@ impl FileFlash {
     }
 }
 
-fn create_erased(path: &Path, capacity: usize) -> io::Result<()> {
-    let partial = path.with_extension("partial");
-    let file = OpenOptions::new()
+/// The name of a new file is durable before the file is used.
+fn open_or_create(path: &Path) -> io::Result<File> {
+    let is_new = !path.exists();
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
         .write(true)
         .create(true)
-        .truncate(true)
+        .truncate(false)
         .mode(0o600)
-        .open(&partial)?;
-    file.write_all_at(&vec![ERASED; capacity], 0)?;
-    file.sync_all()?;
-    std::fs::rename(&partial, path)?;
-    sync_folder_of(path)
-}
-
-/// Makes a rename or a new name in the folder of `path` durable.
-pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
+        .open(path)?;
+    if is_new {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     }
+    Ok(file)
 }
 
 impl ErrorType for FileFlash {
@@ -203,13 +206,15 @@ impl ReadNorFlash for FileFlash {
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashFault> {
         check_read(self, offset, bytes.len()).map_err(FlashFault::Arguments)?;
-        let start = offset as usize;
-        bytes.copy_from_slice(&self.image[start..start + bytes.len()]);
+        let present = self.present(offset as usize, bytes.len());
+        let (written, erased) = bytes.split_at_mut(present.len());
+        written.copy_from_slice(present);
+        erased.fill(ERASED);
         Ok(())
     }
 
     fn capacity(&self) -> usize {
-        self.image.len()
+        self.capacity
     }
 }
 
@@ -220,16 +225,19 @@ impl NorFlash for FileFlash {
     fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashFault> {
         check_erase(self, from, to).map_err(FlashFault::Arguments)?;
         let (from, to) = (from as usize, to as usize);
-        if self.image[from..to].iter().all(|byte| *byte == ERASED) {
+        let present = self.present(from, to - from);
+        if present.iter().all(|byte| *byte == ERASED) {
             return Ok(());
         }
-        self.put(from, &vec![ERASED; to - from])
+        let erased = vec![ERASED; present.len()];
+        self.put(from, &erased)
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashFault> {
         check_write(self, offset, bytes.len()).map_err(FlashFault::Arguments)?;
         let start = offset as usize;
-        let used = self.image[start..start + bytes.len()]
+        let used = self
+            .present(start, bytes.len())
             .iter()
             .position(|byte| *byte != ERASED);
         if let Some(at) = used {
@@ -291,6 +299,12 @@ mod tests {
         FileFlash::open(&folder.path().join("flash.bin"), PAGES * PAGE_BYTES).expect("opens")
     }
 
+    fn whole(flash: &mut FileFlash) -> Vec<u8> {
+        let mut bytes = vec![0; flash.capacity()];
+        flash.read(0, &mut bytes).expect("reads");
+        bytes
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
@@ -315,13 +329,15 @@ mod tests {
                     Step::Reopen => {
                         drop(flash);
                         flash = open(&folder);
-                        prop_assert_eq!(flash.repaired_bytes(), 0);
                     }
                 }
-                prop_assert_eq!(flash.mapped(), &model.0[..]);
+                prop_assert_eq!(whole(&mut flash), &model.0[..]);
+                let (written, erased) = model.0.split_at(flash.mapped().len());
+                prop_assert_eq!(flash.mapped(), written);
+                prop_assert!(erased.iter().all(|byte| *byte == ERASED));
             }
             let on_disk = std::fs::read(folder.path().join("flash.bin")).expect("image");
-            prop_assert_eq!(on_disk, model.0);
+            prop_assert_eq!(&on_disk[..], flash.mapped());
         }
     }
 
@@ -360,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_a_missing_tail_as_erased_and_writes_it_back() {
+    fn takes_a_missing_tail_as_erased() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let mut flash = open(&folder);
         flash.write(0, &[1, 2, 3, 4]).expect("kept");
@@ -368,19 +384,37 @@ mod tests {
             .write(2 * PAGE_BYTES as u32, &[5, 6, 7, 8])
             .expect("lost with the tail");
         drop(flash);
-        let path = folder.path().join("flash.bin");
-        let file = OpenOptions::new().write(true).open(&path).expect("image");
-        file.set_len(PAGE_BYTES as u64 + 10).expect("torn");
-        drop(file);
+        let file = OpenOptions::new()
+            .write(true)
+            .open(folder.path().join("flash.bin"));
+        file.and_then(|file| file.set_len(PAGE_BYTES as u64 + 10))
+            .expect("torn");
 
-        let torn = open(&folder);
-        assert_eq!(torn.repaired_bytes(), 2 * PAGE_BYTES - 10);
-        assert_eq!(torn.mapped()[..4], [1, 2, 3, 4]);
-        assert!(torn.mapped()[4..].iter().all(|byte| *byte == ERASED));
+        let mut torn = open(&folder);
+        let mut expected = vec![ERASED; PAGES * PAGE_BYTES];
+        expected[..4].copy_from_slice(&[1, 2, 3, 4]);
+        assert_eq!(whole(&mut torn), expected);
+        torn.write(PAGE_BYTES as u32 + 80, &[9; 4])
+            .expect("erased words can be written");
         drop(torn);
+        expected[PAGE_BYTES + 80..PAGE_BYTES + 84].fill(9);
+        assert_eq!(whole(&mut open(&folder)), expected);
+    }
+
+    #[test]
+    fn takes_no_more_room_than_was_written() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut flash = open(&folder);
+        let length = || {
+            std::fs::metadata(folder.path().join("flash.bin"))
+                .expect("file")
+                .len()
+        };
+        assert_eq!((length(), flash.mapped().len()), (0, 0));
+        flash.write(PAGE_BYTES as u32, &[1; 4]).expect("writes");
         assert_eq!(
-            std::fs::metadata(&path).expect("image").len() as usize,
-            PAGES * PAGE_BYTES
+            (length() as usize, flash.mapped().len()),
+            (2 * PAGE_BYTES, 2 * PAGE_BYTES)
         );
     }
 
@@ -388,7 +422,10 @@ mod tests {
     fn refuses_a_second_user_and_an_image_of_another_layout() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("flash.bin");
-        let flash = open(&folder);
+        let mut flash = open(&folder);
+        flash
+            .write(2 * PAGE_BYTES as u32, &[0; 4])
+            .expect("the last page");
         let second = FileFlash::open(&path, PAGES * PAGE_BYTES);
         assert!(matches!(second, Err(OpenError::InUse { .. })), "{second:?}");
         drop(flash);

@@ -19,6 +19,15 @@ A line of samples is one reading: an optional time (unix milliseconds or a date)
 channel, or a header first that names them. A line that cannot be read is reported with its number,
 counted as an error, and the next one is read.";
 
+/// The target that this program is built for.
+pub const DEFAULT_TARGET: &str = if cfg!(target_arch = "aarch64") {
+    "linux-aarch64"
+} else if cfg!(target_arch = "arm") {
+    "linux-armv7"
+} else {
+    "local"
+};
+
 /// A device as a Linux process: runs a model, watches its inputs, keeps records.
 #[derive(Debug, Parser)]
 #[command(name = "dunlin-agent", version)]
@@ -33,8 +42,6 @@ pub struct Command {
 pub enum Action {
     /// Be the device whose state is in a folder.
     Run(RunOptions),
-    /// Give a new device its identity, once: JSON on standard input, written to the state folder.
-    Provision(ProvisionOptions),
 }
 
 /// How to run.
@@ -71,21 +78,22 @@ pub struct RunOptions {
     )]
     pub samples_format: LineFormat,
 
-    /// Run this ONNX model instead of what the active bundle holds.
-    #[arg(long, value_name = "FILE")]
+    /// Run this ONNX file, without a bundle: its inputs and answers are counted, drift is not
+    /// judged. `dunlin package` makes bundles with drift thresholds, for ONNX too.
+    #[arg(long, value_name = "FILE", conflicts_with = "bundle")]
     pub model: Option<PathBuf>,
+
+    /// Put and activate this bundle at the start, unless it runs already.
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+
+    /// Kind of device this is; bundles for another are refused.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TARGET)]
+    pub target: String,
 
     /// End when standard input does, after the records are on disk.
     #[arg(long, requires = "stdin")]
     pub until_end: bool,
-}
-
-/// Where to write an identity.
-#[derive(Debug, Clone, Args)]
-pub struct ProvisionOptions {
-    /// Folder of the new device; made where there is none.
-    #[arg(long, value_name = "DIR")]
-    pub state: PathBuf,
 }
 
 #[cfg(test)]
@@ -103,9 +111,7 @@ mod tests {
         let line = "dunlin-agent run --state s --listen tcp:127.0.0.1:7001 --listen unix:/l \
                     --mqtt mqtt://host --stdin json --samples unix:/s";
         let command = Command::try_parse_from(line.split_whitespace()).expect("parses");
-        let Action::Run(options) = command.action else {
-            panic!("run was asked for")
-        };
+        let Action::Run(options) = command.action;
         assert_eq!(options.listen.len(), 2);
         assert_eq!(options.mqtt.map(|url| url.port), Some(1883));
         assert_eq!(

@@ -98,6 +98,8 @@ pub enum LineError {
 pub struct LineReader {
     shape: Shape,
     format: LineFormat,
+    names: Option<Vec<String>>,
+    /// Where the fields are that `names` names; absent when a channel has none.
     header: Option<Header>,
     fresh: bool,
     pending: Vec<f32>,
@@ -122,6 +124,7 @@ impl LineReader {
         Self {
             shape,
             format,
+            names: None,
             header: None,
             fresh: true,
             pending: Vec::new(),
@@ -131,6 +134,16 @@ impl LineReader {
     /// The shape it reads for.
     pub fn shape(&self) -> &Shape {
         &self.shape
+    }
+
+    /// Reads for another shape from now on; an unfinished model input is dropped, a header stays.
+    pub fn reshape(&mut self, shape: Shape) {
+        self.header = self
+            .names
+            .as_ref()
+            .and_then(|names| Header::of(names, &shape).ok());
+        self.pending.clear();
+        self.shape = shape;
     }
 
     /// Takes one line without its line end; `Ok(None)` for blank lines, headers and readings that do
@@ -151,7 +164,10 @@ impl LineReader {
                     .map(|field| field.trim().trim_matches('"'))
                     .collect();
                 if first && is_header(&fields) {
-                    self.header = Some(Header::of(&fields, &self.shape)?);
+                    let names = self
+                        .names
+                        .insert(fields.iter().map(|f| (*f).to_owned()).collect());
+                    self.header = Some(Header::of(names, &self.shape)?);
                     return Ok(None);
                 }
                 self.csv_reading(&fields)?
@@ -176,8 +192,10 @@ impl LineReader {
 
     fn csv_reading(&self, fields: &[&str]) -> Result<Reading, LineError> {
         let channels = self.shape.channels.len();
-        if let Some(header) = &self.header {
-            return header.reading(fields, channels);
+        match (&self.header, &self.names) {
+            (Some(header), _) => return header.reading(fields, channels),
+            (None, Some(names)) => Header::of(names, &self.shape).map(drop)?,
+            (None, None) => {}
         }
         let wrong = LineError::FieldCount {
             channels,
@@ -189,15 +207,13 @@ impl LineReader {
             _ => return Err(wrong),
         };
         let offset = fields.len() - values.len();
+        let time_ms = time.map(parse_time).transpose()?;
         let values = values
             .iter()
             .enumerate()
             .map(|(at, text)| number(text, at + offset))
             .collect::<Result<_, _>>()?;
-        Ok(Reading {
-            time_ms: time.map(parse_time).transpose()?,
-            values,
-        })
+        Ok(Reading { time_ms, values })
     }
 
     fn json_reading(&self, line: &str) -> Result<Reading, LineError> {
@@ -261,7 +277,7 @@ impl LineReader {
 }
 
 impl Header {
-    fn of(fields: &[&str], shape: &Shape) -> Result<Self, LineError> {
+    fn of(fields: &[String], shape: &Shape) -> Result<Self, LineError> {
         let find = |name: &str| {
             fields
                 .iter()
@@ -488,12 +504,23 @@ mod tests {
         );
         assert_eq!(reader.take("2015-02-04 17:55:00,600,27.2,23.5,1"), expected);
         let mut unnamed = LineReader::new(LineFormat::Csv, shape(1));
-        assert_eq!(
-            unnamed.take("time,CO2"),
-            Err(LineError::MissingChannel {
-                channel: "Temperature".into()
-            })
-        );
+        let missing = Err(LineError::MissingChannel {
+            channel: "Temperature".into(),
+        });
+        assert_eq!(unnamed.take("time,CO2"), missing);
+        assert_eq!(unnamed.take("1000,600"), missing);
+    }
+
+    #[test]
+    fn a_header_stays_when_the_model_changes() {
+        let mut reader = LineReader::new(LineFormat::Csv, shape(1));
+        assert_eq!(reader.take("CO2,Temperature,Light"), Ok(None));
+        assert_eq!(reader.take("600,23.5,4"), Ok(sample(None, &[23.5, 600.0])));
+        reader.reshape(Shape {
+            steps: 1,
+            channels: vec!["Light".into()],
+        });
+        assert_eq!(reader.take("600,23.5,4"), Ok(sample(None, &[4.0])));
     }
 
     #[test]

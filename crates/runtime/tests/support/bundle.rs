@@ -24,6 +24,21 @@ pub fn public_key() -> PublicKey {
     PublicKey(signing_key().verifying_key().to_bytes())
 }
 
+/// Writes and signs a bundle.
+pub fn sign(draft: &Draft<'_>) -> Vec<u8> {
+    sign_with(draft, &signing_key())
+}
+
+fn sign_with(draft: &Draft<'_>, key: &SigningKey) -> Vec<u8> {
+    let mut file = vec![0; bundle::assembled_bytes(draft).expect("fits")];
+    let id = PublicKey(key.verifying_key().to_bytes()).id();
+    bundle::assemble(draft, id, &mut file, |message| {
+        Signature(key.sign(message).to_bytes())
+    })
+    .expect("assembles");
+    file
+}
+
 /// What goes into a bundle; every field can be made wrong.
 pub struct Recipe {
     pub version: u32,
@@ -116,13 +131,7 @@ impl Recipe {
             },
             sections,
         };
-        let mut file = vec![0; bundle::assembled_bytes(&draft).expect("fits")];
-        let key = PublicKey(self.key.verifying_key().to_bytes()).id();
-        bundle::assemble(&draft, key, &mut file, |message| {
-            Signature(self.key.sign(message).to_bytes())
-        })
-        .expect("assembles");
-        file
+        sign_with(&draft, &self.key)
     }
 
     fn schema(&self) -> Vec<u8> {

@@ -40,13 +40,24 @@ pub struct Batch {
     pub last: u32,
 }
 
-/// What the uploader needs of the device. `None`: the device is closing.
+/// The device is closing and answers no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closing;
+
+/// What the uploader needs of the device.
 pub trait RecordSource: Send + 'static {
     /// Whole records above `sequence`, oldest first, as many as fit one message.
-    fn records_since(&mut self, sequence: u32) -> Option<Batch>;
-    /// Passes on the collector's acknowledgement; returns what is acknowledged now, which is
-    /// unchanged when the tag is not the collector's.
-    fn acknowledge(&mut self, up_to: u32, tag: [u8; 16]) -> Option<u32>;
+    ///
+    /// # Errors
+    /// [`Closing`].
+    fn records_since(&mut self, sequence: u32) -> Result<Batch, Closing>;
+
+    /// Passes on the collector's acknowledgement; returns what is acknowledged now, or why the
+    /// device refuses it.
+    ///
+    /// # Errors
+    /// [`Closing`].
+    fn acknowledge(&mut self, up_to: u32, tag: [u8; 16]) -> Result<Result<u32, String>, Closing>;
 }
 
 enum Event {
@@ -238,7 +249,10 @@ impl<S: RecordSource, L: Fn(&str)> Worker<S, L> {
         let Some(after) = self.state.wanted() else {
             return Ok(false);
         };
-        let batch = self.source.records_since(after).ok_or(Ended::Stopped)?;
+        let batch = self
+            .source
+            .records_since(after)
+            .map_err(|Closing| Ended::Stopped)?;
         if batch.packed.is_empty() {
             return Ok(false);
         }
@@ -283,14 +297,17 @@ impl<S: RecordSource, L: Fn(&str)> Worker<S, L> {
             (self.log)("an acknowledgement is malformed; ignored");
             return Ok(());
         };
-        let safe = self.source.acknowledge(up_to, tag).ok_or(Ended::Stopped)?;
-        if safe < up_to {
-            (self.log)("an acknowledgement is not the collector's, or for another time; ignored");
+        match self
+            .source
+            .acknowledge(up_to, tag)
+            .map_err(|Closing| Ended::Stopped)?
+        {
+            Ok(safe) => {
+                self.reconnect.reset();
+                self.state.acknowledged(safe, Instant::now(), chance());
+            }
+            Err(reason) => (self.log)(&format!("an acknowledgement is refused: {reason}")),
         }
-        if safe >= up_to {
-            self.reconnect.reset();
-        }
-        self.state.acknowledged(safe, Instant::now(), chance());
         Ok(())
     }
 }

@@ -19,6 +19,6 @@ mod client;
 mod state;
 mod url;
 
-pub use client::{UploadOptions, Uploader};
+pub use client::{Batch, Closing, RecordSource, UploadOptions, Uploader, Waker};
 pub use state::{Backoff, UploadState};
 pub use url::{BrokerUrl, BrokerUrlError};

@@ -1,0 +1,207 @@
+//! The agent as a black box: a process, its link, its standard input, and kills.
+
+mod support;
+
+use dunlin_wire::record::{Boot, Kind, Record};
+use std::io::Write;
+use support::{Agent, Folder, TARGET, bodies, eventually, plan_bundle, records, windows};
+
+const START_MS: i64 = 1_700_000_000_000;
+
+/// Lines one second apart, so that ten fill a window of the test bundle.
+fn lines(from: i64, count: i64) -> String {
+    (from..from + count)
+        .map(|at| format!("{},{},{}\n", START_MS + 1000 * at, at % 7, 3))
+        .collect()
+}
+
+#[test]
+fn lines_become_windows_that_survive_a_kill() {
+    let folder = Folder::new();
+    let mut agent = folder.start(&["--stdin", "csv"]);
+    agent.put(&plan_bundle(1));
+    agent.write(&lines(0, 35));
+    let mut link = agent.link();
+    let before = eventually("three windows", || {
+        let records = records(&mut link);
+        (windows(&records).len() == 3).then_some(records)
+    });
+    for window in windows(&before) {
+        assert_eq!(
+            (window.inputs, window.errors, window.partial),
+            (10, 0, false)
+        );
+        assert_eq!(window.channels.len(), 2);
+        assert_eq!(window.channels[1].mean(), Some(3.0));
+        assert_eq!(window.predictions.iter().sum::<u32>(), 10);
+    }
+    let running = link
+        .info()
+        .expect("answers")
+        .bundle
+        .expect("a bundle runs")
+        .id;
+    agent.kill();
+
+    let again = folder.start(&[]);
+    let mut link = again.link();
+    let info = link.info().expect("answers");
+    assert_eq!(info.boot, 2);
+    assert_eq!(info.target, TARGET);
+    assert_eq!(info.bundle.expect("it still runs").id, running);
+    let after = records(&mut link);
+    assert_eq!(after[..before.len()], before, "byte for byte");
+    assert_eq!(bodies::<Boot>(&after, Kind::BOOT).len(), 2);
+}
+
+#[test]
+fn kills_at_any_moment_lose_nothing_that_was_seen() {
+    let folder = Folder::new();
+    folder.start(&[]).put(&plan_bundle(1));
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    let mut windows_seen = 0;
+    for round in 0..12 {
+        let mut agent = folder.start(&["--stdin", "csv"]);
+        let mut link = agent.link();
+        let held = records(&mut link);
+        assert_eq!(
+            held[..seen.len().min(held.len())],
+            seen[..],
+            "round {round}"
+        );
+        let feed = lines(round * 1000, 400);
+        let mut stdin = agent.stdin.take().expect("open");
+        let feeder = std::thread::spawn(move || {
+            let _ = stdin.write_all(feed.as_bytes());
+        });
+        let pause = std::time::Duration::from_millis(7 * round as u64);
+        std::thread::sleep(pause);
+        seen = records(&mut link);
+        agent.kill();
+        feeder.join().expect("ends");
+        windows_seen = windows_seen.max(windows(&seen).len());
+    }
+    assert!(
+        windows_seen > 10,
+        "only {windows_seen} windows were at risk"
+    );
+}
+
+#[test]
+fn bad_lines_are_counted_and_the_next_ones_read() {
+    let folder = Folder::new();
+    let mut agent = folder.start(&["--stdin", "csv"]);
+    agent.put(&plan_bundle(1));
+    agent.write(&lines(0, 4));
+    agent.write("no,numbers,here\n1,2,3,4,5\n\n");
+    agent.write(&format!("{},,3\n", START_MS + 4000));
+    agent.write(&lines(5, 10));
+    assert!(
+        agent
+            .wait_for("line 5")
+            .contains("neither unix milliseconds nor a date")
+    );
+    assert!(agent.wait_for("line 6").contains("5 fields"));
+    let mut link = agent.link();
+    let window = eventually("a window", || windows(&records(&mut link)).pop());
+    assert_eq!((window.inputs, window.errors), (12, 2));
+    assert_eq!(window.channels[0].missing, 1);
+}
+
+#[test]
+fn samples_come_over_a_socket_as_json() {
+    let folder = Folder::new();
+    let socket = folder.path().join("samples");
+    let address = format!("unix:{}", socket.display());
+    let agent = folder.start(&["--samples", &address, "--samples-format", "json"]);
+    agent.put(&plan_bundle(1));
+    for part in 0..2 {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).expect("connects");
+        for at in 8 * part..8 * (part + 1) {
+            let time = START_MS + 1000 * at;
+            writeln!(stream, r#"{{"time":{time},"b":2,"a":{at}}}"#).expect("reads");
+        }
+    }
+    let mut link = agent.link();
+    let window = eventually("a window", || windows(&records(&mut link)).pop());
+    assert_eq!(window.inputs, 10);
+    assert_eq!(window.channels[0].mean(), Some(4.5));
+    assert_eq!(window.channels[1].mean(), Some(2.0));
+}
+
+#[test]
+fn a_terminate_signal_ends_it_cleanly_and_one_agent_holds_a_folder() {
+    let folder = Folder::new();
+    let mut agent = folder.start(&[]);
+    let mut second = Agent::spawn(folder.path(), &[]);
+    assert_eq!(second.end().code(), Some(2));
+    assert!(second.wait_for("error").contains("in use by another agent"));
+    agent.signal("TERM");
+    assert_eq!(agent.end().code(), Some(0));
+    let again = folder.start(&[]);
+    assert_eq!(again.link().info().expect("answers").boot, 2);
+}
+
+#[test]
+fn ends_with_standard_input_where_asked() {
+    let folder = Folder::new();
+    let bundle = folder.file("model.bundle", &plan_bundle(1));
+    let bundle = bundle.to_str().expect("text");
+    let mut agent = folder.start(&["--stdin", "csv", "--until-end", "--bundle", bundle]);
+    agent.write(&lines(0, 25));
+    drop(agent.stdin.take());
+    assert_eq!(agent.end().code(), Some(0));
+    let again = folder.start(&["--bundle", bundle]);
+    assert_eq!(windows(&records(&mut again.link())).len(), 2);
+}
+
+#[test]
+fn garbage_on_the_link_disturbs_nobody() {
+    let folder = Folder::new();
+    let agent = folder.start(&[]);
+    let host = agent.address.strip_prefix("tcp:").expect("tcp");
+    let mut stranger = std::net::TcpStream::connect(host).expect("connects");
+    let noise: Vec<u8> = (0..20_000u32).map(|at| (at * at >> 3) as u8).collect();
+    stranger.write_all(&noise).expect("reads");
+    let mut links: Vec<_> = (0..4).map(|_| agent.link()).collect();
+    for turn in 0..40 {
+        let link = &mut links[turn % 4];
+        assert_eq!(link.info().expect("answers").device, support::DEVICE);
+    }
+}
+
+#[test]
+fn a_device_that_was_never_flashed_says_so() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut agent = Agent::spawn(folder.path(), &[]);
+    assert_eq!(agent.end().code(), Some(2));
+    assert!(agent.wait_for("error").contains("not provisioned"));
+}
+
+#[test]
+fn a_refused_bundle_leaves_the_old_one_running() {
+    let folder = Folder::new();
+    let agent = folder.start(&[]);
+    agent.put(&plan_bundle(2));
+    let mut link = agent.link();
+    let running = link.info().expect("answers").bundle.expect("runs").id;
+    for refused in [plan_bundle(1), altered(plan_bundle(3))] {
+        link.put_bundle(&refused, |_| ()).expect("takes bytes");
+        link.activate().expect_err("refuses");
+        assert_eq!(
+            link.info().expect("answers").bundle.expect("runs").id,
+            running
+        );
+    }
+    let events = records(&mut link);
+    let kinds = events
+        .iter()
+        .map(|record| Record::parse(record).expect("a record").0.header().kind);
+    assert!(kinds.filter(|kind| *kind == Kind::EVENT).count() >= 3);
+}
+
+fn altered(mut bundle: Vec<u8>) -> Vec<u8> {
+    let middle = bundle.len() / 2;
+    bundle[middle] ^= 1;
+    bundle
+}
