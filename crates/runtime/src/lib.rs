@@ -52,6 +52,7 @@ mod device;
 mod flash;
 mod records;
 mod refusal;
+pub mod sensors;
 mod session;
 mod slot;
 mod source;
