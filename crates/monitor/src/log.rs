@@ -217,8 +217,9 @@ impl Log {
 
     /// Lowest number that a page may have by now.
     pub fn lowest_page(&self) -> u32 {
-        self.newest
-            .map_or(0, |newest| (newest + 1).saturating_sub(self.region.pages))
+        self.newest.map_or(0, |newest| {
+            newest.saturating_add(1).saturating_sub(self.region.pages)
+        })
     }
 
     /// Offset of the first entry of every page.

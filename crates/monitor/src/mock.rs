@@ -113,6 +113,11 @@ impl<const WRITE: usize, const ERASE: usize> Flash<WRITE, ERASE> {
         (self.power, self.fuel) = (true, fuel);
     }
 
+    /// Changes a byte, as no power cut does.
+    pub fn corrupt(&mut self, at: usize) {
+        self.bytes[at] ^= 0x40;
+    }
+
     pub fn has_power(&self) -> bool {
         self.power
     }
@@ -235,5 +240,29 @@ impl<const WRITE: usize, const ERASE: usize> NorFlash for Flash<WRITE, ERASE> {
         } else {
             Err(MockError::PowerIsOff)
         }
+    }
+}
+
+#[test]
+#[should_panic(expected = "written twice")]
+fn writing_over_an_interrupted_word_is_noticed() {
+    let mut flash = Flash::<4, 128>::new(2, 1, false);
+    flash.power_on(Some(2));
+    assert_eq!(flash.write(0, &[7; 16]), Err(MockError::PowerIsOff));
+    flash.power_on(None);
+    let _ = flash.write(8, &[9; 4]);
+}
+
+#[test]
+fn zeros_over_an_interrupted_word_settle_it() {
+    for seed in 0..50 {
+        let mut flash = Flash::<4, 128>::new(2, seed, true);
+        flash.power_on(Some(0));
+        assert_eq!(flash.write(0, &[7; 4]), Err(MockError::PowerIsOff));
+        flash.power_on(None);
+        assert_eq!(flash.write(0, &[0; 4]), Ok(()));
+        let mut bytes = [9; 4];
+        flash.read(0, &mut bytes).expect("power is on");
+        assert_eq!(bytes, [0; 4]);
     }
 }

@@ -12,8 +12,8 @@
 //!
 //! # Costs
 //! About 60 bytes of RAM, 100 bytes of stack for buffers. An append writes 12 bytes and the record,
-//! rounded up to 4 bytes or the flash's write size; the first write after a restart leaves 32 bytes
-//! free and adds 16 for the boot number. One erase per page, each page in its turn: with pages of
+//! rounded up to 4 bytes or the flash's write size; the first write after a restart adds 32 zeros
+//! over what an interrupted write may have left, and 16 bytes for the boot number. One erase per page, each page in its turn: with pages of
 //! 4096 bytes and records of 500, one erase for every 7 records. Mounting reads every page's header
 //! and the whole of the newest page; it writes nothing.
 //!

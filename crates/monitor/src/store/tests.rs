@@ -234,7 +234,7 @@ fn cut_at_random<const WRITE: usize, const ERASE: usize>(
 
 #[test]
 fn survives_two_cuts_anywhere_with_1_byte_words() {
-    cut_everywhere_twice::<1, 256>(3, 5, 29, false);
+    cut_everywhere_twice::<1, 256>(3, 4, 37, false);
     cut_everywhere_twice::<1, 128>(2, 4, 17, true);
 }
 
@@ -258,13 +258,23 @@ fn survives_two_cuts_anywhere_with_16_byte_words() {
 
 #[test]
 fn survives_twelve_cuts_at_random() {
-    cut_at_random::<1, 256>(3, 0..100, false);
-    cut_at_random::<1, 256>(2, 100..200, true);
-    cut_at_random::<4, 256>(4, 200..400, false);
-    cut_at_random::<4, 512>(2, 400..600, true);
-    cut_at_random::<8, 256>(3, 600..800, true);
-    cut_at_random::<16, 512>(3, 800..1000, true);
-    cut_at_random::<32, 512>(3, 1000..1200, true);
+    cut_at_random::<1, 256>(3, 0..60, false);
+    cut_at_random::<1, 256>(2, 100..160, true);
+    cut_at_random::<4, 256>(4, 200..300, false);
+    cut_at_random::<4, 512>(2, 400..500, true);
+    cut_at_random::<8, 256>(3, 600..700, true);
+    cut_at_random::<16, 512>(3, 800..900, true);
+    cut_at_random::<32, 512>(3, 1000..1100, true);
+}
+
+/// The oracle is not blind: a record that rots is missed.
+#[test]
+#[should_panic(expected = "is gone")]
+fn a_record_that_vanishes_is_noticed() {
+    let mut rig = Rig::<4, 512>::new(3, 1, false);
+    rig.session(None, 12);
+    rig.flash.corrupt(28 + 40);
+    rig.session(None, 0);
 }
 
 fn new_store() -> (Flash<4, 512>, Store, Region) {
