@@ -1,6 +1,10 @@
 //! Rows of a Parquet file with flat columns.
+//!
+//! The library panics on some damaged files where it should give an error; such a panic is caught
+//! here and becomes the error it should have been.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parquet::basic::{LogicalType, TimeUnit};
@@ -30,8 +34,8 @@ impl ParquetSource {
     pub(super) fn open(path: &Path) -> Result<ParquetSource, DataError> {
         let sha256 = file_hash(path)?;
         let file = File::open(path).map_err(file_error(path))?;
-        let reader =
-            SerializedFileReader::new(file).map_err(|error| format_error(path, 1, &error))?;
+        let reader = guarded(|| SerializedFileReader::new(file))
+            .map_err(|message| format_error(path, 1, &message))?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         let fields = schema.root_schema().get_fields();
         if let Some(nested) = fields.iter().find(|field| !field.is_primitive()) {
@@ -63,10 +67,10 @@ impl ParquetSource {
 
     pub(super) fn next_row(&mut self) -> Result<Option<Row>, DataError> {
         self.line += 1;
-        let row = match self.rows.next() {
-            None => return Ok(None),
-            Some(row) => row.map_err(|error| format_error(&self.path, self.line, &error))?,
-        };
+        let rows = &mut self.rows;
+        let row = guarded(|| rows.next().transpose())
+            .map_err(|message| format_error(&self.path, self.line, &message))?;
+        let Some(row) = row else { return Ok(None) };
         let fields = row.into_columns().into_iter().zip(&self.nanoseconds);
         let cells = fields
             .map(|((_, field), &nanoseconds)| cell(field, nanoseconds))
@@ -120,7 +124,15 @@ fn file_hash(path: &Path) -> Result<String, DataError> {
     }
 }
 
-fn format_error(path: &Path, line: u64, error: &ParquetError) -> DataError {
+/// Runs a step of the library and gives its error, or its panic, as text.
+fn guarded<T>(step: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("a page is damaged".to_owned()),
+    }
+}
+
+fn format_error(path: &Path, line: u64, error: &str) -> DataError {
     let message =
         format!("not a readable Parquet file: {error}; expected a whole file with flat columns");
     DataError::Format {

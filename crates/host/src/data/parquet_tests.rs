@@ -232,3 +232,34 @@ fn same_content_as_csv_and_as_parquet_has_the_same_hash_and_examples() {
     assert_eq!(proposal.target.as_deref(), Some("y"));
     Recipe::parse(&proposal.to_recipe("x"), Path::new("recipe.toml")).unwrap();
 }
+
+#[test]
+fn altered_files_are_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.parquet");
+    let schema = "message m { required int64 t (timestamp(millis,true)); optional double x; required binary s (utf8); }";
+    write(&path, schema, Compression::SNAPPY, &|group| {
+        column::<Int64Type>(group, &[1_000, 2_000, 3_000], None);
+        column::<DoubleType>(group, &[2.5, 3.5], Some(&[1, 0, 1]));
+        column::<ByteArrayType>(group, &["a", "b", "c"].map(ByteArray::from), None);
+    });
+    let whole = std::fs::read(&path).unwrap();
+    let mut refused = 0;
+    for position in 0..whole.len() {
+        for altered in [whole[..position].to_vec(), flipped(&whole, position)] {
+            std::fs::write(&path, altered).unwrap();
+            let read = ParquetSource::open(&path).and_then(|mut source| {
+                while source.next_row()?.is_some() {}
+                Ok(())
+            });
+            refused += usize::from(read.is_err());
+        }
+    }
+    assert!(refused >= whole.len(), "{refused} of {}", 2 * whole.len());
+}
+
+fn flipped(whole: &[u8], position: usize) -> Vec<u8> {
+    let mut altered = whole.to_vec();
+    altered[position] ^= 0xff;
+    altered
+}

@@ -625,4 +625,18 @@ proptest! {
         let read: Vec<f32> = [&splits.train, &splits.validation, &splits.tests[0].1].into_iter().flat_map(|part| part.inputs.clone()).collect();
         prop_assert_eq!(read, values);
     }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), tail in "[a-z0-9,;\"\r\n. ]{0,80}") {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, [bytes.as_slice(), tail.as_bytes()].concat()).unwrap();
+        let options = CheckOptions { data_dir: Some(folder.path().to_owned()), ..CheckOptions::default() };
+        if let Ok(report) = check(&recipe(SMALL), &options) {
+            prop_assert!(!report.passed());
+        }
+        if let Ok(proposal) = infer(&path) {
+            prop_assert!(proposal.to_string().contains("rows"));
+        }
+    }
 }

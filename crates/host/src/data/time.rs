@@ -7,6 +7,9 @@ use jiff::tz::Offset;
 use super::source::Cell;
 use crate::recipe::Time;
 
+/// Times farther from 1970 than this (about 3,000 years) are not times.
+const FARTHEST_MS: u64 = 100_000_000_000_000;
+
 /// Reads the times of one column as milliseconds since 1970-01-01 UTC; text and
 /// typed times are cut off there, numbers are rounded.
 pub(super) struct TimeReader {
@@ -34,7 +37,7 @@ impl TimeReader {
     /// The time in a cell; `None` when it is not one.
     pub(super) fn read(&self, cell: &Cell) -> Option<i64> {
         match cell {
-            Cell::TimeMs(ms) => Some(*ms),
+            Cell::TimeMs(ms) => Some(*ms).filter(|ms| ms.unsigned_abs() < FARTHEST_MS),
             Cell::Null => None,
             Cell::Number(number) => self.number(*number),
             Cell::Text(text) => match self.format.as_str() {
@@ -50,7 +53,7 @@ impl TimeReader {
             "unix_ms" => number,
             _ => return None,
         };
-        (ms.is_finite() && ms.abs() < 1e14).then_some(ms.round() as i64)
+        (ms.abs() < FARTHEST_MS as f64).then_some(ms.round() as i64)
     }
 
     fn text(&self, format: &str, text: &str) -> Option<i64> {
@@ -142,6 +145,7 @@ mod tests {
             assert_eq!(read("%Y-%m-%d %H:%M:%S", "+00:00", text), None, "{text}");
         }
         assert_eq!(read("unix", "+00:00", "inf"), None);
+        assert_eq!(TimeReader::utc("unix").read(&Cell::TimeMs(i64::MIN)), None);
     }
 
     #[test]
