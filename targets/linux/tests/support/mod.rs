@@ -124,6 +124,11 @@ impl Agent {
         panic!("the agent never said `{text}`, only {before:#?}")
     }
 
+    /// Whether a line that holds `text` has come since it was asked last.
+    pub fn says(&mut self, text: &str) -> bool {
+        self.said.try_iter().any(|line| line.contains(text))
+    }
+
     pub fn link(&self) -> Link {
         Link::open(&self.address).expect("answers")
     }
