@@ -15,7 +15,7 @@ pub enum FleetError {
     #[error("the collector's database: {0}")]
     Database(#[from] rusqlite::Error),
     /// There is no database where one was expected.
-    #[error("no database at {}; collect first, or name another with --database", path.display())]
+    #[error("no database at {}; collect first, or look in another fleet's folder", path.display())]
     NoDatabase {
         /// Where it was looked for.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum FleetError {
     },
     /// The device at the other end of a link is not one the collector knows.
     #[error(
-        "device {device} is not in the devices file; provision it with `dunlin keys device` first"
+        "device {device} is not in the devices file; flash it first, or use the fleet's folder that knows it"
     )]
     Stranger {
         /// Who it says it is.

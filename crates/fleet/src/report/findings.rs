@@ -69,11 +69,11 @@ pub(super) fn drifted(report: &Report, device: &DeviceReport, drift: &Drift) -> 
         "It no longer does in the newest judged window"
     };
     format!(
-        "{}: {subject} drifted{under} in {} of {} since {} UTC{score}. {now}.",
+        "{}: {subject} drifted{under} in {} of {} since {}{score}. {now}.",
         called(device),
         drift.windows,
         text::count(drift.judged, "judged window"),
-        text::time(Some(drift.since_ms)),
+        text::moment(Some(drift.since_ms)),
     )
 }
 
@@ -155,10 +155,10 @@ fn quiet(report: &Report, device: &DeviceReport) -> Option<String> {
     (device.drifts.is_empty() && judged > 0).then(|| {
         let noun = text::count(judged, "judged window");
         format!(
-            "{}: no drift in {noun} of {} since {} UTC.",
+            "{}: no drift in {noun} of {} since {}.",
             called(device),
             text::list(&titles),
-            text::time(first)
+            text::moment(first)
         )
     })
 }

@@ -2,13 +2,30 @@
 
 use jiff::Timestamp;
 
-/// `2015-02-11 14:48`, in UTC, as the headings say; `unknown` for a time nobody told.
+/// No device was there before 2000-01-01 UTC: an earlier time counts from the device's start.
+const FIRST_CLOCK_MS: i64 = 946_684_800_000;
+
+/// `2015-02-11 14:48`, in UTC, as the headings say; `start + 2 h` where the device had no clock;
+/// `unknown` for a time nobody told.
 pub(super) fn time(ms: Option<i64>) -> String {
+    if let Some(ms) = ms.filter(|ms| (0..FIRST_CLOCK_MS).contains(ms)) {
+        return format!("start + {}", span(ms.unsigned_abs()));
+    }
     let timestamp = ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
     timestamp.map_or_else(
         || "unknown".to_owned(),
         |at| at.strftime("%Y-%m-%d %H:%M").to_string(),
     )
+}
+
+/// The same within a sentence, with its zone: `2015-02-11 14:48 UTC`.
+pub(super) fn moment(ms: Option<i64>) -> String {
+    let zone = if ms.is_some_and(|ms| ms >= FIRST_CLOCK_MS) {
+        " UTC"
+    } else {
+        ""
+    };
+    time(ms) + zone
 }
 
 /// A span of time in its largest unit, with one decimal unless it is whole: `1 d`, `23.9 h`, `20 ms`.
@@ -77,6 +94,7 @@ mod tests {
     fn values_are_written_for_people() {
         assert_eq!(time(Some(1_423_666_080_000)), "2015-02-11 14:48");
         assert_eq!(time(None), "unknown");
+        assert_eq!(time(Some(7_200_000)), "start + 2 h");
         assert_eq!(
             [86_400_000, 86_100_000, 2500, 20].map(span),
             ["1 d", "23.9 h", "2.5 s", "20 ms"]
