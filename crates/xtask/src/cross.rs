@@ -148,6 +148,25 @@ pub fn build(names: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
+/// Builds the firmware that measures one bundle on the emulated board; returns its image. `key` is
+/// a file with the 32 bytes of the public key that signed it.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_measure(bundle: &Path, key: &Path) -> Result<PathBuf, String> {
+    let target = Target::named("qemu-cortex-m4f")?;
+    let environment = [
+        ("DUNLIN_MEASURE_BUNDLE", bundle),
+        ("DUNLIN_MEASURE_KEY", key),
+    ];
+    build_one(
+        target,
+        &["--features", "measure", "--bin", "measure"],
+        &environment,
+    )?;
+    Ok(target.output("measure"))
+}
+
 fn build_one(target: &Target, extra: &[&str], environment: &[(&str, &Path)]) -> Result<(), String> {
     if !setup::is_on_path(target.linker) {
         return Err(missing(target.linker, target.linker_package));

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod cross;
+mod measure;
 mod setup;
 mod test;
 
@@ -23,6 +24,8 @@ Commands:
   setup           install what the tests need: emulators, cross compilers, a Python environment
   build TARGET…   build for devices: qemu-cortex-m4f, nrf52840, linux-aarch64, linux-armv7, or all
   size TARGET…    build firmware and print its flash and RAM against the target's budgets
+  measure BUNDLE PUBLIC_KEY
+                  count the instructions of one inference and one monitored sample in the emulator
   test [FILTER]   set up, build for every device, run every test; exit 1 if one fails
 
 Example:
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::run().map(|()| true),
         ["build", names @ ..] => cross::build(names).map(|()| true),
         ["size", names @ ..] => cross::size(names),
+        ["measure", bundle, key] => measure::run(bundle, key).map(|()| true),
         ["test"] => test::run(None),
         ["test", filter] => test::run(Some(filter)),
         ["--help" | "-h" | "help"] | [] => {

@@ -58,7 +58,10 @@ fn run() -> Option<()> {
     let (port, sensor) = connect(peripherals.P0, peripherals.UARTE0, peripherals.TWIM0)?;
     let reasons = peripherals.POWER.resetreas.read().bits();
     // SAFETY: every bit of this register may be written; a one clears the reason it stands for.
-    peripherals.POWER.resetreas.write(|w| unsafe { w.bits(reasons) });
+    peripherals
+        .POWER
+        .resetreas
+        .write(|w| unsafe { w.bits(reasons) });
     let reset_reason = reset_reason(reasons);
     let hardware = Hardware {
         reset_reason,

@@ -46,15 +46,22 @@ impl Mps2 {
     }
 }
 
-impl Board for Mps2 {
-    /// Right as long as it is asked at least every 171 s, when the timer wraps; a sleep that is
-    /// longer loses whole wraps.
-    fn now_us(&mut self) -> u64 {
+impl Mps2 {
+    /// Ticks of 40 ns since the start. Right as long as it is asked at least every 171 s, when the
+    /// timer wraps; a sleep that is longer loses whole wraps.
+    pub fn ticks(&mut self) -> u64 {
         // SAFETY: a read of timer 0's value register.
         let value = unsafe { read_volatile(TIMER_VALUE) };
         self.ticks += u64::from(self.last.wrapping_sub(value));
         self.last = value;
-        self.ticks / TICKS_PER_US
+        self.ticks
+    }
+}
+
+impl Board for Mps2 {
+    /// As right as [`Mps2::ticks`].
+    fn now_us(&mut self) -> u64 {
+        self.ticks() / TICKS_PER_US
     }
 
     fn stack_used_bytes(&mut self) -> u32 {

@@ -10,7 +10,10 @@
 //! | 1 | one monitored sample: that input and its answer counted, without the inference |
 //! | 2 | verifying the bundle: signature and hashes |
 //!
-//! Prints what the bundle needs and how much stack was used, and ends the emulator.
+//! A plugin of the emulator counts these exactly. Without one, the timer counts: under
+//! `-icount shift=0` an instruction takes one nanosecond and a tick is 40 of them; inference and
+//! sample are averaged over [`RUNS`] runs. Prints what it found, what the bundle needs and how much
+//! stack was used, and ends the emulator.
 #![no_std]
 #![no_main]
 
@@ -36,6 +39,11 @@ struct Aligned<T: ?Sized>(T);
 static BUNDLE: &Aligned<[u8]> = &Aligned(*include_bytes!(env!("DUNLIN_MEASURE_BUNDLE")));
 const KEY: PublicKey = PublicKey(*include_bytes!(env!("DUNLIN_MEASURE_KEY")));
 
+/// Runs of which the timer takes the average.
+const RUNS: u64 = 25;
+/// Instructions a tick of the timer takes under `-icount shift=0`.
+const INSTRUCTIONS_PER_TICK: u64 = 40;
+
 /// Begins a bracket.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -55,6 +63,15 @@ fn bracket<T>(work: impl FnOnce() -> T) -> T {
     let result = black_box(work());
     mark_end();
     result
+}
+
+/// Instructions of one run of `work`, by the timer.
+fn average<T>(board: &mut Mps2, runs: u64, mut work: impl FnMut() -> T) -> u64 {
+    let started = board.ticks();
+    for _ in 0..runs {
+        black_box(work());
+    }
+    (board.ticks() - started) * INSTRUCTIONS_PER_TICK / runs
 }
 
 #[entry]
@@ -84,8 +101,13 @@ fn measure(bundle: &Bundle<'_>, board: &mut Mps2) -> Option<()> {
     }
     let output = output.get_mut(..model.output_bytes())?;
     bracket(|| model.run(input, arena, output)).ok()?;
-    count_sample(bundle, input, output)?;
+    let inference = average(board, RUNS, || model.run(input, arena, output));
+    let sample = count_sample(bundle, input, output, board)?;
     bracket(|| bundle::verify(&BUNDLE.0, &[KEY])).ok()?;
+    let verification = average(board, 1, || bundle::verify(&BUNDLE.0, &[KEY]));
+    hprintln!("inference_instructions {}", inference);
+    hprintln!("sample_instructions {}", sample);
+    hprintln!("verification_instructions {}", verification);
     let needs = bundle.manifest().requires;
     hprintln!("bundle_bytes {}", bundle.bytes().len());
     hprintln!("arena_bytes {}", needs.arena_bytes);
@@ -94,7 +116,12 @@ fn measure(bundle: &Bundle<'_>, board: &mut Mps2) -> Option<()> {
     Some(())
 }
 
-fn count_sample(bundle: &Bundle<'_>, input: &[f32], output: &[u8]) -> Option<()> {
+fn count_sample(
+    bundle: &Bundle<'_>,
+    input: &[f32],
+    output: &[u8],
+    board: &mut Mps2,
+) -> Option<u64> {
     let baseline = Baseline::parse(bundle.baseline()?).ok()?;
     let mut monitor = Monitor::new(&bundle.schema().ok()?, baseline).ok()?;
     let (words, _) = output.as_chunks::<4>();
@@ -106,8 +133,9 @@ fn count_sample(bundle: &Bundle<'_>, input: &[f32], output: &[u8]) -> Option<()>
         latency_us: 100,
     };
     monitor.observe(0, input, outcome);
-    bracket(|| monitor.observe(black_box(1), black_box(input), black_box(outcome)));
-    Some(())
+    let mut observe = || monitor.observe(black_box(1), black_box(input), black_box(outcome));
+    bracket(&mut observe);
+    Some(average(board, RUNS, observe))
 }
 
 fn profile() -> Profile<'static> {
