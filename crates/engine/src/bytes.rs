@@ -39,3 +39,30 @@ pub(crate) fn f32s(
         .iter()
         .map(|chunk| f32::from_le_bytes(*chunk))
 }
+
+/// Pieces of `size` bytes; what is left over, or everything where `size` is 0, is left out.
+#[inline(always)]
+pub(crate) fn pieces(mut bytes: &[u8], size: usize) -> impl Iterator<Item = &[u8]> {
+    core::iter::from_fn(move || {
+        let (piece, rest) = bytes.split_at_checked(size).filter(|_| size > 0)?;
+        bytes = rest;
+        Some(piece)
+    })
+}
+
+/// As [`pieces`], to be written.
+#[inline(always)]
+pub(crate) fn pieces_mut(mut bytes: &mut [u8], size: usize) -> impl Iterator<Item = &mut [u8]> {
+    core::iter::from_fn(move || {
+        let all = core::mem::take(&mut bytes);
+        let (piece, rest) = all.split_at_mut_checked(size).filter(|_| size > 0)?;
+        bytes = rest;
+        Some(piece)
+    })
+}
+
+/// Copies as many bytes as both have.
+#[inline(always)]
+pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+}

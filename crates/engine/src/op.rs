@@ -22,6 +22,7 @@ pub(crate) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
+    #[inline(never)]
     pub fn tensor(&self, index: u16) -> Option<TensorInfo> {
         let start = usize::from(index).checked_mul(TENSOR_BYTES)?;
         TensorInfo::decode(self.tensors.get(start..start.checked_add(TENSOR_BYTES)?)?)
@@ -100,6 +101,7 @@ impl<'a> Op<'a> {
         u16_at(self.tables.operands, at.checked_mul(OPERAND_BYTES)?)
     }
 
+    #[inline(never)]
     fn operand(&self, position: usize) -> Option<Operand<'a>> {
         let index = self.operand_index(position)?;
         let info = self.tables.tensor(index)?;

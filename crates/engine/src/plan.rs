@@ -29,7 +29,8 @@ pub struct Plan<'a> {
 pub struct Requirements<'a> {
     /// Bytes of arena. An arena that starts at a multiple of 16 suits every kernel.
     pub arena_bytes: usize,
-    /// Bytes of stack below the call of [`Plan::run`], as the compiler states it.
+    /// Bytes of stack below the calls of [`Plan::load`] and [`Plan::run`], as the compiler states
+    /// it.
     pub stack_bytes: usize,
     /// The kernels the plan uses, in code order.
     pub kernels: Kernels<'a>,

@@ -6,7 +6,7 @@
 
 use super::Kernel;
 use crate::KernelId;
-use crate::bytes::{array, f32s};
+use crate::bytes::{array, f32s, pieces};
 use crate::error::OpFault;
 use crate::format::{DType, OpCode};
 use crate::op::{Op, check, split};
@@ -37,7 +37,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (x, y) = (op.input(0)?.info, op.output(0)?);
     let labels = op.input(1).and_then(|labels| labels.constant);
     let (input, output) = split(arena, x.range(), y.range())?;
-    let rows = input.chunks_exact(x.columns().checked_mul(4)?);
+    let rows = pieces(input, x.columns().checked_mul(4)?);
     for (row, result) in rows.zip(output.as_chunks_mut().0) {
         let index = first_largest(row);
         *result = match labels {

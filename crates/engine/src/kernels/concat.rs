@@ -6,6 +6,7 @@
 
 use super::Kernel;
 use crate::KernelId;
+use crate::bytes::{copy, pieces, pieces_mut};
 use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::op::{Op, Operand, check, split};
@@ -42,12 +43,8 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
         let input = op.input(position)?;
         let part = input.info.bytes().checked_div(outer)?;
         let (source, rows) = source_and_target(arena, &input, output.range())?;
-        for (from, row) in source
-            .chunks_exact(part)
-            .zip(rows.chunks_exact_mut(row_bytes))
-        {
-            row.get_mut(start..start.checked_add(part)?)?
-                .copy_from_slice(from);
+        for (from, row) in pieces(source, part).zip(pieces_mut(rows, row_bytes)) {
+            copy(from, row.get_mut(start..start.checked_add(part)?)?);
         }
         start += part;
     }

@@ -18,7 +18,7 @@
 
 use super::{Kernel, clamp};
 use crate::KernelId;
-use crate::bytes::{array, f32s};
+use crate::bytes::{array, f32s, pieces, pieces_mut};
 use crate::error::OpFault;
 use crate::exact;
 use crate::format::{DType, MAX_ROW, OpCode};
@@ -132,9 +132,9 @@ fn run_f32(op: &Op, arena: &mut [u8]) -> Option<()> {
     let output = op.output(0)?;
     let row_bytes = x.info.columns().checked_mul(4)?;
     let (inputs, outputs) = split(arena, x.info.range(), output.range())?;
-    let rows = inputs.chunks_exact(row_bytes);
-    for (input, result) in rows.zip(outputs.chunks_exact_mut(output.columns().checked_mul(4)?)) {
-        let channels = weights.chunks_exact(row_bytes).zip(f32s(bias));
+    let rows = pieces(inputs, row_bytes);
+    for (input, result) in rows.zip(pieces_mut(outputs, output.columns().checked_mul(4)?)) {
+        let channels = pieces(weights, row_bytes).zip(f32s(bias));
         for ((row, bias), y) in channels.zip(result.as_chunks_mut().0) {
             let sum = dot_f32(input, row) + bias;
             *y = clamp::limit(sum, minimum, maximum).to_le_bytes();
@@ -149,7 +149,7 @@ fn run_i8(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (minimum, maximum) = (parameters.i32(3)?, parameters.i32(4)?);
     for_each_channel(op, arena, |numerator, shift, [y]: &mut [u8; 1]| {
         let rounded = exact::round_ratio(numerator, divisor, shift);
-        *y = rounded.saturating_add(zero_point).clamp(minimum, maximum) as i8 as u8;
+        *y = rounded.saturating_add(zero_point).max(minimum).min(maximum) as i8 as u8;
     })
 }
 
@@ -174,10 +174,10 @@ fn for_each_channel<const N: usize>(
     let weight_zero_point = op.parameters().i32(0)?;
     let output = op.output(0)?;
     let (inputs, outputs) = split(arena, x.range(), output.range())?;
-    let result_rows = outputs.chunks_exact_mut(output.columns().checked_mul(N)?);
-    for (input, result) in inputs.chunks_exact(x.columns()).zip(result_rows) {
+    let result_rows = pieces_mut(outputs, output.columns().checked_mul(N)?);
+    for (input, result) in pieces(inputs, x.columns()).zip(result_rows) {
         let per_channel = multipliers.iter().cycle().zip(offsets);
-        let channels = weights.chunks_exact(x.columns()).zip(per_channel);
+        let channels = pieces(weights, x.columns()).zip(per_channel);
         for ((row, (multiplier, offset)), y) in channels.zip(result.as_chunks_mut().0) {
             let sum = i128::from(dot_i8(input, row, weight_zero_point));
             let (factor, shift) = decode_multiplier(multiplier);

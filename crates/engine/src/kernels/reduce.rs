@@ -7,7 +7,7 @@
 
 use super::Kernel;
 use crate::KernelId;
-use crate::bytes::f32_at;
+use crate::bytes::{f32_at, pieces, pieces_mut};
 use crate::error::OpFault;
 use crate::format::{DType, OpCode};
 use crate::op::{Op, check, split};
@@ -80,8 +80,8 @@ fn sizes(op: &Op) -> Option<[usize; 3]> {
 fn run(op: &Op, arena: &mut [u8], f: impl Fn(Axis) -> f32) -> Option<()> {
     let [_, length, stride] = sizes(op)?;
     let (input, output) = split(arena, op.input(0)?.info.range(), op.output(0)?.range())?;
-    let blocks = input.chunks_exact(length.checked_mul(stride)?.checked_mul(4)?);
-    for (block, results) in blocks.zip(output.chunks_exact_mut(stride.checked_mul(4)?)) {
+    let blocks = pieces(input, length.checked_mul(stride)?.checked_mul(4)?);
+    for (block, results) in blocks.zip(pieces_mut(output, stride.checked_mul(4)?)) {
         for (position, y) in results.as_chunks_mut().0.iter_mut().enumerate() {
             let bytes = block.get(4 * position..)?;
             *y = f(Axis {

@@ -6,7 +6,7 @@
 
 use super::{Kernel, elementwise};
 use crate::KernelId;
-use crate::bytes::f32s;
+use crate::bytes::{f32s, pieces_mut};
 use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::op::Op;
@@ -25,10 +25,8 @@ fn check(op: &Op) -> Result<u64, OpFault> {
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let output = op.output(0)?;
     elementwise::map(op, arena, |x| x)?;
-    for row in arena
-        .get_mut(output.range())?
-        .chunks_exact_mut(output.columns().checked_mul(4)?)
-    {
+    let bytes = arena.get_mut(output.range())?;
+    for row in pieces_mut(bytes, output.columns().checked_mul(4)?) {
         let largest = f32s(row).reduce(|best, x| if x > best { x } else { best })?;
         let mut sum = 0.0;
         for element in row.as_chunks_mut().0 {

@@ -6,6 +6,7 @@
 
 use super::{Kernel, elementwise};
 use crate::KernelId;
+use crate::bytes::copy;
 use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::op::{Op, check, split};
@@ -56,10 +57,8 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
             .fold(0, |sum, (&i, stride)| sum + i as i64 * stride);
         let from = usize::try_from(base + steps).ok()?.checked_mul(size)?;
         let source = input.get(from..from.checked_add(size)?)?;
-        output
-            .chunks_exact_mut(size)
-            .nth(element)?
-            .copy_from_slice(source);
+        let to = element.checked_mul(size)?;
+        copy(source, output.get_mut(to..to.checked_add(size)?)?);
         Some(())
     })
 }

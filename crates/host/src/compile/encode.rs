@@ -118,7 +118,7 @@ pub(crate) fn encode(
     kernels.dedup();
     let header = Header {
         arena_bytes: layout.arena_bytes as u32,
-        stack_bytes: stack_bytes(&kernels) as u32,
+        stack_bytes: stack_bytes() as u32,
         arena_tensors: count("tensors", writer.arena.len())?,
         constant_tensors: count("constants", writer.constants.tensors.len())?,
         ops: count("ops", records.len())?,
