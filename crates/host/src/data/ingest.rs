@@ -231,8 +231,8 @@ impl<'a> Reader<'a> {
             .map(|(_, rows)| (0..rows.len()).collect())
             .collect();
         let of_data = [
-            ("train", &parts.train),
-            ("validation", &parts.validation),
+            (leakage::TRAIN, &parts.train),
+            (leakage::VALIDATION, &parts.validation),
             (SHARE_TEST, &parts.test),
         ];
         let mut all: Vec<leakage::Part> = of_data

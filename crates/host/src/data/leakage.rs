@@ -9,6 +9,12 @@ use super::rows::Rows;
 use super::time::show;
 use crate::recipe::{Recipe, SplitKind};
 
+/// Name of the part that trains.
+pub(super) const TRAIN: &str = "train";
+
+/// Name of the part that tunes.
+pub(super) const VALIDATION: &str = "validation";
+
 /// Rows of one part, by their place in the tables they come from.
 pub(super) struct Part<'a> {
     pub(super) name: &'a str,
@@ -79,14 +85,12 @@ fn shared_rows(recipe: &Recipe, earlier: &Part, later: &Part, findings: &mut Fin
     }
 }
 
-/// Times that two parts both cover. With chosen days the validation part may lie within the
-/// training part; blocks of days are then what keeps them apart.
+/// Times that two parts both cover. Chosen days of validation may lie between those of training;
+/// whole days are then what keeps the two apart.
 fn shared_time(recipe: &Recipe, earlier: &Part, later: &Part, findings: &mut Findings) {
     let split = &recipe.split;
-    if recipe.data.time.is_none()
-        || split.kind == SplitKind::Group
-        || !split.validation_days.is_empty()
-    {
+    let days = !split.validation_days.is_empty() && later.name == VALIDATION;
+    if recipe.data.time.is_none() || split.kind == SplitKind::Group || days {
         return;
     }
     let (Some((first, last)), Some((from, to))) = (earlier.span(), later.span()) else {

@@ -269,7 +269,10 @@ impl Splits {
             .tests
             .iter()
             .map(|(name, examples)| (name.as_str(), examples));
-        let parts = [("train", &self.train), ("validation", &self.validation)];
+        let parts = [
+            (leakage::TRAIN, &self.train),
+            (leakage::VALIDATION, &self.validation),
+        ];
         match parts
             .into_iter()
             .chain(tests)

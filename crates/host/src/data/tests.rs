@@ -544,6 +544,47 @@ fn test_file_that_repeats_training_rows_is_a_leak() {
 }
 
 #[test]
+fn validation_days_may_lie_within_training_but_not_the_test() {
+    let text = SMALL.replace(
+        "test = 0.25",
+        "[[split.test_file]]\nname = \"later\"\nfile = \"b.csv\"",
+    );
+    let text = text
+        .replace("validation = 0.25", "validation_days = [\"2026-01-02\"]")
+        .replace("\"1m\"", "\"1h\"");
+    let row = |hour: u32| {
+        format!(
+            "2026-01-{:02} {:02}:00:00,{},{}\n",
+            1 + hour / 24,
+            hour % 24,
+            20 + hour % 7,
+            hour % 2
+        )
+    };
+    let hours =
+        |range: std::ops::Range<u32>| format!("t,x,y\n{}", range.map(row).collect::<String>());
+    let overlap = |test: std::ops::Range<u32>| {
+        let folder = folder_with(&[
+            ("a.csv", &hours(0..72)),
+            ("b.csv", &hours(test).replace(":00:00", ":00:30")),
+        ]);
+        let options = CheckOptions {
+            data_dir: Some(folder.path().to_owned()),
+            ..CheckOptions::default()
+        };
+        lines(&check(&recipe(&text), &options).unwrap())
+    };
+    assert_eq!(overlap(72..96), Vec::<String>::new());
+    let found = overlap(60..80);
+    assert!(
+        found
+            .iter()
+            .any(|line| line.contains("the train part") && line.ends_with("[time-overlap]")),
+        "{found:#?}"
+    );
+}
+
+#[test]
 fn random_split_of_timed_rows_is_warned_about() {
     let report = check_small(
         &SMALL.replace("kind = \"time\"", "kind = \"random\""),
