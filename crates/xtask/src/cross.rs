@@ -339,8 +339,7 @@ impl Budgets {
     fn of(target: &Target) -> Result<Self, String> {
         let path = setup::root()
             .join("targets")
-            .join(target.name)
-            .join("target.toml");
+            .join(format!("{}.toml", target.name));
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Self::parse(&text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
@@ -416,6 +415,18 @@ mod tests {
             data: 537,
             bss: 0
         }));
+    }
+
+    #[test]
+    fn every_firmware_has_budgets() {
+        for target in TARGETS.iter().filter(|target| target.is_firmware) {
+            let budgets = Budgets::of(target).expect("a descriptor");
+            assert!(
+                budgets.flash_bytes.is_some() && budgets.ram_bytes.is_some(),
+                "{}",
+                target.name
+            );
+        }
     }
 
     #[test]
