@@ -1,7 +1,7 @@
 //! The engine on this machine.
 
-use dunlin_engine::Plan;
-use dunlin_engine::format::Role;
+use dunlin_engine::format::{DType, Role};
+use dunlin_engine::{Plan, TensorInfo};
 
 use super::{Answer, Backend, BackendError};
 
@@ -75,9 +75,7 @@ impl Backend for Local<'_> {
         let plan = self.plan;
         let arena = self.run_in_arena(input)?;
         let label = plan.label(arena).map(|label| label as i32);
-        let scores = plan
-            .outputs()
-            .find(|output| output.role == Role::Probabilities);
+        let scores = scores(&plan);
         let bytes = scores
             .and_then(|scores| arena.get(scores.range()))
             .unwrap_or_default();
@@ -86,6 +84,14 @@ impl Backend for Local<'_> {
             scores: floats(bytes),
         })
     }
+}
+
+/// The probabilities, or else the first float output.
+fn scores(plan: &Plan<'_>) -> Option<TensorInfo> {
+    let probabilities = plan
+        .outputs()
+        .find(|output| output.role == Role::Probabilities);
+    probabilities.or_else(|| plan.outputs().find(|output| output.dtype == DType::F32))
 }
 
 /// Little-endian binary32 values.

@@ -35,6 +35,8 @@
 
 mod comparison;
 mod device;
+#[cfg(test)]
+mod device_tests;
 mod local;
 mod onnxruntime;
 mod shape;

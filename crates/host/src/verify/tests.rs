@@ -10,7 +10,7 @@ const CHANNELS: usize = 4;
 const CLASSES: usize = 3;
 
 /// Logistic regression: Gemm, Softmax, ArgMax. `bias` moves the first class.
-fn model(bias: f32) -> Vec<u8> {
+pub(super) fn model(bias: f32) -> Vec<u8> {
     let mut graph = GraphBuilder::new("logistic");
     let batch = Extent::Named("batch");
     let input = graph.input(
@@ -40,7 +40,7 @@ fn model(bias: f32) -> Vec<u8> {
     graph.finish().encode_to_vec()
 }
 
-fn inputs() -> Vec<Vec<f32>> {
+pub(super) fn inputs() -> Vec<Vec<f32>> {
     let value = |index: usize| ((index * 37 % 101) as f32 - 50.0) / 12.0;
     (0..200)
         .map(|row| {
@@ -204,7 +204,7 @@ fn indices_are_spread_over_all_inputs() {
     assert_eq!(spread(0, 5).count() + spread(5, 0).count(), 0);
 }
 
-fn plan(model: &[u8]) -> Vec<u8> {
+pub(super) fn plan(model: &[u8]) -> Vec<u8> {
     compile(&onnx::decode(model).unwrap(), &CompileOptions::default())
         .unwrap()
         .plan
@@ -240,4 +240,40 @@ fn a_compiled_model_agrees_with_the_libraries_and_with_itself() {
             .all(|comparison| comparison.values == 200 * (1 + CLASSES))
     );
     assert_eq!(found.comparisons.last().map(|own| own.differing), Some(0));
+}
+
+/// One number from a Gemm: a model without classes.
+fn regression() -> Vec<u8> {
+    let mut graph = GraphBuilder::new("regression");
+    let batch = Extent::Named("batch");
+    let input = graph.input(
+        "input",
+        DataType::Float,
+        &[batch.clone(), Extent::Fixed(CHANNELS)],
+    );
+    let weights = graph.constant_f32("weights", &[CHANNELS, 1], &[0.5, -1.25, 0.1, 3.0]);
+    let bias = graph.constant_f32("bias", &[1], &[0.75]);
+    let value = graph.node("Gemm", &[&input, &weights, &bias], vec![]);
+    graph.output(&value, "value", DataType::Float, &[batch, Extent::Fixed(1)]);
+    graph.finish().encode_to_vec()
+}
+
+#[test]
+fn a_model_without_classes_is_compared_by_its_numbers() {
+    let plan = plan(&regression());
+    let mut rivals = rivals(&regression(), Tolerance::Absolute(1e-5));
+    let inputs = inputs();
+    let found = verify(
+        &mut Local::load(&plan).unwrap(),
+        &mut rivals,
+        inputs.iter().map(Vec::as_slice),
+    )
+    .unwrap();
+    assert!(found.passed(), "{found}");
+    assert!(
+        found
+            .comparisons
+            .iter()
+            .all(|comparison| comparison.values == 200)
+    );
 }
