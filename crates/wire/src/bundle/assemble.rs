@@ -232,5 +232,5 @@ fn encode_manifest<'b>(
             got,
         }));
     }
-    Ok(&buffer[..length])
+    buffer.get(..length).ok_or(too_large)
 }
