@@ -38,6 +38,23 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// An error and its causes in one line; a cause that the text before it already tells is not told twice.
+pub fn causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error
+        .chain()
+        .map(ToString::to_string)
+        .filter(|cause| !cause.is_empty())
+    {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// A progress bar on a terminal, nothing in a pipe.
 pub struct Bar(ProgressBar);
 

@@ -17,6 +17,7 @@ pub mod quantize;
 pub mod recipe;
 pub mod runs;
 pub mod simulate;
+pub mod stages;
 pub mod stream;
 pub mod target;
 pub mod train;

@@ -1,6 +1,6 @@
 //! Everything that must hold, in one run.
 
-use crate::setup;
+use crate::{cross, setup};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
@@ -52,17 +52,21 @@ fn count_before(text: &str, word: &str) -> usize {
 pub fn run(filter: Option<&str>) -> Result<bool, String> {
     setup::run()?;
     let mut tally = Tally::default();
+    let lints = &["clippy", "--all-targets", "--quiet"];
     let mut good = step("format", cargo().args(["fmt", "--check"]), &mut tally)?;
     good &= step(
         "lints of the device crates",
-        with_packages(cargo().arg("clippy"), "--all-targets"),
+        for_device_crates(lints).args(["--", "-D", "warnings"]),
         &mut tally,
     )?;
     good &= step(
         "device crates, checked arithmetic",
-        with_packages(&mut test(filter), "--lib"),
+        for_device_crates(&["test"]).args(filter),
         &mut tally,
     )?;
+    println!("== devices");
+    cross::build(&["all"])?;
+    good &= cross::size(&["qemu-cortex-m4f", "nrf52840"])?;
     good &= step(
         "workspace",
         cargo().args(["build", "--release", "--workspace"]),
@@ -70,10 +74,20 @@ pub fn run(filter: Option<&str>) -> Result<bool, String> {
     )?;
     good &= step(
         "workspace tests",
-        test(filter).args(["--release", "--workspace"]),
+        cargo()
+            .args(["test", "--release", "--workspace"])
+            .args(filter),
         &mut tally,
     )?;
     Ok(summary(&tally) && good)
+}
+
+fn for_device_crates(arguments: &[&str]) -> Command {
+    let mut command = cargo();
+    command
+        .args(arguments)
+        .args(DEVICE_CRATES.iter().flat_map(|name| ["-p", name]));
+    command
 }
 
 fn cargo() -> Command {
@@ -85,22 +99,10 @@ fn cargo() -> Command {
     command
 }
 
-fn test(filter: Option<&str>) -> Command {
-    let mut command = cargo();
-    command.arg("test").args(filter);
-    command
-}
-
-fn with_packages<'a>(command: &'a mut Command, kind: &str) -> &'a mut Command {
-    command
-        .arg(kind)
-        .args(DEVICE_CRATES.iter().flat_map(|name| ["-p", name]))
-}
-
 /// Runs one command, shows its output as it comes and keeps count.
 fn step(name: &str, command: &mut Command, tally: &mut Tally) -> Result<bool, String> {
     println!("== {name}");
-    if command.get_args().any(|argument| argument == "test") {
+    if command.get_args().next().is_some_and(|verb| verb == "test") {
         command.args(["--no-fail-fast", "--", "--show-output"]);
     }
     let text = format!("{command:?}");

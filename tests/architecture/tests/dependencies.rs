@@ -11,18 +11,68 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dunlin-engine", &["dunlin-wire"]),
     ("dunlin-monitor", &["dunlin-wire"]),
     ("dunlin-link", &["dunlin-wire"]),
-    ("dunlin-runtime", &["dunlin-wire", "dunlin-engine", "dunlin-monitor"]),
-    ("dunlin-agent", &["dunlin-wire", "dunlin-engine", "dunlin-monitor", "dunlin-runtime"]),
-    ("dunlin-qemu-cortex-m4f", &["dunlin-wire", "dunlin-engine", "dunlin-monitor", "dunlin-runtime"]),
-    ("dunlin-nrf52840", &["dunlin-wire", "dunlin-engine", "dunlin-monitor", "dunlin-runtime"]),
-    ("dunlin-host", &["dunlin-wire", "dunlin-engine", "dunlin-monitor", "dunlin-link"]),
-    ("dunlin-fleet", &["dunlin-wire", "dunlin-monitor", "dunlin-link"]),
-    ("dunlin", &["dunlin-wire", "dunlin-host", "dunlin-fleet", "dunlin-agent", "dunlin-link"]),
+    (
+        "dunlin-runtime",
+        &["dunlin-wire", "dunlin-engine", "dunlin-monitor"],
+    ),
+    (
+        "dunlin-agent",
+        &[
+            "dunlin-wire",
+            "dunlin-engine",
+            "dunlin-monitor",
+            "dunlin-runtime",
+        ],
+    ),
+    (
+        "dunlin-qemu-cortex-m4f",
+        &[
+            "dunlin-wire",
+            "dunlin-engine",
+            "dunlin-monitor",
+            "dunlin-runtime",
+        ],
+    ),
+    (
+        "dunlin-nrf52840",
+        &[
+            "dunlin-wire",
+            "dunlin-engine",
+            "dunlin-monitor",
+            "dunlin-runtime",
+        ],
+    ),
+    (
+        "dunlin-host",
+        &[
+            "dunlin-wire",
+            "dunlin-engine",
+            "dunlin-monitor",
+            "dunlin-link",
+        ],
+    ),
+    (
+        "dunlin-fleet",
+        &["dunlin-wire", "dunlin-monitor", "dunlin-link"],
+    ),
+    (
+        "dunlin",
+        &[
+            "dunlin-wire",
+            "dunlin-host",
+            "dunlin-fleet",
+            "dunlin-agent",
+            "dunlin-link",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
 /// Manifests that are workspaces of their own.
-const OUTSIDE: &[&str] = &["targets/qemu-cortex-m4f/Cargo.toml", "targets/nrf52840/Cargo.toml"];
+const OUTSIDE: &[&str] = &[
+    "targets/qemu-cortex-m4f/Cargo.toml",
+    "targets/nrf52840/Cargo.toml",
+];
 
 /// Crates that must build without a standard library.
 const DEVICE_CRATES: &[&str] = &["wire", "engine", "monitor", "runtime"];
@@ -34,11 +84,19 @@ fn root() -> PathBuf {
 /// Pairs of package and normal or build dependency, within the project.
 fn edges(manifest: &Path) -> BTreeSet<(String, String)> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+            "--manifest-path",
+        ])
         .arg(manifest)
         .output()
         .expect("cargo runs");
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    let metadata: Value =
+        serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
     let packages = metadata["packages"].as_array().expect("packages");
     packages.iter().flat_map(package_edges).collect()
 }
@@ -46,15 +104,30 @@ fn edges(manifest: &Path) -> BTreeSet<(String, String)> {
 fn package_edges(package: &Value) -> Vec<(String, String)> {
     let name = package["name"].as_str().unwrap_or_default().to_owned();
     let dependencies = package["dependencies"].as_array().into_iter().flatten();
-    let inside = dependencies.filter(|dependency| dependency["kind"] != "dev" && !dependency["path"].is_null());
-    inside.map(|dependency| (name.clone(), dependency["name"].as_str().unwrap_or_default().to_owned())).collect()
+    let inside = dependencies
+        .filter(|dependency| dependency["kind"] != "dev" && !dependency["path"].is_null());
+    inside
+        .map(|dependency| {
+            (
+                name.clone(),
+                dependency["name"].as_str().unwrap_or_default().to_owned(),
+            )
+        })
+        .collect()
 }
 
 fn forbidden(edges: &BTreeSet<(String, String)>) -> Vec<String> {
     let is_allowed = |from: &str, to: &str| {
-        ALLOWED.iter().any(|(name, may_know)| *name == from && may_know.contains(&to)) || from.starts_with("test-")
+        ALLOWED
+            .iter()
+            .any(|(name, may_know)| *name == from && may_know.contains(&to))
+            || from.starts_with("test-")
     };
-    edges.iter().filter(|(from, to)| !is_allowed(from, to)).map(|(from, to)| format!("{from} -> {to}")).collect()
+    edges
+        .iter()
+        .filter(|(from, to)| !is_allowed(from, to))
+        .map(|(from, to)| format!("{from} -> {to}"))
+        .collect()
 }
 
 #[test]
@@ -70,7 +143,10 @@ fn crates_know_only_whom_they_may() {
 #[test]
 fn a_forbidden_dependency_is_noticed() {
     let wrong = [("dunlin-engine".to_owned(), "dunlin-monitor".to_owned())];
-    assert_eq!(forbidden(&wrong.into()), ["dunlin-engine -> dunlin-monitor"]);
+    assert_eq!(
+        forbidden(&wrong.into()),
+        ["dunlin-engine -> dunlin-monitor"]
+    );
 }
 
 #[test]
@@ -78,8 +154,20 @@ fn device_crates_need_no_standard_library_and_no_unsafe_code() {
     for name in DEVICE_CRATES {
         let path = root().join("crates").join(name).join("src/lib.rs");
         let text = std::fs::read_to_string(&path).expect("every device crate has a lib.rs");
-        assert!(text.contains("#![no_std]"), "{}: no #![no_std]", path.display());
-        assert!(text.contains("#![forbid(unsafe_code)]"), "{}: no #![forbid(unsafe_code)]", path.display());
-        assert!(!text.contains("extern crate alloc"), "{}: allocates", path.display());
+        assert!(
+            text.contains("#![no_std]"),
+            "{}: no #![no_std]",
+            path.display()
+        );
+        assert!(
+            text.contains("#![forbid(unsafe_code)]"),
+            "{}: no #![forbid(unsafe_code)]",
+            path.display()
+        );
+        assert!(
+            !text.contains("extern crate alloc"),
+            "{}: allocates",
+            path.display()
+        );
     }
 }

@@ -1,14 +1,22 @@
 //! Arguments of every command, and which library call each becomes.
 
+mod build;
 mod bundle;
 mod collect;
 mod data;
+mod demo;
+mod evaluate;
 mod flash;
 mod fleet;
 mod keys;
+mod model;
 mod recipe;
 mod report;
+mod run;
+mod runs;
 mod stream;
+mod train;
+mod verify;
 
 use crate::Outcome;
 use anyhow::Result;
@@ -29,9 +37,27 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// See the whole loop on a simulated machine, in a few minutes
+    Demo(demo::Arguments),
     /// Look at data: check it against a recipe, or propose a recipe for it
     #[command(subcommand)]
     Data(data::Command),
+    /// Train what a recipe describes
+    Train(train::Arguments),
+    /// Measure a run's model on its test data, against the gates of the recipe
+    Evaluate(evaluate::Arguments),
+    /// Write a run's model as an ONNX file
+    Export(model::Export),
+    /// Turn a run's MLP into an int8 model
+    Quantize(model::Quantize),
+    /// Compile a model for a target, and see what it takes there
+    Compile(model::Compile),
+    /// Sign a bundle for a target
+    Package(model::Package),
+    /// All of that in one go: train, evaluate, quantize, calibrate, compile, package
+    Build(build::Arguments),
+    /// Run the same inputs on every backend and compare
+    Verify(verify::Arguments),
     /// Put a bundle on a device: a process, an emulated board, a board on a probe
     Flash(flash::Arguments),
     /// Feed data to a device as if its own sensor had measured it
@@ -40,12 +66,18 @@ enum Command {
     Collect(collect::Arguments),
     /// Show what the fleet has been doing, and where it drifts
     Report(report::Arguments),
+    /// List and compare runs
+    #[command(subcommand)]
+    Runs(runs::Command),
     /// Make keys that sign bundles
     #[command(subcommand)]
     Keys(keys::Command),
     /// Look into a signed bundle
     #[command(subcommand)]
     Bundle(bundle::Command),
+    /// Be a device: run the agent in this process
+    #[command(subcommand)]
+    Agent(dunlin_agent::options::Action),
 }
 
 impl Cli {
@@ -55,13 +87,27 @@ impl Cli {
     /// Whatever the library says, with the file or device it was about.
     pub fn run(self) -> Result<Outcome> {
         match self.command {
+            Command::Demo(arguments) => arguments.run(),
             Command::Data(command) => command.run(),
+            Command::Train(arguments) => arguments.run(),
+            Command::Evaluate(arguments) => arguments.run(),
+            Command::Export(arguments) => arguments.run(),
+            Command::Quantize(arguments) => arguments.run(),
+            Command::Compile(arguments) => arguments.run(),
+            Command::Package(arguments) => arguments.run(),
+            Command::Build(arguments) => arguments.run(),
+            Command::Verify(arguments) => arguments.run(),
             Command::Flash(arguments) => arguments.run(),
             Command::Stream(arguments) => arguments.run(),
             Command::Collect(arguments) => arguments.run(),
             Command::Report(arguments) => arguments.run(),
+            Command::Runs(command) => command.run(),
             Command::Keys(command) => command.run(),
             Command::Bundle(command) => command.run(),
+            Command::Agent(dunlin_agent::options::Action::Run(options)) => {
+                dunlin_agent::run(&options)?;
+                Ok(Outcome::Done)
+            }
         }
     }
 }

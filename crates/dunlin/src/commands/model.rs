@@ -1,0 +1,201 @@
+//! `dunlin export`, `quantize`, `compile`, `package`: from a run's model to a signed bundle.
+
+use super::fleet::FleetArguments;
+use super::run::{Opened, RunArguments};
+use crate::{Outcome, output};
+use anyhow::{Context, Result};
+use clap::Args;
+use dunlin_host::keys::SecretKey;
+use dunlin_host::recipe::Recipe;
+use dunlin_host::runs;
+use dunlin_host::stages;
+use dunlin_host::target::Target;
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  dunlin export latest --out occupancy.onnx")]
+pub struct Export {
+    #[command(flatten)]
+    run: RunArguments,
+    /// Where to write the model; its place in the run is printed unless given
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The int8 model in place of the float one
+    #[arg(long)]
+    int8: bool,
+}
+
+impl Export {
+    pub fn run(self) -> Result<Outcome> {
+        let opened = self.run.open()?;
+        let model = opened.run.path(if self.int8 {
+            stages::INT8_MODEL
+        } else {
+            runs::MODEL
+        });
+        anyhow::ensure!(
+            model.is_file(),
+            "{}: not there yet; first `dunlin quantize`",
+            model.display()
+        );
+        if let Some(out) = &self.out {
+            std::fs::copy(&model, out)
+                .with_context(|| format!("{} to {}", model.display(), out.display()))?;
+        }
+        output::line(self.out.unwrap_or(model).display())?;
+        Ok(Outcome::Done)
+    }
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  dunlin quantize latest")]
+pub struct Quantize {
+    #[command(flatten)]
+    run: RunArguments,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Quantize {
+    pub fn run(self) -> Result<Outcome> {
+        let mut opened = self.run.open()?;
+        let splits = self.run.load(&opened)?;
+        let report = stages::quantize(&mut opened.run, &opened.recipe, &splits)?;
+        if self.json {
+            output::json(&report)?
+        } else {
+            output::line(report.to_string().trim_end())?
+        }
+        output::notice(opened.run.path(stages::INT8_MODEL).display());
+        Ok(Outcome::Done)
+    }
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  dunlin compile latest --target qemu-cortex-m4f
+  dunlin compile model.onnx --target nrf52840 --out plan.bin
+
+Exit status 2 when the model cannot run or does not fit there, with the reason.")]
+pub struct Compile {
+    /// The run (id, beginning of an id, model name, `latest`), or an ONNX file
+    model: String,
+    #[command(flatten)]
+    root: super::run::RootArguments,
+    /// Compile for this target; for every target of the recipe unless given
+    #[arg(long)]
+    target: Option<String>,
+    /// Where to write the plan of an ONNX file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Compile {
+    pub fn run(self) -> Result<Outcome> {
+        if self.model.ends_with(".onnx") {
+            self.compile_file()
+        } else {
+            self.compile_run()
+        }
+    }
+
+    fn compile_file(&self) -> Result<Outcome> {
+        let target = Target::find(self.target.as_deref().unwrap_or("local"))?;
+        let model = dunlin_host::onnx::read(Path::new(&self.model))?;
+        let compiled = stages::compile_for(&model, &target).with_context(|| self.model.clone())?;
+        if let Some(out) = &self.out {
+            std::fs::write(out, &compiled.plan).with_context(|| out.display().to_string())?;
+        }
+        if self.json {
+            output::json(&compiled.report)?
+        } else {
+            output::line(&compiled.report)?
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn compile_run(&self) -> Result<Outcome> {
+        let mut run = self.root.find(&self.model)?;
+        let recipe = Recipe::parse(&run.record.recipe, &run.path(runs::RECIPE))?;
+        for target in targets(&recipe, self.target.as_deref())? {
+            let report = stages::compile(&mut run, &target)
+                .with_context(|| format!("for {}", target.name))?;
+            if self.json {
+                output::json(&report)?
+            } else {
+                output::line(format!("{}\n{report}", target.name))?
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  dunlin package latest --target local\n\nA key is made on first use."
+)]
+pub struct Package {
+    #[command(flatten)]
+    run: RunArguments,
+    /// Package for this target; for every target of the recipe unless given
+    #[arg(long)]
+    target: Option<String>,
+    /// Name of the signing key
+    #[arg(long, default_value = "signing")]
+    key: String,
+    #[command(flatten)]
+    fleet: FleetArguments,
+}
+
+impl Package {
+    pub fn run(self) -> Result<Outcome> {
+        let mut opened = self.run.open()?;
+        let splits = self.run.load(&opened)?;
+        if !opened.run.path(stages::BASELINE).is_file() {
+            let account = stages::calibrate(&mut opened.run, &opened.recipe, &splits)?;
+            output::line(account.to_string().trim_end())?;
+        }
+        let key = signing_key(&self.fleet.keys, &self.key)?;
+        let Opened { run, recipe } = &mut opened;
+        for target in targets(recipe, self.target.as_deref())? {
+            let packaged = stages::package(run, recipe, &splits, &target, &key)?;
+            output::line(format!(
+                "{} {} bytes, {}",
+                packaged.id,
+                packaged.bytes,
+                packaged.path.display()
+            ))?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The target asked for, or every target of the recipe.
+pub fn targets(recipe: &Recipe, asked: Option<&str>) -> Result<Vec<Target>> {
+    let names: Vec<&str> = match asked {
+        Some(name) => vec![name],
+        None => recipe.deploy.targets.iter().map(String::as_str).collect(),
+    };
+    Ok(names
+        .into_iter()
+        .map(Target::find)
+        .collect::<Result<_, _>>()?)
+}
+
+/// Reads the signing key of this name, or makes it.
+pub fn signing_key(folder: &Path, name: &str) -> Result<SecretKey> {
+    let path = folder.join(format!("{name}.key.pem"));
+    if !path.exists() {
+        let created = dunlin_host::keys::create(folder, name)?;
+        output::notice(format!(
+            "made signing key {} in {}",
+            created.id,
+            created.secret_path.display()
+        ));
+    }
+    Ok(SecretKey::read(&path)?)
+}

@@ -1,0 +1,222 @@
+//! `dunlin verify`: the same inputs on every backend.
+
+use super::fleet::FleetArguments;
+use super::run::{Opened, RunArguments};
+use super::stream::part;
+use crate::Outcome;
+use crate::output::{self, Bar};
+use anyhow::{Context, Result};
+use clap::Args;
+use dunlin_host::flash::{self, FlashOptions, FlashedDevice, Step};
+use dunlin_host::stages;
+use dunlin_host::target::Target;
+use dunlin_host::verify::{
+    Backend, BackendError, Device, Local, OnnxRuntime, OnnxRuntimeOptions, Rival, Skipped,
+    Tolerance, Tract, verify,
+};
+use dunlin_link::Link;
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  dunlin verify latest --on local,tract,onnxruntime,qemu-cortex-m4f,linux-aarch64,linux-armv7
+
+The engine in this process is what the others are compared with. Devices must give the same bytes;
+tract and ONNX Runtime add floats in another order and must stay within a tolerance. Exit status 1
+when one does not.")]
+pub struct Arguments {
+    #[command(flatten)]
+    run: RunArguments,
+    /// Backends: local, tract, onnxruntime, or targets, whose devices are started for it
+    #[arg(long, value_delimiter = ',', default_value = "local,tract,onnxruntime")]
+    on: Vec<String>,
+    /// The part of the data to run: train, validation, or a test's name; the first test unless given
+    #[arg(long)]
+    part: Option<String>,
+    /// At most this many inputs, evenly spread
+    #[arg(long, default_value_t = 200)]
+    inputs: usize,
+    /// ONNX Runtime's shared library
+    #[arg(long, value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
+    #[command(flatten)]
+    fleet: FleetArguments,
+    /// Print the comparison as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Devices started for a verification, and the folder they live in.
+struct Guests {
+    folder: tempfile::TempDir,
+    devices: Vec<FlashedDevice>,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<Outcome> {
+        let opened = self.run.open()?;
+        let splits = self.run.load(&opened)?;
+        let first = splits.tests.first().map_or("validation", |(name, _)| name);
+        let examples = part(&splits, self.part.as_deref().unwrap_or(first))?;
+        let step = examples.len().div_ceil(self.inputs.max(1)).max(1);
+        let inputs: Vec<&[f32]> = (0..examples.len())
+            .step_by(step)
+            .filter_map(|index| examples.input(index))
+            .collect();
+
+        let plan = self.reference_plan(&opened)?;
+        let mut reference = Local::load(&plan)?;
+        let mut guests = Guests {
+            folder: tempfile::tempdir()?,
+            devices: Vec::new(),
+        };
+        let (mut rivals, mut skipped) = (Vec::new(), Vec::new());
+        for name in &self.on {
+            match self.rival(name, &opened, &plan, &mut guests) {
+                Ok(rival) => rivals.push(rival),
+                Err(error) if name == "onnxruntime" => {
+                    skipped.push(Skipped {
+                        backend: name.clone(),
+                        reason: format!("{error:#}"),
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let bar = Bar::new("verify", inputs.len() as u64);
+        let counted = inputs.iter().enumerate().map(|(index, input)| {
+            bar.set(index as u64);
+            *input
+        });
+        let mut found = verify(&mut reference, &mut rivals, counted)?;
+        drop(bar);
+        found.skipped = skipped;
+        guests.stop()?;
+        if self.json {
+            output::json(&found)?
+        } else {
+            output::line(found.to_string().trim_end())?
+        }
+        Ok(Outcome::of(found.passed()))
+    }
+
+    /// The plan of the local target, compiled now where the run has none: plans are the same for every target of a
+    /// kernel class.
+    fn reference_plan(&self, opened: &Opened) -> Result<Vec<u8>> {
+        let local = Target::find("local")?;
+        let model = dunlin_host::onnx::read(&stages::deployed_model(&opened.run))?;
+        Ok(stages::compile_for(&model, &local)?.plan)
+    }
+
+    fn rival(
+        &self,
+        name: &str,
+        opened: &Opened,
+        plan: &[u8],
+        guests: &mut Guests,
+    ) -> Result<Rival> {
+        let near = Tolerance::Absolute(opened.recipe.deploy.probability_tolerance as f32);
+        let onnx = || -> Result<Vec<u8>> {
+            let path = stages::deployed_model(&opened.run);
+            std::fs::read(&path).with_context(|| path.display().to_string())
+        };
+        Ok(match name {
+            "local" => Rival {
+                backend: Box::new(Again::load(plan)?),
+                tolerance: Tolerance::Exact,
+            },
+            "tract" => Rival {
+                backend: Box::new(Tract::load(&onnx()?)?),
+                tolerance: near,
+            },
+            "onnxruntime" => {
+                let options = OnnxRuntimeOptions {
+                    library: self.onnxruntime.clone(),
+                    ..Default::default()
+                };
+                Rival {
+                    backend: Box::new(OnnxRuntime::load(&onnx()?, &options)?),
+                    tolerance: near,
+                }
+            }
+            target => {
+                let device = self
+                    .start(target, opened, guests)
+                    .with_context(|| target.to_owned())?;
+                Rival {
+                    backend: Box::new(device),
+                    tolerance: Tolerance::Exact,
+                }
+            }
+        })
+    }
+
+    /// Starts a device of this kind for the length of the verification.
+    fn start(&self, target: &str, opened: &Opened, guests: &mut Guests) -> Result<Device> {
+        let target = Target::find(target)?;
+        let path = opened.run.path(&stages::bundle_file(&opened.run, &target));
+        let bundle = std::fs::read(&path).with_context(|| {
+            format!(
+                "{}; first `dunlin package {} --target {}`",
+                path.display(),
+                opened.run.record.id,
+                target.name
+            )
+        })?;
+        let trusted = self.fleet.trusted()?;
+        let (devices, state) = (guests.file("devices.json"), guests.file(&target.name));
+        let options = FlashOptions {
+            devices: &devices,
+            state: &state,
+            trusted: &trusted,
+            ..FlashOptions::new(&target, &bundle)
+        };
+        let bar = Bar::new("start", 0);
+        let flashed = flash::flash(&options, &mut |step: Step<'_>| bar.say(step.to_string()))?;
+        let link = Link::open(&flashed.link_url)?;
+        guests.devices.push(flashed);
+        Ok(Device::over(link)?)
+    }
+}
+
+impl Guests {
+    fn file(&self, name: &str) -> PathBuf {
+        let folder: &Path = self.folder.path();
+        folder.join(name)
+    }
+
+    fn stop(self) -> Result<()> {
+        for device in self.devices {
+            device.stop()?;
+        }
+        Ok(())
+    }
+}
+
+/// The engine in this process, with a plan of its own and an arena that starts dirty: a result that depended on
+/// what an arena held before would show.
+struct Again {
+    plan: Vec<u8>,
+}
+
+impl Again {
+    fn load(plan: &[u8]) -> Result<Self> {
+        Local::load(plan)?;
+        Ok(Again {
+            plan: plan.to_vec(),
+        })
+    }
+}
+
+impl Backend for Again {
+    fn name(&self) -> &str {
+        "local"
+    }
+
+    fn run(&mut self, input: &[f32]) -> Result<dunlin_host::verify::Answer, BackendError> {
+        let mut local = Local::load(&self.plan)?;
+        let reversed: Vec<f32> = input.iter().rev().copied().collect();
+        local.run(&reversed)?;
+        local.run(input)
+    }
+}

@@ -1,0 +1,285 @@
+//! The stages between training and a device, each on a run folder: quantize, calibrate, compile, package.
+//!
+//! Runs on the workstation. A stage reads what earlier ones left in the run, writes its own files there and lists
+//! them with their hashes. Cost: a run of the model over the training data for [`quantize`] and [`calibrate`],
+//! milliseconds for the others.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use dunlin_host::{data, keys::SecretKey, recipe::Recipe, runs, stages, target::Target};
+//! let mut run = runs::load("runs".as_ref(), "latest")?;
+//! let recipe = Recipe::parse(&run.record.recipe, "recipe.toml".as_ref())?;
+//! let splits = data::load(&recipe, &data::LoadOptions::default())?;
+//! stages::quantize(&mut run, &recipe, &splits)?;
+//! stages::calibrate(&mut run, &recipe, &splits)?;
+//! let target = Target::find("qemu-cortex-m4f")?;
+//! println!("{}", stages::compile(&mut run, &target)?);
+//! let key = SecretKey::read("keys/signing.key.pem".as_ref())?;
+//! println!("{}", stages::package(&mut run, &recipe, &splits, &target, &key)?.path.display());
+//! # Ok(()) }
+//! ```
+//!
+//! **Architecture invariants**: a stage never changes another stage's files; what is deployed is the quantized model
+//! where there is one, else the float model; the test parts are not looked at.
+
+use std::path::PathBuf;
+
+use dunlin_wire::{BundleId, Digest};
+
+use crate::calibrate::{self, Account, CalibrateError, Part};
+use crate::compile::{self, CompileError, CompileOptions, CompileReport, Limits};
+use crate::data::{Examples, Splits};
+use crate::evaluate::{self, EvaluateError};
+use crate::keys::SecretKey;
+use crate::onnx::{self, OnnxError, proto::ModelProto, session::Session};
+use crate::package::{self, MadeFrom, PackageError, Parts, golden};
+use crate::quantize::{self, QuantizeError, QuantizeOptions, QuantizeReport};
+use crate::recipe::{Algorithm, Recipe};
+use crate::runs::{Run, RunsError};
+use crate::target::Target;
+
+/// The quantized model's file name.
+pub const INT8_MODEL: &str = "model.int8.onnx";
+/// The baseline section's file name.
+pub const BASELINE: &str = "baseline.bin";
+/// How the thresholds came about, for people.
+pub const CALIBRATION: &str = "calibration.txt";
+/// Golden vectors in a bundle.
+const GOLDEN_VECTORS: usize = 8;
+
+/// Why a stage failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A file of an earlier stage is not there.
+    #[error("{}: not there yet; first `{command}`", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The command that makes it.
+        command: String,
+    },
+    /// The model is of a kind that is not quantized.
+    #[error("{algorithm} models have no dense layers to quantize; they compile as they are")]
+    NothingToQuantize {
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
+    /// A file could not be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The run could not be written.
+    #[error(transparent)]
+    Run(#[from] RunsError),
+    /// A model could not be read.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// The model could not be run over the data.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// Quantization failed.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
+    /// Compilation failed.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// Thresholds could not be calibrated.
+    #[error(transparent)]
+    Calibrate(#[from] CalibrateError),
+    /// The bundle could not be assembled.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+}
+
+/// A packaged bundle.
+#[derive(Debug, Clone)]
+pub struct Packaged {
+    /// Its identity.
+    pub id: BundleId,
+    /// The file.
+    pub path: PathBuf,
+    /// Bytes of the file.
+    pub bytes: usize,
+}
+
+/// File name of the plan for a target.
+pub fn plan_file(target: &Target) -> String {
+    format!("plan-{}.bin", target.name)
+}
+
+/// File name of the bundle for a target.
+pub fn bundle_file(run: &Run, target: &Target) -> String {
+    format!("{}-{}.bundle", run.record.name, target.name)
+}
+
+/// Path of the model that is deployed: the quantized one where there is one.
+pub fn deployed_model(run: &Run) -> PathBuf {
+    let quantized = run.path(INT8_MODEL);
+    if quantized.is_file() {
+        quantized
+    } else {
+        run.path(crate::runs::MODEL)
+    }
+}
+
+/// Quantizes an MLP to int8 with ranges from the training part; writes [`INT8_MODEL`].
+///
+/// # Errors
+/// [`StageError::NothingToQuantize`] for other algorithms; otherwise what failed.
+pub fn quantize(
+    run: &mut Run,
+    recipe: &Recipe,
+    splits: &Splits,
+) -> Result<QuantizeReport, StageError> {
+    if recipe.train.algorithm != Algorithm::Mlp {
+        return Err(StageError::NothingToQuantize {
+            algorithm: recipe.train.algorithm,
+        });
+    }
+    let model = onnx::read(&run.path(crate::runs::MODEL))?;
+    let options = QuantizeOptions {
+        max_rows: recipe.quantize.calibration_rows,
+        ..QuantizeOptions::default()
+    };
+    let quantized = quantize::quantize(&model, &splits.train.inputs, &options)?;
+    run.add_file(INT8_MODEL, &onnx::encode(&quantized.model))?;
+    run.save()?;
+    Ok(quantized.report)
+}
+
+/// Makes the baseline and its drift thresholds from the training and validation parts; writes [`BASELINE`] and
+/// [`CALIBRATION`].
+///
+/// # Errors
+/// What failed.
+pub fn calibrate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Account, StageError> {
+    let model = onnx::read(&run.path(crate::runs::MODEL))?;
+    let session = Session::new(&model)?;
+    let said = |examples: &Examples| -> Result<Vec<u32>, StageError> {
+        Ok(evaluate::answers(&session, &model, examples)?.predicted)
+    };
+    let (train, validation) = (said(&splits.train)?, said(&splits.validation)?);
+    let parts = [
+        Part {
+            examples: &splits.train,
+            predicted: &train,
+        },
+        Part {
+            examples: &splits.validation,
+            predicted: &validation,
+        },
+    ];
+    let calibration = calibrate::calibrate(&parts, &recipe.monitor)?;
+    run.add_file(BASELINE, &calibration.section)?;
+    run.add_file(CALIBRATION, calibration.account.to_string().as_bytes())?;
+    run.save()?;
+    Ok(calibration.account)
+}
+
+/// Compiles the deployed model for a target, against its budgets; writes the plan.
+///
+/// # Errors
+/// [`StageError::Compile`] when it cannot run or does not fit there; otherwise what failed.
+pub fn compile(run: &mut Run, target: &Target) -> Result<CompileReport, StageError> {
+    let model = onnx::read(&deployed_model(run))?;
+    let compiled = compile_for(&model, target)?;
+    run.add_file(&plan_file(target), &compiled.plan)?;
+    run.save()?;
+    Ok(compiled.report)
+}
+
+/// Compiles any model for a target, against its budgets.
+///
+/// # Errors
+/// When it cannot run or does not fit there.
+pub fn compile_for(model: &ModelProto, target: &Target) -> Result<compile::Compiled, CompileError> {
+    let limits = Limits {
+        plan_bytes: Some(target.budget.flash_bytes as usize),
+        arena_bytes: Some(target.budget.arena_bytes as usize),
+        stack_bytes: Some(target.budget.stack_bytes as usize),
+        kernels: None,
+    };
+    compile::compile(
+        model,
+        &CompileOptions {
+            limits,
+            ..CompileOptions::default()
+        },
+    )
+}
+
+/// Assembles and signs the bundle for a target; writes it into the run.
+///
+/// # Errors
+/// [`StageError::Missing`] before the earlier stages; otherwise what failed.
+pub fn package(
+    run: &mut Run,
+    recipe: &Recipe,
+    splits: &Splits,
+    target: &Target,
+    key: &SecretKey,
+) -> Result<Packaged, StageError> {
+    let plan = read(
+        run,
+        &plan_file(target),
+        &format!("dunlin compile {} --target {}", run.record.id, target.name),
+    )?;
+    let baseline = read(run, BASELINE, &format!("dunlin compile {}", run.record.id))?;
+    let chosen = golden::choose(&splits.train.labels, GOLDEN_VECTORS);
+    let vectors = golden::from_plan(
+        &plan,
+        chosen.iter().filter_map(|&index| splits.train.input(index)),
+    )?;
+    let model = std::fs::read(deployed_model(run)).map_err(|source| StageError::File {
+        path: deployed_model(run),
+        source,
+    })?;
+    let packed = package::package(
+        &Parts {
+            name: &recipe.name,
+            version: recipe.version,
+            previous_version: None,
+            target,
+            plan: Some(&plan),
+            onnx: None,
+            schema: &splits.train.schema,
+            labels: &splits.train.label_names,
+            baseline: Some(&baseline),
+            golden: &vectors,
+            made_from: MadeFrom {
+                recipe: digest(&run.record.recipe_hash),
+                data: digest(&run.record.data_hash),
+                model: Digest::of(&model),
+            },
+        },
+        key,
+    )?;
+    let name = bundle_file(run, target);
+    run.add_file(&name, &packed.bytes)?;
+    run.save()?;
+    Ok(Packaged {
+        id: packed.id,
+        path: run.path(&name),
+        bytes: packed.bytes.len(),
+    })
+}
+
+fn read(run: &Run, name: &str, command: &str) -> Result<Vec<u8>, StageError> {
+    let path = run.path(name);
+    std::fs::read(&path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => StageError::Missing {
+            path,
+            command: command.to_owned(),
+        },
+        _ => StageError::File { path, source },
+    })
+}
+
+/// The digest a record holds as text; records are written by this program.
+fn digest(hex: &str) -> Digest {
+    hex.parse().unwrap_or_default()
+}
