@@ -4,7 +4,7 @@
 //! any order: counts add and stop at their type's end, sums add, extremes and scores keep the
 //! outermost, flags add up. The empty window is the identity.
 //!
-//! Counting one value costs at most 15 comparisons for the bin, one rounding, one 64-bit
+//! Counting one value costs four comparisons for the bin, one rounding, one 64-bit
 //! multiplication and a few additions; no floating-point sum is kept anywhere.
 
 use dunlin_wire::baseline::ChannelBaseline;

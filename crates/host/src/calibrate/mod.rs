@@ -110,6 +110,9 @@ pub enum CalibrateError {
 
 /// Makes the baseline section for the data a model was trained and tuned on.
 ///
+/// The first part is what the model was fitted to. Its answers to the others are more like those to
+/// come, so the threshold of the predictions is at least the one that the other parts' windows give.
+///
 /// # Errors
 /// Each reason has its variant in [`CalibrateError`].
 pub fn calibrate(
@@ -122,45 +125,19 @@ pub fn calibrate(
         block_ms: monitor.block.ms.max(monitor.window.ms) as i64,
     };
     let timeline = Timeline::new(parts, &wanted_labels(&monitor.reference, labels)?, lengths)?;
-    let (statistic, wanted) = (Statistic::PSI, monitor.false_alarm_rate);
+    let wanted = monitor.false_alarm_rate;
     let mut channels = Vec::new();
     let mut series = Vec::new();
-    for (index, channel) in schema.channels.iter().enumerate() {
-        let sorted = sorted_channel(parts, &timeline, index);
-        if sorted.len() == 0 {
-            return Err(CalibrateError::NoValues {
-                channel: channel.name.clone(),
-            });
-        }
-        let (edges, counts) = sorted.reference(&(0..0));
-        let scores = scores(&timeline, |candidate| sorted.score(statistic, candidate));
-        let account = SeriesAccount::new(
-            &channel.name,
-            scores,
-            wanted,
-            ceiling(statistic, &counts, timeline.fullest * schema.steps),
-        );
-        channels.push(ChannelReference {
-            edges,
-            counts,
-            threshold: account.threshold,
-        });
+    for index in 0..schema.channels.len() {
+        let (reference, account) = of_channel(parts, &timeline, schema, index, wanted)?;
+        channels.push(reference);
         series.push(account);
     }
-    let predictions = predictions(parts, &timeline, labels.len());
-    let prediction_counts = predictions.reference(&(0..0));
-    let scores = scores(&timeline, |candidate| {
-        predictions.score(statistic, candidate)
-    });
-    let of_predictions = SeriesAccount::new(
-        "predictions",
-        scores,
-        wanted,
-        ceiling(statistic, &prediction_counts, timeline.fullest),
-    );
+    let (prediction_counts, of_predictions) =
+        of_predictions(parts, &timeline, labels.len(), wanted);
     let account = Account::new(monitor, &timeline, series, of_predictions);
     let reference = Reference {
-        statistic,
+        statistic: STATISTIC,
         window_ms: monitor.window.ms,
         minimum_samples: (FULL * timeline.fullest as f64).ceil() as u32,
         false_alarms: false_alarms(&account),
@@ -172,6 +149,71 @@ pub fn calibrate(
         section: encode(&reference),
         account,
     })
+}
+
+const STATISTIC: Statistic = Statistic::PSI;
+
+fn of_channel(
+    parts: &[Part<'_>],
+    timeline: &Timeline,
+    schema: &InputSchema,
+    index: usize,
+    wanted: f64,
+) -> Result<(ChannelReference, SeriesAccount), CalibrateError> {
+    let name = &schema.channels[index].name;
+    let sorted = sorted_channel(parts, timeline, index);
+    if sorted.len() == 0 {
+        return Err(CalibrateError::NoValues {
+            channel: name.clone(),
+        });
+    }
+    let (edges, counts) = sorted.reference(&(0..0));
+    let scores = scores(timeline, |candidate| sorted.score(STATISTIC, candidate));
+    let highest = ceiling(STATISTIC, &counts, timeline.fullest * schema.steps);
+    let account = SeriesAccount::new(name, scores, wanted, highest);
+    let threshold = account.threshold;
+    Ok((
+        ChannelReference {
+            edges,
+            counts,
+            threshold,
+        },
+        account,
+    ))
+}
+
+fn of_predictions(
+    parts: &[Part<'_>],
+    timeline: &Timeline,
+    classes: usize,
+    wanted: f64,
+) -> (Vec<u32>, SeriesAccount) {
+    let predictions = predictions(parts, timeline, classes);
+    let counts = predictions.reference(&(0..0));
+    let scores = scores(timeline, |candidate| {
+        predictions.score(STATISTIC, candidate)
+    });
+    let unseen = scores_outside_first_part(timeline, &scores);
+    let highest = ceiling(STATISTIC, &counts, timeline.fullest);
+    let mut account = SeriesAccount::new("predictions", scores, wanted, highest);
+    if !unseen.is_empty() {
+        account.threshold = account
+            .threshold
+            .max(rate::threshold(unseen.into_iter(), wanted));
+    }
+    (counts, account)
+}
+
+fn scores_outside_first_part(timeline: &Timeline, scores: &[BlockScore]) -> Vec<BlockScore> {
+    let outside = |candidate: &timeline::Candidate| {
+        timeline.places[candidate.inside.clone()]
+            .iter()
+            .all(|place| place.part > 0)
+    };
+    let both = timeline.candidates.iter().zip(scores);
+    both.filter(|(candidate, _)| outside(candidate))
+        .map(|(_, score)| *score)
+        .collect()
 }
 
 fn check<'a>(parts: &[Part<'a>]) -> Result<(&'a InputSchema, &'a [String]), CalibrateError> {

@@ -303,6 +303,44 @@ fn the_order_of_parts_and_inputs_does_not_matter() {
 }
 
 #[test]
+fn answers_on_data_the_model_was_not_fitted_to_set_the_least_threshold_of_predictions() {
+    let whole = series(uniform(6, 5_000));
+    let cut = |from: usize, to: usize| Examples {
+        inputs: whole.inputs[from..to].to_vec(),
+        labels: whole.labels[from..to].to_vec(),
+        time_ms: whole.time_ms[from..to].to_vec(),
+        group: whole.group[from..to].to_vec(),
+        ..whole.clone()
+    };
+    let (fitted, fresh) = (cut(0, 4_500), cut(4_500, 5_000));
+    let sure = vec![0; fitted.len()];
+    let unsure: Vec<u32> = (0..fresh.len() as u32)
+        .map(|i| u32::from(i % 20 == 0))
+        .collect();
+    let monitor = recipe::Monitor {
+        false_alarm_rate: 0.2,
+        ..hourly()
+    };
+    let threshold = |parts: [(&Examples, &[u32]); 2]| {
+        let parts = parts.map(|(examples, predicted)| Part {
+            examples,
+            predicted,
+        });
+        calibrate(&parts, &monitor)
+            .expect("50 blocks")
+            .account
+            .predictions
+            .threshold
+    };
+    let fitted_first = threshold([(&fitted, &sure), (&fresh, &unsure)]);
+    let fitted_last = threshold([(&fresh, &unsure), (&fitted, &sure)]);
+    assert!(
+        fitted_first > 3.0 * fitted_last,
+        "{fitted_first} {fitted_last}"
+    );
+}
+
+#[test]
 fn blocks_do_not_cross_groups() {
     let mut sessions = series(uniform(4, 950));
     sessions.group = (0..950).map(|index| index / 95).collect();
