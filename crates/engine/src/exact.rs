@@ -65,8 +65,7 @@ fn compare_with_half(quotient: u128, shift: u32, remainder: u32, divisor: u32) -
 /// beyond every 8-bit result. `scale` is normal and positive. A NaN gives 0.
 ///
 /// The `f32` quotient is the real one rounded monotonically, so it is on the right side of every
-/// half-integer it does not hit. Where it hits one, `x` is compared with half-integer times
-/// scale, a product of 35 significant bits that an `f64` holds exactly.
+/// half-integer it does not hit. Where it hits one, the integers behind `x` and `scale` decide.
 #[inline(always)]
 pub(crate) fn round_quotient(x: f32, scale: f32) -> i32 {
     const LIMIT: f32 = 1024.0;
@@ -74,19 +73,32 @@ pub(crate) fn round_quotient(x: f32, scale: f32) -> i32 {
     let quotient = (x / scale).clamp(-LIMIT, LIMIT);
     let nearest = (quotient + TO_INTEGER) - TO_INTEGER;
     if (quotient - nearest).abs() == 0.5 && quotient.abs() < LIMIT {
-        return round_near_half(x, quotient, scale);
+        return round_exactly(x, scale);
     }
     nearest as i32
 }
 
-fn round_near_half(x: f32, half_integer: f32, scale: f32) -> i32 {
-    let tie = f64::from(half_integer) * f64::from(scale);
-    let below = (half_integer - 0.5) as i32;
-    match f64::from(x).partial_cmp(&tie) {
-        Some(Ordering::Less) => below,
-        Some(Ordering::Greater) => below + 1,
-        _ => below + (below & 1),
-    }
+/// `x / scale` through the integers both are made of.
+#[inline(never)]
+fn round_exactly(x: f32, scale: f32) -> i32 {
+    let ((numerator, x_exponent), (divisor, exponent)) = (parts(x), parts(scale));
+    let shift = exponent.saturating_sub(x_exponent);
+    let lift = shift.saturating_neg().clamp(0, 64).cast_unsigned();
+    let shift = shift.clamp(0, 127).cast_unsigned();
+    let numerator = i128::from(numerator) << lift;
+    round_ratio(if x < 0.0 { -numerator } else { numerator }, divisor, shift)
+}
+
+/// The magnitude of a finite float as an integer below 2^24 and a power of two.
+fn parts(value: f32) -> (u32, i32) {
+    let bits = value.to_bits();
+    let (biased, fraction) = (bits >> 23 & 0xFF, bits & 0x7F_FFFF);
+    let mantissa = if biased == 0 {
+        fraction
+    } else {
+        fraction | 0x80_0000
+    };
+    (mantissa, biased.max(1).cast_signed().saturating_sub(150))
 }
 
 #[cfg(test)]

@@ -76,8 +76,8 @@ fn sizes(op: &Op) -> Option<[usize; 3]> {
     Some([word(0)?, word(1)?, word(2)?])
 }
 
-#[inline(always)]
-fn run(op: &Op, arena: &mut [u8], f: impl Fn(Axis) -> f32) -> Option<()> {
+#[inline(never)]
+fn run(op: &Op, arena: &mut [u8], f: fn(Axis) -> f32) -> Option<()> {
     let [_, length, stride] = sizes(op)?;
     let (input, output) = split(arena, op.input(0)?.info.range(), op.output(0)?.range())?;
     let blocks = pieces(input, length.checked_mul(stride)?.checked_mul(4)?);

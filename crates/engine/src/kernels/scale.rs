@@ -40,8 +40,8 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     }
 }
 
-#[inline(always)]
-fn run_form(op: &Op, arena: &mut [u8], f: impl Fn(f32, f32, f32) -> f32) -> Option<()> {
+#[inline(never)]
+fn run_form(op: &Op, arena: &mut [u8], f: fn(f32, f32, f32) -> f32) -> Option<()> {
     let (a, b) = (op.input(1)?.constant?, op.input(2)?.constant?);
     let (mut from, mut to) = (op.input(0)?.info.range().start, op.output(0)?.range().start);
     for _ in 0..op.output(0)?.rows() {
