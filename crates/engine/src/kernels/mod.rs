@@ -1,28 +1,19 @@
-//! The kernels, one file per op. A file holds the op's load check and its run.
+//! The kernels. `reference` defines every op in portable code, one file per op; a folder per
+//! architecture may stand beside it with variants that give the same bytes.
 //!
 //! To add an op: give it a code in [`OpCode`](crate::format::OpCode), write a file like
-//! `clamp` with a `KERNEL`, and list it in `KERNELS`.
+//! `reference/clamp.rs` with a `KERNEL`, and list it in `KERNELS`.
 
-mod arg_max;
-mod binary;
-mod clamp;
-mod concat;
-mod elementwise;
-mod fully_connected;
-mod mat_mul;
-mod quantize_linear;
-mod reduce;
-mod reshape;
-mod scale;
-mod softmax;
-mod strided_copy;
-mod tree_ensemble;
-mod unary;
+mod reference;
 
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::op::Op;
+use reference::{
+    arg_max, binary, clamp, concat, fully_connected, mat_mul, quantize_linear, reduce, reshape,
+    scale, softmax, strided_copy, tree_ensemble, unary,
+};
 
 /// A kernel: what a plan may ask for.
 pub(crate) struct Kernel {

@@ -24,12 +24,12 @@ use crate::error::OpFault;
 use crate::format::{DType, MAX_TREE_NESTING, MAX_TREES, OpCode};
 use crate::op::{Op, check, split};
 
-pub(super) static F32_LEAVES: Kernel = Kernel {
+pub(in crate::kernels) static F32_LEAVES: Kernel = Kernel {
     id: id(0),
     check: check_f32,
     run: run_f32,
 };
-pub(super) static U8_LEAVES: Kernel = Kernel {
+pub(in crate::kernels) static U8_LEAVES: Kernel = Kernel {
     id: id(1),
     check: check_u8,
     run: run_u8,

@@ -4,13 +4,13 @@
 //! Parameters: minimum `f32`, maximum `f32`. A NaN stays NaN. One step per element.
 
 use super::Kernel;
+use super::elementwise;
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::OpCode;
-use crate::kernels::elementwise;
 use crate::op::{Op, check};
 
-pub(super) static KERNEL: Kernel = Kernel {
+pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Clamp as u16, 1, 0),
     check: check_op,
     run,

@@ -3,9 +3,8 @@
 //! Parameters of both: scale `f32` (normal, positive), zero point `i32` in -128..=127.
 //! `quantize_linear` gives `x / scale`, rounded half to even as a real number, plus the zero
 //! point, saturated to -128..=127; a NaN gives the zero point. `dequantize_linear` gives
-//! `(q - zero point)·scale`, rounded once. Output: the shape of the input; a quantised tensor may
-//! replace the start of its input's bytes only where both ranges are the same, so never.
-//! One step per element.
+//! `(q - zero point)·scale`, rounded once. Output: the shape of the input, apart from it. One step
+//! per element.
 
 use super::Kernel;
 use crate::KernelId;
@@ -15,13 +14,13 @@ use crate::exact;
 use crate::format::{DType, OpCode};
 use crate::op::{Op, check, split};
 
-pub(super) static QUANTIZE: Kernel = Kernel {
+pub(in crate::kernels) static QUANTIZE: Kernel = Kernel {
     id: KernelId::new(OpCode::QuantizeLinear as u16, 1, 0),
     check: |op| check_op(op, DType::F32, DType::I8),
     run: quantize,
 };
 
-pub(super) static DEQUANTIZE: Kernel = Kernel {
+pub(in crate::kernels) static DEQUANTIZE: Kernel = Kernel {
     id: KernelId::new(OpCode::DequantizeLinear as u16, 1, 0),
     check: |op| check_op(op, DType::I8, DType::F32),
     run: dequantize,

@@ -11,10 +11,11 @@
 //!
 //! Minimum and maximum are a folded activation. Variant 0 sums products from element 0 upwards,
 //! starting at 0.0, then adds the bias. Variants 1 and 2 compute `Σ x(w - w₀)·P + Q` exactly
-//! (`exact.rs` has the derivation): a multiplier entry is `P` in 7 bytes and `shift` in one; an offset entry is `Q` in 12 bytes, two's complement. Multipliers have one entry, or one per
+//! (`exact.rs` has the derivation): a multiplier entry is `P` in 7 bytes and `shift` in one, an
+//! offset entry is `Q` in 12 bytes, two's complement. Multipliers have one entry, or one per
 //! output; offsets have one per output. Variant 1 divides by `divisor·2^shift`, rounds half to
 //! even, adds y₀ and limits. Variant 2 rounds the numerator to `f32` once and divides by
-//! `2^shift`.
+//! `2^shift`; a bias finer than the steps of `P` is off by less than one of them.
 
 use super::{Kernel, clamp};
 use crate::KernelId;
@@ -24,17 +25,17 @@ use crate::exact;
 use crate::format::{DType, MAX_ROW, OpCode};
 use crate::op::{Op, check, split};
 
-pub(super) static F32: Kernel = Kernel {
+pub(in crate::kernels) static F32: Kernel = Kernel {
     id: id(0),
     check: check_f32,
     run: run_f32,
 };
-pub(super) static I8: Kernel = Kernel {
+pub(in crate::kernels) static I8: Kernel = Kernel {
     id: id(1),
     check: check_i8,
     run: run_i8,
 };
-pub(super) static I8_TO_F32: Kernel = Kernel {
+pub(in crate::kernels) static I8_TO_F32: Kernel = Kernel {
     id: id(2),
     check: check_i8_to_f32,
     run: run_i8_to_f32,

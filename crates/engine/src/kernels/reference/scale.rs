@@ -5,14 +5,14 @@
 //! the two roundings: 0 is `x·a + b`, 1 is `(x - a)·b`, 2 is `(x - a)/b`. Two steps per element.
 
 use super::Kernel;
+use super::elementwise;
 use crate::KernelId;
 use crate::bytes::{f32_at, f32s, put};
 use crate::error::OpFault;
 use crate::format::{DType, OpCode};
-use crate::kernels::elementwise;
 use crate::op::{Op, check};
 
-pub(super) static KERNEL: Kernel = Kernel {
+pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Scale as u16, 1, 0),
     check: check_op,
     run,

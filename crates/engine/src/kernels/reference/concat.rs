@@ -11,7 +11,7 @@ use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::op::{Op, Operand, check, split};
 
-pub(super) static KERNEL: Kernel = Kernel {
+pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Concat as u16, 1, 0),
     check: check_op,
     run,

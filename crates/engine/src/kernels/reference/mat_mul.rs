@@ -12,7 +12,7 @@ use crate::error::OpFault;
 use crate::format::{DType, OpCode};
 use crate::op::{Op, check};
 
-pub(super) static KERNEL: Kernel = Kernel {
+pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::MatMul as u16, 1, 0),
     check: check_op,
     run,

@@ -11,7 +11,7 @@ use crate::error::OpFault;
 use crate::format::{DType, OpCode};
 use crate::op::{Op, check, split};
 
-pub(super) static KERNEL: Kernel = Kernel {
+pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::ArgMax as u16, 1, 0),
     check: check_op,
     run,

@@ -14,7 +14,7 @@ use crate::op::{Op, check, split};
 
 macro_rules! kernel {
     ($name:ident, $op:ident, $function:expr) => {
-        pub(super) static $name: Kernel = Kernel {
+        pub(in crate::kernels) static $name: Kernel = Kernel {
             id: KernelId::new(OpCode::$op as u16, 1, 0),
             check: check_op,
             run: |op, arena| run(op, arena, $function),

@@ -11,7 +11,7 @@ use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::op::Op;
 
-pub(super) static KERNEL: Kernel = Kernel {
+pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Softmax as u16, 1, 0),
     check,
     run,

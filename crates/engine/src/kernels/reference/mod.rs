@@ -1,0 +1,19 @@
+//! The definition of every op, in portable Rust. A file holds an op's load check and its run.
+
+pub(super) mod arg_max;
+pub(super) mod binary;
+pub(super) mod clamp;
+pub(super) mod concat;
+mod elementwise;
+pub(super) mod fully_connected;
+pub(super) mod mat_mul;
+pub(super) mod quantize_linear;
+pub(super) mod reduce;
+pub(super) mod reshape;
+pub(super) mod scale;
+pub(super) mod softmax;
+pub(super) mod strided_copy;
+pub(super) mod tree_ensemble;
+pub(super) mod unary;
+
+use super::Kernel;
