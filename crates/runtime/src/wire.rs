@@ -41,9 +41,10 @@ impl<'d, P: Port> Wire<'d, P> {
         }
     }
 
-    /// Sends what there is to send, takes what there is to take, and has every message answered:
-    /// `answer` gets the message, room for the reply and scratch memory, and returns the reply's
-    /// length, or `None` for no reply.
+    /// Sends what there is to send, takes what there is to take, and has the first message that is
+    /// whole answered: `answer` gets the message, room for the reply and scratch memory, and
+    /// returns the reply's length, or `None` for no reply. What follows that message stays in the
+    /// port, because the answer may have changed who is to take it.
     pub fn poll(
         &mut self,
         reply: &mut [u8],
@@ -67,15 +68,15 @@ impl<'d, P: Port> Wire<'d, P> {
                 crc: crc32(message),
             };
             self.sent_bytes = 0;
-            if self.answered == Some(answering) {
-                continue;
+            if self.answered != Some(answering) {
+                (self.answered, self.line_bytes) = (None, 0);
+                if let Some(length) = answer(message, reply, self.line) {
+                    let framed = frame::encode(reply.get(..length).unwrap_or_default(), self.line);
+                    (self.answered, self.line_bytes) = (Some(answering), framed.unwrap_or(0));
+                }
             }
-            (self.answered, self.line_bytes) = (None, 0);
-            let Some(length) = answer(message, reply, self.line) else {
-                continue;
-            };
-            let framed = frame::encode(reply.get(..length).unwrap_or_default(), self.line);
-            (self.answered, self.line_bytes) = (Some(answering), framed.unwrap_or(0));
+            self.send();
+            return;
         }
     }
 

@@ -91,6 +91,24 @@ fn a_newer_bundle_replaces_the_one_that_runs_within_one_start() {
 }
 
 #[test]
+fn a_request_right_behind_an_activation_is_answered_by_the_new_bundle() {
+    let mut bench = Bench {
+        is_eager: true,
+        ..Bench::default()
+    };
+    let input = f32_bytes(&[1.0, 3.0]);
+    let mut messages = bench.transfer(&Recipe::version(1).build(), 0, 300);
+    messages.push(bench.message(Request::Activate));
+    messages.push(bench.message(Request::Infer { input: &input }));
+    let answer = bench.start(messages).pop().expect("replies");
+    assert!(
+        matches!(answer.reply(), Reply::Infer { .. }),
+        "{:?}",
+        answer.reply()
+    );
+}
+
+#[test]
 fn activating_again_because_the_reply_was_lost_gives_the_same_reply() {
     let mut bench = Bench::default();
     let bundle = Recipe::version(1).build();

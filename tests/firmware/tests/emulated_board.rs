@@ -4,6 +4,7 @@
 //! named by `DUNLIN_FIRMWARE`.
 
 #[path = "../../../crates/runtime/tests/support/bundle.rs"]
+#[allow(dead_code)]
 mod bundle;
 
 use bundle::{PERIOD_MS, Recipe, WINDOW_MS};
@@ -89,7 +90,9 @@ impl Board {
                 provision.display()
             ))
             .arg("-serial")
-            .arg(format!("tcp:127.0.0.1:{port},server=on,wait=off"))
+            .arg(format!(
+                "tcp:127.0.0.1:{port},server=on,wait=off,nodelay=on"
+            ))
             .arg("-kernel")
             .arg(image())
             .stdin(Stdio::null())

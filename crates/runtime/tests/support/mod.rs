@@ -122,6 +122,8 @@ pub struct Bench {
     pub power: Rc<Power>,
     pub profile: Profile<'static>,
     pub next_id: u16,
+    /// Whether messages are sent all at once, without waiting for replies.
+    pub is_eager: bool,
 }
 
 impl Default for Bench {
@@ -134,6 +136,7 @@ impl Default for Bench {
             power: Rc::default(),
             profile: profile(),
             next_id: 1,
+            is_eager: false,
         }
     }
 }
@@ -250,17 +253,17 @@ impl Bench {
             },
         };
         let mut device = Device::start(parts, board)?;
-        let (mut messages, mut waiting) = (messages.into_iter(), false);
+        let (mut messages, mut waiting) = (messages.into_iter(), 0);
         let mut decoder = Decoder::new(vec![0; RECEIVE_BYTES]);
         loop {
             let mut session = device.session();
             loop {
-                if !waiting {
+                while waiting == 0 || (self.is_eager && !messages.as_slice().is_empty()) {
                     let Some(message) = messages.next() else {
                         return Ok(());
                     };
                     send(&port, &message);
-                    waiting = true;
+                    waiting += 1;
                 }
                 let next = session.poll(board);
                 if power.is_out() {
@@ -268,7 +271,7 @@ impl Bench {
                 }
                 if let Some(answer) = receive_one(&port, &mut decoder) {
                     answers.push(answer);
-                    waiting = false;
+                    waiting -= 1;
                 }
                 if next == Next::Reload {
                     break;
