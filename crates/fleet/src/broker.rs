@@ -59,14 +59,14 @@ impl Broker {
     ) -> Result<Self, FleetError> {
         let address = TcpListener::bind(address)
             .and_then(|listener| listener.local_addr())
-            .map_err(|source| FleetError::Listen { address, source })?;
+            .map_err(|error| FleetError::Listen { address, error })?;
         let (stop, stopped) = oneshot::channel();
         let (failure, failures) = mpsc::channel();
         let settings = settings(address, admit);
         let thread = std::thread::Builder::new()
             .name("mqtt broker".to_owned())
             .spawn(move || serve(settings, stopped, &failure))
-            .map_err(|source| FleetError::Listen { address, source })?;
+            .map_err(|error| FleetError::Listen { address, error })?;
         let broker = Self {
             address,
             stop: Some(stop),

@@ -20,13 +20,13 @@ impl Store {
         path: &Path,
         trusted: &[PublicKey],
     ) -> Result<BundleId, FleetError> {
-        let bytes = std::fs::read(path).map_err(|source| FleetError::File {
+        let bytes = std::fs::read(path).map_err(|error| FleetError::File {
             path: path.to_owned(),
-            source,
+            error,
         })?;
-        let refused = |source| FleetError::Bundle {
+        let refused = |error| FleetError::Bundle {
             path: path.to_owned(),
-            source,
+            error,
         };
         let bundle = verify(&bytes, trusted).map_err(refused)?;
         self.insert_bundle(&bundle)?;

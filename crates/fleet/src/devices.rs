@@ -57,9 +57,9 @@ impl Devices {
     /// When the file cannot be read, is not of the expected form, or names a device twice. The
     /// message says where, and never repeats a key.
     pub fn read(path: &Path) -> Result<Self, FleetError> {
-        let text = std::fs::read_to_string(path).map_err(|source| FleetError::File {
+        let text = std::fs::read_to_string(path).map_err(|error| FleetError::File {
             path: path.to_owned(),
-            source,
+            error,
         })?;
         Self::parse(&text).map_err(|reason| FleetError::Devices {
             path: path.to_owned(),

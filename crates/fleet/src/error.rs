@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use dunlin_wire::DeviceId;
 
 /// Why collecting or reporting could not go on. What a device sends never ends up here: a bad
-/// record is a [`crate::Refusal`].
+/// record is a [`crate::Refusal`]. Each message tells the whole reason, so none has a further source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FleetError {
     /// The database cannot be read or written.
     #[error("the collector's database: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(rusqlite::Error),
     /// There is no database where one was expected.
     #[error("no database at {}; collect first, or look in another fleet's folder", path.display())]
     NoDatabase {
@@ -39,12 +39,12 @@ pub enum FleetError {
         reason: String,
     },
     /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
     /// The devices file does not say what it should.
     #[error("{}: {reason}", path.display())]
@@ -55,12 +55,12 @@ pub enum FleetError {
         reason: String,
     },
     /// A bundle cannot be registered.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Bundle {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: dunlin_wire::bundle::BundleError,
+        error: dunlin_wire::bundle::BundleError,
     },
     /// The device at the other end of a link is not one the collector knows.
     #[error(
@@ -71,15 +71,15 @@ pub enum FleetError {
         device: DeviceId,
     },
     /// The link to a device failed.
-    #[error("link: {0}")]
+    #[error(transparent)]
     Link(#[from] dunlin_link::LinkError),
     /// The embedded broker cannot listen.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {error}")]
     Listen {
         /// Where.
         address: SocketAddr,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
     /// The embedded broker ended.
     #[error("the embedded broker: {reason}")]
@@ -101,4 +101,10 @@ pub enum FleetError {
         /// What is wrong with it.
         reason: &'static str,
     },
+}
+
+impl From<rusqlite::Error> for FleetError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
 }

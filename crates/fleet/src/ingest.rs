@@ -103,6 +103,21 @@ impl Store {
         )
     }
 
+    /// Notes that a known device answered, whether or not it had records.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn note_contact(
+        &mut self,
+        devices: &Devices,
+        sender: Sender<'_>,
+        now_ms: i64,
+    ) -> Result<(), FleetError> {
+        let transaction = self.write()?;
+        see(&transaction, devices, sender, now_ms)?;
+        Ok(transaction.commit()?)
+    }
+
     /// Counts what was turned away before it came to a record.
     ///
     /// # Errors
@@ -222,7 +237,12 @@ impl Batch<'_> {
     }
 
     fn store(&self, record: &Record<'_>) -> Result<Outcome, FleetError> {
-        self.see()?;
+        see(
+            &self.transaction,
+            self.devices,
+            self.sender,
+            self.received_ms,
+        )?;
         let understood = is_understood(record);
         if !self.insert(record, understood)? {
             return self.compare(record);
@@ -231,23 +251,6 @@ impl Batch<'_> {
             self.insert_window(record, &window)?;
         }
         Ok(Outcome::Stored { understood })
-    }
-
-    /// Notes that the device was heard of. Goes before its first record, which refers to it.
-    fn see(&self) -> Result<(), FleetError> {
-        let id = self.sender.device;
-        let name = self
-            .devices
-            .get(id)
-            .map_or("", |device| device.name.as_str());
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO devices (device, name, first_seen_ms, last_seen_ms, transport) VALUES (?1, ?2, ?3, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET name = ?2, transport = ?4,
-                 first_seen_ms = min(coalesce(first_seen_ms, ?3), ?3), last_seen_ms = max(coalesce(last_seen_ms, ?3), ?3)",
-            )?
-            .execute(params![id.to_string(), name, self.received_ms, self.sender.transport])?;
-        Ok(())
     }
 
     fn insert(&self, record: &Record<'_>, understood: bool) -> Result<bool, FleetError> {
@@ -374,6 +377,26 @@ impl Batch<'_> {
         self.transaction.commit()?;
         Ok(self.ingested)
     }
+}
+
+/// Notes that the device was heard of. Goes before its first record, which refers to it.
+fn see(
+    transaction: &Transaction<'_>,
+    devices: &Devices,
+    sender: Sender<'_>,
+    now_ms: i64,
+) -> Result<(), FleetError> {
+    let name = devices
+        .get(sender.device)
+        .map_or("", |device| device.name.as_str());
+    transaction
+        .prepare_cached(
+            "INSERT INTO devices (device, name, first_seen_ms, last_seen_ms, transport) VALUES (?1, ?2, ?3, ?3, ?4)
+             ON CONFLICT DO UPDATE SET name = ?2, transport = ?4,
+             first_seen_ms = min(coalesce(first_seen_ms, ?3), ?3), last_seen_ms = max(coalesce(last_seen_ms, ?3), ?3)",
+        )?
+        .execute(params![sender.device.to_string(), name, now_ms, sender.transport])?;
+    Ok(())
 }
 
 fn count_refusal(

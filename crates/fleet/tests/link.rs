@@ -261,6 +261,13 @@ fn a_device_without_records_is_no_error() {
         collect_once(&mut shelf.store, &devices([1]), &address).unwrap(),
         Collected::default()
     );
+    let report = dunlin_fleet::report(&shelf.store, Default::default(), 0).unwrap();
+    assert_eq!(report.overview.silent, 0, "it was heard of");
+    assert!(
+        report.findings[0].contains("0 records so far"),
+        "{:?}",
+        report.findings
+    );
 }
 
 #[test]

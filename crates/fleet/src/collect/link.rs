@@ -76,6 +76,11 @@ impl Collector<'_> {
         self.known(info.device)?;
         (self.show)(Event::Connected { to: self.address });
         link.set_time(now_ms())?;
+        let sender = Sender {
+            transport: self.address,
+            device: info.device,
+        };
+        self.store.note_contact(self.devices, sender, now_ms())?;
         self.drain(&mut link, &info)
     }
 

@@ -18,11 +18,7 @@ pub(super) fn findings(report: &Report) -> Vec<String> {
     findings.extend(devices().filter_map(lost));
     findings.extend(devices().filter_map(doubtful));
     findings.extend(devices().filter_map(|device| quiet(report, device)));
-    findings.extend(
-        devices()
-            .filter(|device| device.last_seen_ms.is_none())
-            .map(|device| format!("{} was never heard of.", called(device))),
-    );
+    findings.extend(devices().filter_map(without_windows));
     findings.extend(refused(report));
     findings.extend(
         report
@@ -161,6 +157,18 @@ fn quiet(report: &Report, device: &DeviceReport) -> Option<String> {
             text::moment(first)
         )
     })
+}
+
+fn without_windows(device: &DeviceReport) -> Option<String> {
+    let called = called(device);
+    match (device.last_seen_ms, device.windows.is_empty()) {
+        (_, false) => None,
+        (None, true) => Some(format!("{called} was never heard of.")),
+        (Some(_), true) => Some(format!(
+            "{called}: {} so far and no window among them.",
+            text::count(device.records, "record")
+        )),
+    }
 }
 
 fn refused(report: &Report) -> Option<String> {
