@@ -20,10 +20,6 @@ const INTERRUPT_RECEIVE: u32 = 1 << 1;
 /// 25 MHz over 115 200; the emulator does not wait for it.
 const DIVISOR: u32 = 217;
 
-/// Looks at the receiver before the processor sleeps.
-const PATIENCE: u32 = 1000;
-const INSTRUCTIONS_BETWEEN_LOOKS: u32 = 2000;
-
 /// A byte has come. Never handled: it only ends [`Uart::sleep`].
 #[derive(Debug, Clone, Copy)]
 struct Received;
@@ -63,15 +59,10 @@ impl Uart {
         Self(())
     }
 
-    /// Waits for a byte, unless there is one or bytes wait to be sent. The first
-    /// [`PATIENCE`] looks are taken awake: an emulator that sleeps between two bytes of one frame
-    /// takes a context switch for each.
+    /// Waits for a byte, unless there is one or bytes wait to be sent.
     pub fn sleep(&self) {
-        for _ in 0..PATIENCE {
-            if self.may_read() || !self.may_write() {
-                return;
-            }
-            cortex_m::asm::delay(INSTRUCTIONS_BETWEEN_LOOKS);
+        if self.may_read() || !self.may_write() {
+            return;
         }
         cortex_m::asm::wfi();
         write(INTERRUPT_CLEAR, INTERRUPT_RECEIVE);
