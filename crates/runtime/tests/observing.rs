@@ -364,3 +364,56 @@ fn garbage_on_the_line_does_not_stop_the_device() {
     );
     assert!(matches!(answers[2].reply(), Reply::Info(_)));
 }
+
+/// Numbers that repeat from run to run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 as usize
+    }
+}
+
+#[test]
+fn thousands_of_spoilt_messages_neither_stop_the_device_nor_change_what_runs() {
+    let mut bench = running();
+    bench.next_id = 0x1000;
+    let (mut random, bundle) = (Random(0x5eed), Recipe::version(9).build());
+    let samples = packed(0, &[[1.0, 2.0]; 3]);
+    let mut good = bench.transfer(&bundle, 0, 200);
+    good.extend([
+        bench.message(observe(&samples)),
+        bench.message(Request::Infer {
+            input: &samples[8..16],
+        }),
+        bench.message(Request::RecordsSince { sequence: 2 }),
+        bench.message(Request::Acknowledge {
+            up_to: 1,
+            tag: [3; 16],
+        }),
+        bench.message(Request::Activate),
+    ]);
+    let mut spoilt = Vec::new();
+    for id in 0x2000..0x2000 + 4000_u16 {
+        let mut message = good[random.next() % good.len()].clone();
+        message[2..4].copy_from_slice(&id.to_be_bytes());
+        let at = 4 + random.next() % (message.len() - 4);
+        message[at] ^= 1 << (random.next() % 8);
+        spoilt.push(message);
+    }
+    spoilt.push(bench.message(Request::Info));
+    let answers = bench.start(spoilt);
+    assert_eq!(answers.len(), 4001);
+    let refused = answers
+        .iter()
+        .filter(|answer| matches!(answer.reply(), Reply::Refused(_)))
+        .count();
+    assert!((100..4000).contains(&refused), "{refused} of them refused");
+    let Reply::Info(info) = answers[4000].reply() else {
+        panic!("no info")
+    };
+    assert_eq!(info.bundle.map(|bundle| bundle.version), Some(1));
+}
