@@ -49,6 +49,7 @@
 
 pub mod drift;
 mod log;
+mod region;
 pub mod state;
 pub mod statistics;
 pub mod store;

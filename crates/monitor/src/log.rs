@@ -21,6 +21,8 @@
 use dunlin_wire::frame::crc32_continue;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
+use crate::region::{Region, RegionError};
+
 /// Most bytes that one call writes; the interrupted part of the log is never longer.
 pub(crate) const CHUNK: u32 = 32;
 /// Bytes of an entry before its payload.
@@ -30,104 +32,7 @@ const PAGE_HEADER: u32 = 28;
 /// First byte of every entry; not the value of erased flash.
 const SYNC: u8 = 0x5a;
 /// Smallest unit that is written, whatever the flash allows.
-const SMALLEST_UNIT: u32 = 4;
-
-/// Pages of a flash that one log has to itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Region {
-    /// Address of the first page; a multiple of the flash's erase size.
-    pub start: u32,
-    /// Bytes of a page; a multiple of the flash's erase size.
-    pub page_bytes: u32,
-    /// Number of pages, at least 2.
-    pub pages: u32,
-}
-
-/// Why a region cannot hold a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RegionError {
-    /// Start or page size is not a multiple of the erase size, or the page size not one of 32 bytes,
-    /// or smaller than 128.
-    PageSize {
-        /// Erase size of the flash.
-        erase_bytes: usize,
-    },
-    /// Fewer than two pages.
-    TooFewPages,
-    /// It ends beyond the flash.
-    OutOfBounds {
-        /// Bytes of the flash.
-        capacity: usize,
-    },
-    /// The flash writes in units that do not divide 32 bytes, or reads in units that do not divide 4.
-    Unit {
-        /// Write size of the flash.
-        write_bytes: usize,
-        /// Read size of the flash.
-        read_bytes: usize,
-    },
-}
-
-impl core::fmt::Display for RegionError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::PageSize { erase_bytes } => {
-                write!(
-                    f,
-                    "pages must be whole multiples of 32 and of {erase_bytes} bytes and at least 128"
-                )
-            }
-            Self::TooFewPages => write!(f, "a log needs two pages"),
-            Self::OutOfBounds { capacity } => {
-                write!(f, "the region ends beyond the flash's {capacity} bytes")
-            }
-            Self::Unit {
-                write_bytes,
-                read_bytes,
-            } => {
-                write!(
-                    f,
-                    "flash that writes {write_bytes} and reads {read_bytes} bytes at a time is not supported"
-                )
-            }
-        }
-    }
-}
-
-impl core::error::Error for RegionError {}
-
-impl Region {
-    fn check<F: NorFlash>(&self, flash: &F) -> Result<(), RegionError> {
-        let erase = F::ERASE_SIZE as u32;
-        let whole = self.page_bytes.is_multiple_of(erase) && self.page_bytes.is_multiple_of(CHUNK);
-        if self.page_bytes < 128 || !whole || !self.start.is_multiple_of(erase) {
-            return Err(RegionError::PageSize {
-                erase_bytes: F::ERASE_SIZE,
-            });
-        }
-        if self.pages < 2 {
-            return Err(RegionError::TooFewPages);
-        }
-        let end = u64::from(self.start) + u64::from(self.page_bytes) * u64::from(self.pages);
-        if end > flash.capacity() as u64 || end > u64::from(u32::MAX) {
-            return Err(RegionError::OutOfBounds {
-                capacity: flash.capacity(),
-            });
-        }
-        let divides = |size: usize, whole: u32| (whole as usize).checked_rem(size) == Some(0);
-        if !divides(F::WRITE_SIZE, CHUNK) || !divides(F::READ_SIZE, SMALLEST_UNIT) {
-            return Err(RegionError::Unit {
-                write_bytes: F::WRITE_SIZE,
-                read_bytes: F::READ_SIZE,
-            });
-        }
-        Ok(())
-    }
-
-    fn address(&self, page: u32, offset: u32) -> u32 {
-        self.start + (page % self.pages) * self.page_bytes + offset
-    }
-}
+pub(crate) const SMALLEST_UNIT: u32 = 4;
 
 fn unit<F: NorFlash>() -> u32 {
     SMALLEST_UNIT.max(F::WRITE_SIZE as u32)

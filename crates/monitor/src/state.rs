@@ -47,7 +47,7 @@
 use embedded_storage::nor_flash::NorFlash;
 
 use crate::log::{Log, OpenError};
-pub use crate::log::{Region, RegionError};
+pub use crate::region::{Region, RegionError};
 
 /// Begins every page: "DLST" in the first four bytes.
 const MAGIC: u32 = u32::from_le_bytes(*b"DLST");

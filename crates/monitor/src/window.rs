@@ -92,7 +92,7 @@ struct Range {
 /// on counting.
 ///
 /// Holds about 2.6 kB for 16 channels, whatever the model. One input costs
-/// [`count_value`](crate::statistics::count_value) per value.
+/// [`count_value`] per value.
 #[derive(Debug, Clone)]
 pub struct Monitor<'a> {
     baseline: Baseline<'a>,

@@ -178,30 +178,41 @@ impl fmt::Display for Account {
         for series in self.channels.iter().chain([&self.predictions]) {
             write_series(f, series)?;
         }
+        self.write_rates(f)
+    }
+}
+
+impl Account {
+    fn write_rates(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rate {
+            expected,
+            lower,
+            upper,
+        } = self.rate;
+        let (expected, lower, upper) = (percent(expected), percent(lower), percent(upper));
+        let wanted = percent(self.wanted_rate);
         writeln!(
             f,
-            "  False alarms per window and channel: at most {} expected, 95 % interval {} to {}; {} asked for.",
-            percent(self.rate.expected),
-            percent(self.rate.lower),
-            percent(self.rate.upper),
-            percent(self.wanted_rate)
+            "  False alarms per window and channel: at most {expected} expected, 95 % interval {lower} to {upper}; {wanted} asked for."
         )?;
         if self.falls_short() {
             writeln!(
                 f,
-                "  {} blocks cannot vouch for {}: that takes {}. The thresholds are the highest scores seen.",
+                "  {} blocks cannot vouch for {wanted}: that takes {}. The thresholds are the highest scores seen.",
                 self.blocks,
-                percent(self.wanted_rate),
                 self.blocks_needed()
             )?;
         }
-        if let Some(any) = &self.any_flag {
+        if let Some(Rate {
+            expected,
+            lower,
+            upper,
+        }) = self.any_flag
+        {
+            let (expected, lower, upper) = (percent(expected), percent(lower), percent(upper));
             writeln!(
                 f,
-                "  With thresholds from the other blocks, {} of the windows would have raised some flag (95 %: {} to {}).",
-                percent(any.expected),
-                percent(any.lower),
-                percent(any.upper)
+                "  With thresholds from the other blocks, {expected} of the windows would have raised some flag (95 %: {lower} to {upper})."
             )?;
         }
         Ok(())

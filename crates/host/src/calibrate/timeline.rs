@@ -69,59 +69,116 @@ impl Timeline {
         wanted: &[u32],
         lengths: Lengths,
     ) -> Result<Self, CalibrateError> {
-        let places = in_order(parts, wanted);
-        let runs: Vec<Range<usize>> = chunk_by_group(&places);
-        let window_at = |start: usize, run: &Range<usize>| {
-            start..end_of(&places, start, run, lengths.window_ms)
+        let row = Row {
+            places: in_order(parts, wanted),
+            lengths,
         };
-        let fullest = runs
+        let runs = row.runs();
+        let window_lengths = runs
             .iter()
-            .flat_map(|run| run.clone().map(move |start| window_at(start, run).len()))
-            .max()
-            .unwrap_or(0);
-        let full = (FULL * fullest as f64).ceil().max(1.0) as usize;
+            .flat_map(|run| run.clone().map(|start| row.window_at(start, run).len()));
+        let fullest = window_lengths.max().unwrap_or(0);
         let stride = (fullest / STARTS_PER_WINDOW)
-            .max(places.len() / MOST_WINDOWS)
+            .max(row.places.len() / MOST_WINDOWS)
             .max(1);
         let mut candidates = Vec::new();
         let mut blocks = 0;
         for run in &runs {
-            let windows: Vec<_> = run
-                .clone()
-                .step_by(stride)
-                .map(|start| window_at(start, run))
-                .filter(|window| window.len() >= full)
-                .collect();
-            let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
-                continue;
-            };
-            let reach = places[last.end - 1].time_ms - places[first.start].time_ms;
-            let whole =
-                ((reach as f64 + 0.1 * lengths.block_ms as f64) / lengths.block_ms as f64) as usize;
-            let in_run = whole.max(1);
-            for inside in &windows {
-                let age = places[inside.start].time_ms - places[first.start].time_ms;
-                let block = blocks + ((age / lengths.block_ms) as usize).min(in_run - 1);
-                candidates.push(Candidate {
-                    inside: inside.clone(),
-                    left_out: neighbourhood(&places, inside, run, lengths),
-                    block,
-                });
-            }
-            blocks += in_run;
+            let windows = row.full_windows(run, stride, fullest);
+            blocks = row.add_candidates(&windows, run, blocks, &mut candidates);
         }
         if blocks < 2 {
-            return Err(CalibrateError::TooFewBlocks {
-                blocks,
-                inputs: places.len(),
-            });
+            let inputs = row.places.len();
+            return Err(CalibrateError::TooFewBlocks { blocks, inputs });
         }
         Ok(Self {
-            places,
+            places: row.places,
             candidates,
             blocks,
             fullest,
         })
+    }
+}
+
+/// Inputs in order, to be cut into windows and blocks.
+struct Row {
+    places: Vec<Place>,
+    lengths: Lengths,
+}
+
+impl Row {
+    /// The inputs of each group.
+    fn runs(&self) -> Vec<Range<usize>> {
+        let mut runs = Vec::new();
+        let mut start = 0;
+        for chunk in self.places.chunk_by(|a, b| a.group == b.group) {
+            runs.push(start..start + chunk.len());
+            start += chunk.len();
+        }
+        runs
+    }
+
+    /// The inputs of the run that lie less than a window's length after `start`.
+    fn window_at(&self, start: usize, run: &Range<usize>) -> Range<usize> {
+        let end_ms = self.places[start].time_ms + self.lengths.window_ms;
+        let behind = &self.places[start..run.end];
+        start..start + behind.partition_point(|place| place.time_ms < end_ms)
+    }
+
+    fn full_windows(&self, run: &Range<usize>, stride: usize, fullest: usize) -> Vec<Range<usize>> {
+        let full = (FULL * fullest as f64).ceil().max(1.0) as usize;
+        let starts = run.clone().step_by(stride);
+        let windows = starts.map(|start| self.window_at(start, run));
+        windows.filter(|window| window.len() >= full).collect()
+    }
+
+    /// Adds the windows of a run, whose first block has the number `first_block`; returns the number
+    /// behind its last.
+    ///
+    /// A run has as many blocks as fit between the start of its first window and the end of its
+    /// last; a window that begins in what is left counts for the last.
+    fn add_candidates(
+        &self,
+        windows: &[Range<usize>],
+        run: &Range<usize>,
+        first_block: usize,
+        candidates: &mut Vec<Candidate>,
+    ) -> usize {
+        let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
+            return first_block;
+        };
+        let block_ms = self.lengths.block_ms;
+        let opened_ms = self.places[first.start].time_ms;
+        let reach_ms = self.places[last.end - 1].time_ms - opened_ms;
+        let in_run = ((reach_ms + block_ms / 10) / block_ms).max(1);
+        let block_of = |window: &Range<usize>| {
+            ((self.places[window.start].time_ms - opened_ms) / block_ms).min(in_run - 1)
+        };
+        let mut next_block = first_block;
+        for same_block in windows.chunk_by(|a, b| block_of(a) == block_of(b)) {
+            candidates.extend(same_block.iter().map(|inside| Candidate {
+                inside: inside.clone(),
+                left_out: self.neighbourhood(inside, run),
+                block: next_block,
+            }));
+            next_block += 1;
+        }
+        next_block
+    }
+
+    /// The window, and as much before and after it as makes a block's length.
+    fn neighbourhood(&self, inside: &Range<usize>, run: &Range<usize>) -> Range<usize> {
+        let Lengths {
+            window_ms,
+            block_ms,
+        } = self.lengths;
+        let margin = (block_ms - window_ms) / 2;
+        let first_ms = self.places[inside.start].time_ms - margin;
+        let end_ms = self.places[inside.start].time_ms + window_ms + margin;
+        let inputs = &self.places[run.clone()];
+        let start = inputs.partition_point(|place| place.time_ms < first_ms);
+        let end = inputs.partition_point(|place| place.time_ms < end_ms);
+        run.start + start..run.start + end
     }
 }
 
@@ -155,35 +212,4 @@ fn in_order(parts: &[Part<'_>], wanted: &[u32]) -> Vec<Place> {
 /// Time of an input in a table without times, as if one had followed the other.
 fn place_in_row(examples: &Examples, index: usize) -> i64 {
     index as i64 * examples.schema.sample_period_ms.max(1) as i64
-}
-
-fn chunk_by_group(places: &[Place]) -> Vec<Range<usize>> {
-    let mut runs = Vec::new();
-    let mut start = 0;
-    for chunk in places.chunk_by(|a, b| a.group == b.group) {
-        runs.push(start..start + chunk.len());
-        start += chunk.len();
-    }
-    runs
-}
-
-/// Index behind the last input of the run that lies less than `length_ms` after `start`.
-fn end_of(places: &[Place], start: usize, run: &Range<usize>, length_ms: i64) -> usize {
-    let end_ms = places[start].time_ms + length_ms;
-    start + places[start..run.end].partition_point(|place| place.time_ms < end_ms)
-}
-
-/// The window, and as much before and after it as makes a block's length.
-fn neighbourhood(
-    places: &[Place],
-    inside: &Range<usize>,
-    run: &Range<usize>,
-    lengths: Lengths,
-) -> Range<usize> {
-    let margin = (lengths.block_ms - lengths.window_ms) / 2;
-    let first_ms = places[inside.start].time_ms - margin;
-    let end_ms = places[inside.start].time_ms + lengths.window_ms + margin;
-    let start = run.start + places[run.clone()].partition_point(|place| place.time_ms < first_ms);
-    let end = run.start + places[run.clone()].partition_point(|place| place.time_ms < end_ms);
-    start..end
 }
