@@ -13,7 +13,7 @@
 //! # Costs
 //! About 60 bytes of RAM, 100 bytes of stack for buffers. An append writes 12 bytes and the record,
 //! rounded up to 4 bytes or the flash's write size; the first write after a restart adds 32 zeros
-//! over what an interrupted write may have left, and 16 bytes for the boot number. One erase per page, each page in its turn: with pages of
+//! over what an interrupted write may have left, and 24 bytes for the boot number and what it found. One erase per page, each page in its turn: with pages of
 //! 4096 bytes and records of 500, one erase for every 7 records. Mounting reads every page's header
 //! and the whole of the newest page; it writes nothing.
 //!
@@ -63,6 +63,9 @@ pub use error::StoreError;
 /// Begins every page of a record store: "DLRS" in the first four bytes.
 const MAGIC: u32 = u32::from_le_bytes(*b"DLRS");
 
+/// Bytes of the payload of [`kind::BOOT`].
+const MARK_BYTES: usize = 12;
+
 /// Kinds of entries. A kind that is unknown here is passed over.
 mod kind {
     /// A record; the value is its sequence number.
@@ -71,7 +74,7 @@ mod kind {
     pub const ACKNOWLEDGED: u8 = 2;
     /// First entry after a restart. The value is the next sequence number: a record before it with
     /// that number or a higher one was interrupted, and is void even if it can be read. The payload
-    /// is the boot number.
+    /// is the boot number, the last number acknowledged and the last reported lost, u32 each.
     pub const BOOT: u8 = 3;
     /// The value is the last sequence number whose loss was reported.
     pub const LOSS_REPORTED: u8 = 4;
@@ -206,7 +209,7 @@ impl Store {
     }
 
     /// Remembers that everything up to `sequence` has arrived. Once more for the same or an earlier
-    /// one does nothing.
+    /// one changes nothing.
     ///
     /// # Errors
     /// [`StoreError::NeverWritten`] for a number not yet given, [`StoreError::Flash`].
@@ -216,17 +219,15 @@ impl Store {
         sequence: u32,
     ) -> Result<(), StoreError<F::Error>> {
         self.look_again_if_suspect(flash)?;
-        let last = self.state.next_sequence.saturating_sub(1);
-        if sequence > last {
-            return Err(StoreError::NeverWritten {
-                last,
-                got: sequence,
-            });
+        self.require_given(sequence)?;
+        if sequence == 0 {
+            return Ok(());
         }
-        if sequence > self.state.acknowledged {
-            self.put(flash, kind::ACKNOWLEDGED, sequence, &[])?;
-            self.state.acknowledged = sequence;
+        if sequence <= self.state.acknowledged {
+            return self.settle(flash);
         }
+        self.put(flash, kind::ACKNOWLEDGED, sequence, &[])?;
+        self.state.acknowledged = sequence;
         Ok(())
     }
 
@@ -259,17 +260,15 @@ impl Store {
         sequence: u32,
     ) -> Result<(), StoreError<F::Error>> {
         self.look_again_if_suspect(flash)?;
-        let last = self.state.next_sequence.saturating_sub(1);
-        if sequence > last {
-            return Err(StoreError::NeverWritten {
-                last,
-                got: sequence,
-            });
+        self.require_given(sequence)?;
+        if sequence == 0 {
+            return Ok(());
         }
-        if sequence > self.state.loss_reported {
-            self.put(flash, kind::LOSS_REPORTED, sequence, &[])?;
-            self.state.loss_reported = sequence;
+        if sequence <= self.state.loss_reported {
+            return self.settle(flash);
         }
+        self.put(flash, kind::LOSS_REPORTED, sequence, &[])?;
+        self.state.loss_reported = sequence;
         Ok(())
     }
 
@@ -419,24 +418,35 @@ impl Store {
                 kind::RECORD => self.state.next_sequence = entry.value.saturating_add(1),
                 kind::ACKNOWLEDGED => self.state.acknowledged = entry.value,
                 kind::LOSS_REPORTED => self.state.loss_reported = entry.value,
-                kind::BOOT => {
-                    self.state.next_sequence = entry.value;
-                    self.state.boot = self.boot_number(flash, &entry)?;
-                }
+                kind::BOOT => self.take_mark(flash, &entry)?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn boot_number<F: ReadNorFlash>(&self, flash: &mut F, entry: &Entry) -> Result<u32, F::Error> {
-        let mut boot = [0; 4];
-        let whole = self.log.payload(flash, entry, &mut boot)?;
-        Ok(if whole {
-            u32::from_le_bytes(boot)
-        } else {
-            self.state.boot
-        })
+    /// Takes over what a start said of itself when it first wrote.
+    fn take_mark<F: ReadNorFlash>(&mut self, flash: &mut F, entry: &Entry) -> Result<(), F::Error> {
+        let mut mark = [0; MARK_BYTES];
+        if self.log.payload(flash, entry, &mut mark)? {
+            let mut fields = [entry.value, 0, 0, 0];
+            for (field, word) in fields.iter_mut().skip(1).zip(mark.as_chunks().0) {
+                *field = u32::from_le_bytes(*word);
+            }
+            self.state = State::from_fields(fields);
+        }
+        Ok(())
+    }
+
+    fn require_given<E>(&self, sequence: u32) -> Result<(), StoreError<E>> {
+        let last = self.state.next_sequence.saturating_sub(1);
+        if sequence > last {
+            return Err(StoreError::NeverWritten {
+                last,
+                got: sequence,
+            });
+        }
+        Ok(())
     }
 
     fn look_again_if_suspect<F: NorFlash>(
@@ -459,19 +469,28 @@ impl Store {
         value: u32,
         payload: &[u8],
     ) -> Result<(), StoreError<F::Error>> {
+        self.settle(flash)?;
         self.suspect = true;
-        self.log.seal(flash);
-        if !self.marked {
-            self.put_in_page(
-                flash,
-                kind::BOOT,
-                self.state.next_sequence,
-                &self.state.boot.to_le_bytes(),
-            )?;
-            self.marked = true;
-        }
         self.put_in_page(flash, kind, value, payload)?;
         self.suspect = false;
+        Ok(())
+    }
+
+    /// Leaves the mark of this start, once: what it found may rest on a write that was interrupted
+    /// at its very end and is not readable for ever; what the mark says is.
+    fn settle<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), StoreError<F::Error>> {
+        if self.marked {
+            return Ok(());
+        }
+        let mut mark = [0; MARK_BYTES];
+        let [next_sequence, found @ ..] = self.state.fields();
+        for (place, field) in mark.as_chunks_mut().0.iter_mut().zip(found) {
+            *place = field.to_le_bytes();
+        }
+        self.suspect = true;
+        self.log.seal(flash);
+        self.put_in_page(flash, kind::BOOT, next_sequence, &mark)?;
+        (self.marked, self.suspect) = (true, false);
         Ok(())
     }
 

@@ -273,7 +273,7 @@ fn survives_twelve_cuts_at_random() {
 fn a_record_that_vanishes_is_noticed() {
     let mut rig = Rig::<4, 512>::new(3, 1, false);
     rig.session(None, 12);
-    rig.flash.corrupt(28 + 40);
+    rig.flash.corrupt(28 + 24 + 4);
     rig.session(None, 0);
 }
 
@@ -536,5 +536,5 @@ fn wear_is_as_stated() {
             .expect("power is on");
     }
     assert_eq!(flash.erases, 100);
-    assert_eq!(flash.bytes_written, 700 * 512 + 100 * 28 + 16);
+    assert_eq!(flash.bytes_written, 700 * 512 + 100 * 28 + 24);
 }
