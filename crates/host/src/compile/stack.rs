@@ -4,7 +4,7 @@
 //! the same handful of frames whatever the model. It is derived from the frame sizes that the compiler emits
 //! (`-Z emit-stack-sizes`, `thumbv7em-none-eabihf`, optimised for size, one unit, link-time optimisation), summed
 //! along the deepest path, and rounded up: loading takes 1,128 bytes (`Plan::load`, the check of an op with two
-//! operands, operand lookup), running takes 920 (`Plan::run`, an op with broadcast, operand lookup). Firmware can
+//! operands, operand lookup), running takes 928 (`Plan::run`, an op with broadcast, operand lookup). Firmware can
 //! paint its stack and compare.
 
 /// Bytes of stack below `Plan::load` and `Plan::run`, for any kernel.

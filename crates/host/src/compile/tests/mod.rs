@@ -3,6 +3,8 @@
 mod exact;
 mod models;
 mod npz;
+mod pipelines;
+mod random;
 mod refusals;
 mod small;
 
