@@ -43,6 +43,11 @@ pub(super) fn escape(text: &str) -> String {
         .replace('\'', "&#39;")
 }
 
+/// A sentence for HTML, in which no line breaks before a percent sign.
+fn held(sentence: &str) -> String {
+    escape(sentence).replace(" %", terminal::HELD_PERCENT)
+}
+
 fn tiles(overview: &Overview) -> String {
     let tile = |number: u64, name: &str, alarm: bool| {
         format!(
@@ -69,7 +74,7 @@ fn news(report: &Report) -> String {
     let items: String = report
         .findings
         .iter()
-        .map(|finding| format!("<li>{}</li>\n", escape(finding)))
+        .map(|finding| format!("<li>{}</li>\n", held(finding)))
         .collect();
     let items = if items.is_empty() {
         "<li>No records yet.</li>\n".to_owned()
@@ -384,7 +389,7 @@ fn bundle_section(bundle: &BundleReport) -> String {
         "<h3>{} <span class=\"quiet\">{}</span></h3>\n<p>{}</p>\n<p>{}, {}, {}.</p>\n{}",
         escape(&bundle.title()),
         escape(&bundle.id),
-        escape(&promise),
+        held(&promise),
         text::count(merged.windows, "window"),
         text::count(merged.inputs, "input"),
         text::count(merged.errors, "error"),

@@ -24,7 +24,9 @@ impl Default for TerminalOptions {
 
 /// Windows shown of one device, the newest ones.
 const WINDOWS: usize = 40;
-/// Gaps and refusals shown, at most.
+/// A percent sign that stays with its number.
+pub(super) const HELD_PERCENT: &str = "\u{a0}%";
+/// Refusals shown, at most.
 const LINES: usize = 10;
 
 pub(super) fn render(report: &Report, options: TerminalOptions) -> String {
@@ -86,12 +88,13 @@ fn summary(report: &Report, width: usize, out: &mut String) {
     out.push('\n');
 }
 
-/// Breaks a sentence at spaces; lines after the first are indented as far as `bullet` goes.
+/// Breaks a sentence at spaces, but not before a percent sign; lines after the first are indented as far as `bullet` goes.
 fn wrap(bullet: &str, sentence: &str, width: usize, out: &mut String) {
     out.push_str(bullet);
     let indent = bullet.chars().count();
     let mut column = indent;
-    for word in sentence.split(' ') {
+    for word in sentence.replace(" %", HELD_PERCENT).split(' ') {
+        let word = word.replace(HELD_PERCENT, " %");
         let length = word.chars().count();
         if column > indent && column + 1 + length > width {
             out.push_str(&format!("\n{:indent$}", ""));
@@ -100,7 +103,7 @@ fn wrap(bullet: &str, sentence: &str, width: usize, out: &mut String) {
             out.push(' ');
             column += 1;
         }
-        out.push_str(word);
+        out.push_str(&word);
         column += length;
     }
     out.push('\n');
@@ -374,6 +377,10 @@ mod tests {
             "* one two\n  three four\n  five six\n"
         );
         assert_eq!(wrapped("", "one two three four"), "one two three\nfour\n");
+        assert_eq!(
+            wrapped("", "not before 95 % here"),
+            "not before\n95 % here\n"
+        );
         assert_eq!(
             wrapped("* ", "unbreakable-and-long x"),
             "* unbreakable-and-long\n  x\n"
