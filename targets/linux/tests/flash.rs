@@ -9,6 +9,7 @@ use dunlin_host::stream::{StreamError, StreamOptions, Streamed, stream};
 use dunlin_host::target::{FlashMethod, Target};
 use dunlin_link::Link;
 use dunlin_wire::PublicKey;
+use dunlin_wire::record::{Record, Window};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -340,6 +341,78 @@ fn a_board_is_written_by_probe_rs_and_then_takes_the_bundle_over_its_link() {
             .to_string()
             .contains("no probe found")
     );
+}
+
+/// What a program that was built for another machine answers, and how its windows came out.
+fn behaviour(target: &Target, image: &Path) -> (Vec<Vec<u8>>, Vec<Window>) {
+    let bench = Bench::new();
+    let bundle = Recipe {
+        target: name_of(target),
+        ..Recipe::version(1)
+    }
+    .build();
+    let options = FlashOptions {
+        image: Some(image),
+        ..bench.options(target, &bundle)
+    };
+    let device = flash(&options, &mut |_: Step<'_>| ()).expect("flashes");
+    let mut link = Link::open(&device.link_url).expect("opens");
+    let inputs = examples(2, 35);
+    let streamed = stream(&mut link, &inputs, &StreamOptions::default(), &mut |_| ());
+    assert_eq!(streamed.expect("streams").windows_closed, 4);
+    let records = link.records_since(0).expect("answers").records;
+    let window = |record: &Vec<u8>| Record::parse(record).ok()?.0.body::<Window>().ok();
+    let mut windows: Vec<Window> = records.iter().filter_map(window).collect();
+    windows
+        .iter_mut()
+        .for_each(|window| window.latency = Default::default());
+    let answers = (0..35).map(|at| {
+        let input = support::f32_bytes(inputs.input(at).expect("an input"));
+        link.infer(&input).expect("runs").output
+    });
+    (answers.collect(), windows)
+}
+
+fn name_of(target: &Target) -> &'static str {
+    ["local", "linux-aarch64", "linux-armv7"]
+        .into_iter()
+        .find(|name| *name == target.name)
+        .expect("a target of these tests")
+}
+
+#[test]
+fn agents_for_other_machines_answer_with_the_same_bytes() {
+    let (answers, windows) = behaviour(&target("local"), Path::new(AGENT));
+    assert_eq!((answers.len(), windows.len()), (35, 4));
+    assert!(
+        answers.iter().any(|answer| *answer != answers[0]),
+        "answers differ among themselves"
+    );
+    for name in ["linux-aarch64", "linux-armv7"] {
+        let target = Target::find(name).expect("built in");
+        let emulator = &target.run.launcher[0];
+        let image = cross_image(&target);
+        if !image.exists() || Command::new(emulator).arg("-version").output().is_err() {
+            eprintln!("skipped: {} or {emulator} is not there", image.display());
+            continue;
+        }
+        assert_eq!(
+            behaviour(&target, &image),
+            (answers.clone(), windows.clone()),
+            "{name}"
+        );
+    }
+}
+
+/// Where `cargo xtask build` puts the program.
+fn cross_image(target: &Target) -> PathBuf {
+    let image = target.run.image.clone().expect("a program");
+    match std::env::var_os("DUNLIN_CROSS_DIR") {
+        Some(folder) => Path::new(&folder).join(image.strip_prefix("target/cross").expect("there")),
+        None => Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(image),
+    }
 }
 
 fn script(folder: &Path, body: &str) -> PathBuf {
