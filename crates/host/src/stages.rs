@@ -228,7 +228,7 @@ pub fn package(
         &plan_file(target),
         &format!("dunlin compile {} --target {}", run.record.id, target.name),
     )?;
-    let baseline = read(run, BASELINE, &format!("dunlin compile {}", run.record.id))?;
+    let baseline = read(run, BASELINE, &format!("dunlin package {}", run.record.id))?;
     let chosen = golden::choose(&splits.train.labels, GOLDEN_VECTORS);
     let vectors = golden::from_plan(
         &plan,

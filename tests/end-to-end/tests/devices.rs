@@ -93,7 +93,7 @@ fn walks_the_whole_loop(target: &str) {
 
     let report = place.done(&["report", "--json"], &["fleet"]).json();
     assert_eq!(observed(&report), samples, "every sample is in a window");
-    assert_eq!(report["overview"]["lost"], 0, "{}", report["overview"]);
+    assert_eq!(report["overview"]["lost_records"], 0, "{}", report["overview"]);
     let on = format!("local,{target}");
     let verified = place
         .done(
