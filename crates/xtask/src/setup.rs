@@ -35,6 +35,10 @@ const TOOLS: &[Tool] = &[
         program: "mosquitto",
         package: "mosquitto",
     },
+    Tool {
+        program: "openssl",
+        package: "openssl",
+    },
 ];
 
 /// Debian's own Rust, for building the standard library where rustup cannot fetch a target.
@@ -42,11 +46,11 @@ const DEBIAN_RUST: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 
 /// Python packages that judge our files from outside: pinned, so that a test run is repeatable.
 const PYTHON_PACKAGES: &[&str] = &[
-    "onnx==1.19.1",
-    "onnxruntime==1.24.1",
-    "scikit-learn==1.7.2",
+    "onnx==1.23.2",
+    "onnxruntime==1.32.0",
+    "scikit-learn==1.9.1",
     "pycose==1.1.0",
-    "cbor2",
+    "cbor2==6.3.0",
 ];
 
 /// The workspace's root folder.
