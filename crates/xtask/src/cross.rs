@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Standard library source of Debian's toolchain.
-const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library/Cargo.lock";
+pub const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library/Cargo.lock";
 /// Name under which rustup gets to know Debian's toolchain.
 const DEBIAN_TOOLCHAIN: &str = "debian";
 

@@ -1,43 +1,44 @@
 //! Installs what a fresh Debian machine with Rust lacks.
 
+use crate::cross;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A program the tests call, and the Debian package that brings it.
+/// A program the tests call, and the Debian packages that bring it.
 struct Tool {
     program: &'static str,
-    package: &'static str,
+    packages: &'static str,
 }
 
 const TOOLS: &[Tool] = &[
     Tool {
         program: "qemu-system-arm",
-        package: "qemu-system-arm",
+        packages: "qemu-system-arm",
     },
     Tool {
         program: "qemu-aarch64",
-        package: "qemu-user",
+        packages: "qemu-user",
     },
     Tool {
         program: "arm-none-eabi-ld",
-        package: "gcc-arm-none-eabi",
+        packages: "gcc-arm-none-eabi",
     },
     Tool {
         program: "aarch64-linux-gnu-gcc",
-        package: "gcc-aarch64-linux-gnu",
+        packages: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
     },
     Tool {
         program: "arm-linux-gnueabihf-gcc",
-        package: "gcc-arm-linux-gnueabihf",
+        packages: "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross",
     },
     Tool {
         program: "mosquitto",
-        package: "mosquitto",
+        packages: "mosquitto",
     },
     Tool {
         program: "openssl",
-        package: "openssl",
+        packages: "openssl",
     },
 ];
 
@@ -80,18 +81,28 @@ fn missing_packages() -> Vec<&'static str> {
     let tools = TOOLS
         .iter()
         .filter(|tool| !is_on_path(tool.program))
-        .map(|tool| tool.package);
-    let rust = DEBIAN_RUST
-        .iter()
-        .copied()
-        .filter(|_| !can_build_for_devices());
-    tools.chain(rust).collect()
+        .flat_map(|tool| tool.packages.split(' '));
+    let rust = if can_build_for_devices() {
+        &[]
+    } else {
+        DEBIAN_RUST
+    };
+    tools.chain(rust.iter().copied()).collect()
 }
 
+/// Whether some toolchain has, or can build, the standard library of every target; rustup is asked for it first.
 fn can_build_for_devices() -> bool {
-    Path::new("/usr/lib/rustlib/src/rust/library/core").exists()
-        || Path::new("/usr/share/rustc/src").exists()
-        || crate::setup::rustup_has("thumbv7em-none-eabihf")
+    let triples: Vec<&str> = cross::TARGETS.iter().map(|target| target.triple).collect();
+    if Path::new(cross::DEBIAN_LIBRARY).exists() || triples.iter().all(|triple| rustup_has(triple))
+    {
+        return true;
+    }
+    let added = Command::new("rustup")
+        .args(["target", "add"])
+        .args(triples)
+        .stdin(Stdio::null())
+        .output();
+    added.is_ok_and(|output| output.status.success())
 }
 
 /// Whether rustup has this target installed for the toolchain in use.
