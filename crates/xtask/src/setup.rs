@@ -90,13 +90,19 @@ fn missing_packages() -> Vec<&'static str> {
     tools.chain(rust.iter().copied()).collect()
 }
 
-/// Whether some toolchain has, or can build, the standard library of every target; rustup is asked for it first.
+/// Whether some toolchain has, or can build, the standard library of every target: rustup's, which is asked to fetch
+/// what it lacks, else Debian's.
 fn can_build_for_devices() -> bool {
-    let triples: Vec<&str> = cross::TARGETS.iter().map(|target| target.triple).collect();
-    if Path::new(cross::DEBIAN_LIBRARY).exists() || triples.iter().all(|triple| rustup_has(triple))
-    {
-        return true;
-    }
+    let missing: Vec<&str> = cross::TARGETS
+        .iter()
+        .map(|target| target.triple)
+        .filter(|triple| !rustup_has(triple))
+        .collect();
+    missing.is_empty() || rustup_fetches(&missing) || Path::new(cross::DEBIAN_LIBRARY).exists()
+}
+
+fn rustup_fetches(triples: &[&str]) -> bool {
+    println!("rustup targets: {}", triples.join(" "));
     let added = Command::new("rustup")
         .args(["target", "add"])
         .args(triples)
