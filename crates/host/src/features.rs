@@ -3,8 +3,8 @@
 //! Runs on the workstation; what it emits runs wherever the model runs, because features are part of the model's
 //! graph. There is one definition of each feature, the nodes: training gets its values by running them.
 //!
-//! Cost of what is emitted, per channel of `n` steps: a statistic is one pass; a spectrum of `b` bands takes about
-//! `n·(2n/b + 4b)` multiplications and `4·(4b² + n²/b²·... )` bytes, see [`spectrum`].
+//! Cost of what is emitted: a statistic is a pass or two over a window; a spectrum of `b` bands over `n` steps takes
+//! about `2n²/b + 4nb` multiplications per channel and `8b² + n²/b² + 5n` floats of constants once.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -414,3 +414,6 @@ fn chosen(graph: &mut GraphBuilder, by_channel: &Value, channels: &[usize]) -> V
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,3 +22,6 @@ pub mod stream;
 pub mod target;
 pub mod train;
 pub mod verify;
+
+#[cfg(test)]
+mod python;

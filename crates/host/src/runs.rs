@@ -248,7 +248,7 @@ pub fn load(root: &Path, name: &str) -> Result<Run, RunsError> {
     }
 }
 
-/// The run in a folder.
+/// The run in a folder. Measures may differ from those written in the last bit of a float.
 ///
 /// # Errors
 /// [`RunsError::File`], [`RunsError::Record`].
@@ -463,3 +463,6 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), RunsError> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,8 @@ fn occupancy_rows_have_the_values_of_the_files() {
     let Some(folder) = occupancy_folder() else {
         return;
     };
-    let splits = load(&recipe(OCCUPANCY), &options(&folder)).unwrap();
+    let by_time = OCCUPANCY.replace("kind = \"stratified\"", "kind = \"time\"");
+    let splits = load(&recipe(&by_time), &options(&folder)).unwrap();
     let (first, second) = (&splits.tests[0].1, &splits.tests[1].1);
     let last = |examples: &Examples| examples.input(examples.len() - 1).unwrap().to_vec();
     assert_eq!(

@@ -266,3 +266,6 @@ fn judge(test: &str, gate: &Gate, metrics: &Metrics) -> Vec<GateResult> {
     };
     demands.into_iter().filter_map(result).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,9 +203,9 @@ fn each_value_out_of_bounds_is_refused_with_line_key_and_expectation() {
             "at least two",
         ),
         (
-            "kind = \"time\"",
+            "kind = \"stratified\"",
             "kind = \"group\"",
-            "kind = \"time\"",
+            "kind = \"stratified\"",
             "split.kind",
             "kind = \"group\"",
         ),

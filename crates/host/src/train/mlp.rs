@@ -6,7 +6,7 @@
 //! Cost: passes × examples × weights, twice for the gradient.
 
 use super::core::{Dense, Network};
-use super::{Epoch, Matrix, Progress, TrainError};
+use super::{Epoch, Labelled, Progress, TrainError};
 use crate::recipe::Mlp;
 use burn::module::{Module, Param};
 use burn::nn::loss::CrossEntropyLossConfig;
@@ -21,12 +21,6 @@ pub(super) struct Fitted {
     pub(super) network: Network,
     pub(super) curve: Vec<Epoch>,
     pub(super) best_epoch: usize,
-}
-
-/// Examples as values and labels.
-pub(super) struct Labelled<'a> {
-    pub(super) values: &'a Matrix,
-    pub(super) labels: &'a [u32],
 }
 
 /// Fits the layers that the settings name, and an output layer of `classes`.

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! **Architecture invariants**: every random choice comes from the recipe's seed, so equal recipe and data give
-//! equal bytes on one machine; nothing is fitted on validation or test parts; libraries' types stay inside.
+//! equal bytes on one machine; nothing is fitted on test parts; libraries' types stay inside.
 
 pub mod core;
 mod export;
@@ -135,6 +135,9 @@ impl Trained {
 
 /// Trains what the recipe says. Cost: seconds for some ten thousand examples.
 ///
+/// Features are fitted on the training part. The perceptron learns from the training part and is stopped by the
+/// validation part; the other algorithms have nothing to stop and learn from both.
+///
 /// # Errors
 /// [`TrainError`].
 pub fn train(
@@ -145,32 +148,7 @@ pub fn train(
     let started = std::time::Instant::now();
     check(splits)?;
     let features = Features::fit(&recipe.features, &splits.train)?;
-    let rows = chosen_rows(&splits.train, recipe.train.class_weights, recipe.train.seed);
-    let all = Matrix {
-        width: features.width(),
-        values: features.apply(&splits.train.inputs)?,
-    };
-    let values = all.picked(&rows);
-    let labels: Vec<u32> = rows.iter().map(|&row| splits.train.labels[row]).collect();
-    let validation = Matrix {
-        width: features.width(),
-        values: features.apply(&splits.validation.inputs)?,
-    };
-    let train = mlp::Labelled {
-        values: &values,
-        labels: &labels,
-    };
-    let validation = mlp::Labelled {
-        values: &validation,
-        labels: &splits.validation.labels,
-    };
-    let fitted = fit(
-        recipe,
-        &train,
-        &validation,
-        splits.train.label_names.len(),
-        report,
-    )?;
+    let fitted = fit(recipe, splits, &features, report)?;
     let model = export::model(recipe, splits, &features, &fitted.core);
     let seconds = started.elapsed().as_secs_f64();
     Ok(Trained {
@@ -191,40 +169,38 @@ struct Fitted {
 
 fn fit(
     recipe: &Recipe,
-    train: &mlp::Labelled,
-    validation: &mlp::Labelled,
-    classes: usize,
+    splits: &Splits,
+    features: &Features,
     report: &mut dyn FnMut(Progress),
 ) -> Result<Fitted, TrainError> {
     let settings = &recipe.train;
+    let classes = splits.train.label_names.len();
+    let train = Labelled::of(&splits.train, features)?;
+    let validation = Labelled::of(&splits.validation, features)?;
+    let balanced =
+        |examples: Labelled| examples.balanced(classes, settings.class_weights, settings.seed);
     let core = match settings.algorithm {
-        Algorithm::Logistic => Core::Network(logistic::fit(
-            &settings.logistic,
-            train.values,
-            train.labels,
-            classes,
-        )?),
-        Algorithm::Forest => Core::Forest(forest::fit(
-            &settings.forest,
-            settings.seed,
-            train.values,
-            train.labels,
-            classes,
-        )?),
         Algorithm::Mlp => {
-            let fitted = mlp::fit(
-                &settings.mlp,
-                settings.seed,
-                train,
-                validation,
+            return perceptron(recipe, &balanced(train), &validation, classes, report);
+        }
+        Algorithm::Logistic => {
+            let both = balanced(train.joined(validation));
+            Core::Network(logistic::fit(
+                &settings.logistic,
+                &both.values,
+                &both.labels,
                 classes,
-                report,
-            )?;
-            return Ok(Fitted {
-                core: Core::Network(fitted.network),
-                curve: fitted.curve,
-                best_epoch: fitted.best_epoch,
-            });
+            )?)
+        }
+        Algorithm::Forest => {
+            let both = balanced(train.joined(validation));
+            Core::Forest(forest::fit(
+                &settings.forest,
+                settings.seed,
+                &both.values,
+                &both.labels,
+                classes,
+            )?)
         }
     };
     report(Progress {
@@ -238,6 +214,62 @@ fn fit(
         curve: Vec::new(),
         best_epoch: 0,
     })
+}
+
+fn perceptron(
+    recipe: &Recipe,
+    train: &Labelled,
+    validation: &Labelled,
+    classes: usize,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Fitted, TrainError> {
+    let fitted = mlp::fit(
+        &recipe.train.mlp,
+        recipe.train.seed,
+        train,
+        validation,
+        classes,
+        report,
+    )?;
+    Ok(Fitted {
+        core: Core::Network(fitted.network),
+        curve: fitted.curve,
+        best_epoch: fitted.best_epoch,
+    })
+}
+
+/// Feature values with their labels.
+struct Labelled {
+    values: Matrix,
+    labels: Vec<u32>,
+}
+
+impl Labelled {
+    fn of(examples: &Examples, features: &Features) -> Result<Labelled, FeatureError> {
+        let values = Matrix {
+            width: features.width(),
+            values: features.apply(&examples.inputs)?,
+        };
+        Ok(Labelled {
+            values,
+            labels: examples.labels.clone(),
+        })
+    }
+
+    fn joined(mut self, other: Labelled) -> Labelled {
+        self.values.values.extend(other.values.values);
+        self.labels.extend(other.labels);
+        self
+    }
+
+    fn balanced(self, classes: usize, weights: ClassWeights, seed: u64) -> Labelled {
+        let rows = chosen_rows(&self.labels, classes, weights, seed);
+        let labels = rows.iter().map(|&row| self.labels[row]).collect();
+        Labelled {
+            values: self.values.picked(&rows),
+            labels,
+        }
+    }
 }
 
 /// Rows of values, row-major.
@@ -290,20 +322,24 @@ fn check(splits: &Splits) -> Result<(), TrainError> {
 
 /// The rows to train on. Balanced classes are made by repeating rows of the rarer classes: whole copies, and a drawn
 /// remainder, until each class has as many rows as the most frequent one.
-fn chosen_rows(examples: &Examples, weights: ClassWeights, seed: u64) -> Vec<usize> {
-    let mut rows: Vec<usize> = (0..examples.len()).collect();
+fn chosen_rows(labels: &[u32], classes: usize, weights: ClassWeights, seed: u64) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..labels.len()).collect();
     if weights == ClassWeights::Equal {
         return rows;
     }
-    let counts = examples.label_counts();
-    let most = counts.iter().copied().max().unwrap_or(0);
+    let of_class: Vec<Vec<usize>> = (0..classes)
+        .map(|class| {
+            rows.iter()
+                .copied()
+                .filter(|&row| labels[row] as usize == class)
+                .collect()
+        })
+        .collect();
+    let most = of_class.iter().map(Vec::len).max().unwrap_or(0);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    for (label, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let mut own: Vec<usize> = (0..examples.len())
-            .filter(|&row| examples.labels[row] as usize == label)
-            .collect();
+    for mut own in of_class.into_iter().filter(|own| !own.is_empty()) {
         own.shuffle(&mut random);
-        rows.extend(own.iter().copied().cycle().take(most - count));
+        rows.extend(own.iter().copied().cycle().take(most - own.len()));
     }
     rows
 }
