@@ -17,7 +17,10 @@ fn small_recipe(place: &Place) -> String {
         .position(|line| *line == "[data.simulation]")
         .expect("a simulated machine");
     lines.insert(section + 1, "sessions = 12");
-    let gate = lines.iter().position(|line| line.starts_with("accuracy =")).expect("a gate");
+    let gate = lines
+        .iter()
+        .position(|line| line.starts_with("accuracy ="))
+        .expect("a gate");
     lines[gate] = "accuracy = 0.8";
     let path = place.path("recipe.toml");
     std::fs::write(&path, lines.join("\n")).expect("the place is writable");
@@ -95,7 +98,11 @@ fn walks_the_whole_loop(target: &str) {
 
     let report = place.done(&["report", "--json"], &["fleet"]).json();
     assert_eq!(observed(&report), samples, "every sample is in a window");
-    assert_eq!(report["overview"]["lost_records"], 0, "{}", report["overview"]);
+    assert_eq!(
+        report["overview"]["lost_records"], 0,
+        "{}",
+        report["overview"]
+    );
     let on = format!("local,{target}");
     let verified = place
         .done(
