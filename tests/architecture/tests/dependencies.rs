@@ -8,7 +8,7 @@ use std::process::Command;
 /// Every package of the project, and the packages of the project that it may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("dunlin-wire", &[]),
-    ("dunlin-engine", &["dunlin-wire"]),
+    ("dunlin-engine", &[]),
     ("dunlin-monitor", &["dunlin-wire"]),
     ("dunlin-link", &["dunlin-wire"]),
     (

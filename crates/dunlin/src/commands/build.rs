@@ -1,7 +1,7 @@
 //! `dunlin build`: everything from a recipe to signed bundles in one go.
 
 use super::fleet::FleetArguments;
-use super::model::{signing_key, targets};
+use super::model::{against_budget, signing_key, targets};
 use super::recipe::RecipeArguments;
 use super::run::{RootArguments, remember_data_dir};
 use super::{evaluate, train};
@@ -72,12 +72,9 @@ pub fn bundles(
         let report =
             stages::compile(run, target).with_context(|| format!("for {}", target.name))?;
         let packaged = stages::package(run, recipe, splits, target, key)?;
+        output::line(against_budget(&report, target))?;
         output::line(format!(
-            "{}: plan {} B, arena {} B, stack {} B; bundle {} ({} B) {}",
-            target.name,
-            report.plan_bytes,
-            report.arena_bytes,
-            report.stack_bytes,
+            "bundle {} ({} B) {}",
             packaged.id,
             packaged.bytes,
             packaged.path.display()

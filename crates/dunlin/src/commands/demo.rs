@@ -127,28 +127,19 @@ impl Arguments {
 
     /// The target asked for; the emulated board where it can be built and run.
     fn target(&self) -> Result<Target> {
-        let missing = missing_for_the_board();
-        let board = match self.device {
-            Kind::Qemu => true,
-            Kind::Local => false,
-            Kind::Auto => missing.is_empty(),
-        };
-        if board {
-            build_firmware()?;
-            return Ok(Target::find(BOARD)?);
+        match self.device {
+            Kind::Qemu => board(),
+            Kind::Local => {
+                output::line(
+                    "device: a local process; `dunlin demo --device qemu` takes the emulated Cortex-M4F board",
+                )?;
+                Ok(Target::find("local")?)
+            }
+            Kind::Auto => match missing_for_the_board().as_slice() {
+                [] => board().or_else(|error| instead_of_the_board(&format!("{error:#}"))),
+                missing => instead_of_the_board(&format!("missing: {}", missing.join(", "))),
+            },
         }
-        if self.device == Kind::Auto {
-            output::line(format!(
-                "device: a local process, for want of {}; `cargo xtask setup` installs what the emulated \
-                 Cortex-M4F board needs",
-                missing.join(", ")
-            ))?;
-        } else {
-            output::line(
-                "device: a local process; `dunlin demo --device qemu` takes the emulated Cortex-M4F board",
-            )?;
-        }
-        Ok(Target::find("local")?)
     }
 
     fn flash(&self, fleet: &FleetArguments, target: &Target, path: &Path) -> Result<FlashedDevice> {
@@ -295,6 +286,20 @@ fn missing_for_the_board() -> Vec<&'static str> {
         missing.push("the source folder as the current folder");
     }
     missing
+}
+
+/// The emulated board, its firmware built.
+fn board() -> Result<Target> {
+    build_firmware()?;
+    Ok(Target::find(BOARD)?)
+}
+
+/// The local process, with the reason why it is not the board, and how to get that.
+fn instead_of_the_board(reason: &str) -> Result<Target> {
+    output::line(format!(
+        "device: a local process. For the emulated Cortex-M4F board: cargo xtask setup ({reason})"
+    ))?;
+    Ok(Target::find("local")?)
 }
 
 /// Builds the firmware through the one place for cross builds.

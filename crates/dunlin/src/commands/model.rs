@@ -5,6 +5,7 @@ use super::run::{Opened, RunArguments};
 use crate::{Outcome, output};
 use anyhow::{Context, Result};
 use clap::Args;
+use dunlin_host::compile::CompileReport;
 use dunlin_host::keys::SecretKey;
 use dunlin_host::recipe::Recipe;
 use dunlin_host::runs;
@@ -89,8 +90,11 @@ pub struct Compile {
     /// Where to write the plan of an ONNX file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Print the report as JSON
+    /// Print what became of every node, what every op takes, and what every pass did
     #[arg(long)]
+    explain: bool,
+    /// Print the report as JSON
+    #[arg(long, conflicts_with = "explain")]
     json: bool,
 }
 
@@ -110,12 +114,18 @@ impl Compile {
         if let Some(out) = &self.out {
             std::fs::write(out, &compiled.plan).with_context(|| out.display().to_string())?;
         }
-        if self.json {
-            output::json(&compiled.report)?
-        } else {
-            output::line(&compiled.report)?
-        }
+        self.print(&compiled.report, &target)?;
         Ok(Outcome::Done)
+    }
+
+    fn print(&self, report: &CompileReport, target: &Target) -> Result<()> {
+        if self.json {
+            return output::json(report);
+        }
+        if self.explain {
+            output::line(format!("{report}\n"))?;
+        }
+        output::line(against_budget(report, target))
     }
 
     fn compile_run(&self) -> Result<Outcome> {
@@ -124,11 +134,7 @@ impl Compile {
         for target in targets(&recipe, self.target.as_deref())? {
             let report = stages::compile(&mut run, &target)
                 .with_context(|| format!("for {}", target.name))?;
-            if self.json {
-                output::json(&report)?
-            } else {
-                output::line(format!("{}\n{report}", target.name))?
-            }
+            self.print(&report, &target)?;
         }
         Ok(Outcome::Done)
     }
@@ -172,6 +178,21 @@ impl Package {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// What a compiled model takes of what a target offers.
+pub fn against_budget(report: &CompileReport, target: &Target) -> String {
+    format!(
+        "{}: flash {} of {} B, arena {} of {} B, stack {} of {} B, {} MACs",
+        target.name,
+        report.plan_bytes,
+        target.budget.flash_bytes,
+        report.arena_bytes,
+        target.budget.arena_bytes,
+        report.stack_bytes,
+        target.budget.stack_bytes,
+        report.macs
+    )
 }
 
 /// The target asked for, or every target of the recipe.
