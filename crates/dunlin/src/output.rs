@@ -5,12 +5,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 
-/// Writes a line to standard output.
+/// Writes a line to standard output. When the reader has gone, what is left to say is dropped and the command goes on
+/// to its end.
 ///
 /// # Errors
-/// When the reader has gone, among others; the command ends quietly then.
+/// When the output cannot be written for another reason, such as a full disk.
 pub fn line(text: impl std::fmt::Display) -> Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("standard output"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a value as JSON to standard output.
@@ -28,14 +34,9 @@ pub fn notice(text: impl std::fmt::Display) {
     }
 }
 
-/// Whether the error is that nobody reads our output any more.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let causes = error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-    causes
-        .into_iter()
-        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+/// Tells what a person or a log must not miss.
+pub fn warning(text: impl std::fmt::Display) {
+    eprintln!("warning: {text}");
 }
 
 /// An error and its causes in one line; a cause that the text before it already tells is not told twice.

@@ -13,7 +13,6 @@
 //! stages::quantize(&mut run, &recipe, &splits)?;
 //! stages::calibrate(&mut run, &recipe, &splits)?;
 //! let target = Target::find("qemu-cortex-m4f")?;
-//! println!("{}", stages::compile(&mut run, &target)?);
 //! let key = SecretKey::read("keys/signing.key.pem".as_ref())?;
 //! println!("{}", stages::package(&mut run, &recipe, &splits, &target, &key)?.path.display());
 //! # Ok(()) }
@@ -24,7 +23,7 @@
 
 use std::path::PathBuf;
 
-use dunlin_wire::{BundleId, Digest};
+use dunlin_wire::{BundleId, Digest, ParseIdentityError};
 
 use crate::calibrate::{self, Account, CalibrateError, Part};
 use crate::compile::{self, CompileError, CompileOptions, CompileReport, Limits};
@@ -72,6 +71,16 @@ pub enum StageError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A hash in the run's record is none.
+    #[error("{}: `{field}`: {source}", path.display())]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// What was expected.
+        source: ParseIdentityError,
+    },
     /// The run could not be written.
     #[error(transparent)]
     Run(#[from] RunsError),
@@ -104,6 +113,8 @@ pub struct Packaged {
     pub path: PathBuf,
     /// Bytes of the file.
     pub bytes: usize,
+    /// What its plan takes on the target.
+    pub report: CompileReport,
 }
 
 /// File name of the plan for a target.
@@ -157,7 +168,7 @@ pub fn quantize(
 /// # Errors
 /// What failed.
 pub fn calibrate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Account, StageError> {
-    let model = onnx::read(&run.path(crate::runs::MODEL))?;
+    let model = onnx::read(&deployed_model(run))?;
     let session = Session::new(&model)?;
     let said = |examples: &Examples| -> Result<Vec<u32>, StageError> {
         Ok(evaluate::answers(&session, &model, examples)?.predicted)
@@ -212,10 +223,10 @@ pub fn compile_for(model: &ModelProto, target: &Target) -> Result<compile::Compi
     )
 }
 
-/// Assembles and signs the bundle for a target; writes it into the run.
+/// Compiles the deployed model for a target, assembles the bundle and signs it; writes both into the run.
 ///
 /// # Errors
-/// [`StageError::Missing`] before the earlier stages; otherwise what failed.
+/// [`StageError::Missing`] before [`calibrate`]; otherwise what failed.
 pub fn package(
     run: &mut Run,
     recipe: &Recipe,
@@ -223,38 +234,25 @@ pub fn package(
     target: &Target,
     key: &SecretKey,
 ) -> Result<Packaged, StageError> {
-    let plan = read(
-        run,
-        &plan_file(target),
-        &format!("dunlin compile {} --target {}", run.record.id, target.name),
-    )?;
-    let baseline = read(run, BASELINE, &format!("dunlin package {}", run.record.id))?;
+    let model = read(run, deployed_model(run), "train")?;
+    let baseline = read(run, run.path(BASELINE), "package")?;
+    let compiled = compile_for(&onnx::decode(&model)?, target)?;
+    run.add_file(&plan_file(target), &compiled.plan)?;
     let chosen = golden::choose(&splits.train.labels, GOLDEN_VECTORS);
-    let vectors = golden::from_plan(
-        &plan,
-        chosen.iter().filter_map(|&index| splits.train.input(index)),
-    )?;
-    let model = std::fs::read(deployed_model(run)).map_err(|source| StageError::File {
-        path: deployed_model(run),
-        source,
-    })?;
+    let inputs = chosen.iter().filter_map(|&index| splits.train.input(index));
     let packed = package::package(
         &Parts {
             name: &recipe.name,
             version: recipe.version,
             previous_version: None,
             target,
-            plan: Some(&plan),
+            plan: Some(&compiled.plan),
             onnx: None,
             schema: &splits.train.schema,
             labels: &splits.train.label_names,
             baseline: Some(&baseline),
-            golden: &vectors,
-            made_from: MadeFrom {
-                recipe: digest(&run.record.recipe_hash),
-                data: digest(&run.record.data_hash),
-                model: Digest::of(&model),
-            },
+            golden: &golden::from_plan(&compiled.plan, inputs)?,
+            made_from: made_from(run, &model)?,
         },
         key,
     )?;
@@ -265,21 +263,31 @@ pub fn package(
         id: packed.id,
         path: run.path(&name),
         bytes: packed.bytes.len(),
+        report: compiled.report,
     })
 }
 
-fn read(run: &Run, name: &str, command: &str) -> Result<Vec<u8>, StageError> {
-    let path = run.path(name);
+fn read(run: &Run, path: PathBuf, command: &str) -> Result<Vec<u8>, StageError> {
     std::fs::read(&path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => StageError::Missing {
             path,
-            command: command.to_owned(),
+            command: format!("dunlin {command} {}", run.record.id),
         },
         _ => StageError::File { path, source },
     })
 }
 
-/// The digest a record holds as text; records are written by this program.
-fn digest(hex: &str) -> Digest {
-    hex.parse().unwrap_or_default()
+fn made_from(run: &Run, model: &[u8]) -> Result<MadeFrom, StageError> {
+    let digest = |field: &'static str, hex: &str| -> Result<Digest, StageError> {
+        hex.parse().map_err(|source| StageError::Record {
+            path: run.path(crate::runs::RECORD),
+            field,
+            source,
+        })
+    };
+    Ok(MadeFrom {
+        recipe: digest("recipe_hash", &run.record.recipe_hash)?,
+        data: digest("data_hash", &run.record.data_hash)?,
+        model: Digest::of(model),
+    })
 }

@@ -12,7 +12,8 @@
 //! logarithm from `libm`: the same bytes on every machine. Costs one logarithm and two divisions
 //! per bin, once per window.
 
-use dunlin_wire::baseline::Statistic;
+use dunlin_wire::baseline::{Baseline, ChannelBaseline, Statistic};
+use dunlin_wire::record::Channel;
 use libm::logf;
 
 /// Distance between a reference and a window, bin by bin, by the statistic named; `None` when the
@@ -22,6 +23,28 @@ pub fn score(statistic: Statistic, reference: &[u32], window: &[u32]) -> Option<
         Statistic::PSI => Some(population_stability_index(reference, window)),
         _ => None,
     }
+}
+
+/// How far a channel's readings in a window of so many `inputs` lie from its reference. `None` when too few of its
+/// values were readings: an empty histogram, half counts added, looks like no drift at all. The share of readings
+/// must make up `minimum_samples` of the inputs.
+pub fn channel_score(
+    baseline: &Baseline<'_>,
+    reference: &ChannelBaseline<'_>,
+    channel: &Channel,
+    inputs: u32,
+) -> Option<f32> {
+    let readings = channel.count();
+    let values = readings.saturating_add(u64::from(channel.missing));
+    let needed = values.saturating_mul(u64::from(baseline.minimum_samples()));
+    if readings == 0 || readings.saturating_mul(u64::from(inputs)) < needed {
+        return None;
+    }
+    score(
+        baseline.statistic(),
+        &reference.counts(),
+        &channel.histogram.counts,
+    )
 }
 
 fn population_stability_index(reference: &[u32], window: &[u32]) -> f32 {

@@ -252,39 +252,39 @@ impl<'a> Monitor<'a> {
 
     fn judge(&mut self, now_ms: u64) {
         self.window.partial = !self.is_whole(now_ms);
-        self.window.judged =
-            !self.window.partial && self.window.inputs >= self.baseline.minimum_samples();
-        if self.window.judged {
-            self.judge_channels();
-            self.judge_predictions();
+        if self.window.partial || self.window.inputs < self.baseline.minimum_samples() {
+            return;
         }
+        self.judge_channels();
+        self.judge_predictions();
+        let scored = |channel: &Channel| channel.score.is_some();
+        self.window.judged =
+            self.window.channels.iter().any(scored) || self.window.prediction_score.is_some();
     }
 
     fn judge_channels(&mut self) {
-        for (channel, baseline) in self
-            .window
-            .channels
-            .iter_mut()
-            .zip(self.baseline.channels())
-        {
-            channel.score = drift::score(
-                self.baseline.statistic(),
-                &baseline.counts(),
-                &channel.histogram.counts,
-            );
+        let inputs = self.window.inputs;
+        let channels = self.window.channels.iter_mut();
+        for (channel, reference) in channels.zip(self.baseline.channels()) {
+            channel.score = drift::channel_score(&self.baseline, &reference, channel, inputs);
             channel.drifted = channel
                 .score
-                .is_some_and(|score| score > baseline.threshold());
+                .is_some_and(|score| score > reference.threshold());
         }
     }
 
     fn judge_predictions(&mut self) {
         let reference: Table<u32, { dunlin_wire::limits::MAX_LABELS }> =
             self.baseline.prediction_counts().collect();
-        if reference.is_empty() {
+        let window = &mut self.window;
+        let answers: u64 = window
+            .predictions
+            .iter()
+            .map(|&count| u64::from(count))
+            .sum();
+        if reference.is_empty() || answers < u64::from(self.baseline.minimum_samples()) {
             return;
         }
-        let window = &mut self.window;
         window.prediction_score =
             drift::score(self.baseline.statistic(), &reference, &window.predictions);
         window.prediction_drifted = window

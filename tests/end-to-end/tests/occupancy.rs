@@ -64,6 +64,11 @@ fn days_like_those_of_training_stay_quiet_and_open_doors_raise_drift_on_co2() {
         first.len(),
         second.len()
     );
+    let quiet = report["devices"][0]["windows"][0]["judgement"] == "quiet";
+    assert!(
+        quiet,
+        "neither a channel nor the predictions drift in the first window"
+    );
     assert!(
         first.iter().all(Vec::is_empty),
         "the first test file is quiet: {first:?}"

@@ -1,7 +1,7 @@
 //! `dunlin build`: everything from a recipe to signed bundles in one go.
 
 use super::fleet::FleetArguments;
-use super::model::{against_budget, signing_key, targets};
+use super::model::{DEFAULT_KEY, against_budget, signing_key, targets};
 use super::recipe::RecipeArguments;
 use super::run::{RootArguments, remember_data_dir};
 use super::{evaluate, train};
@@ -17,7 +17,7 @@ use dunlin_host::target::Target;
 
 #[derive(Args)]
 #[command(after_help = "Example:
-  dunlin build models/occupancy --data ../shared/data/occupancy
+  dunlin build models/occupancy --data DIR
 
 Exit status 1 when a gate of the recipe is not passed; nothing is packaged then.")]
 pub struct Arguments {
@@ -29,7 +29,7 @@ pub struct Arguments {
     #[arg(long)]
     target: Option<String>,
     /// Name of the signing key
-    #[arg(long, default_value = "signing")]
+    #[arg(long, default_value = DEFAULT_KEY)]
     key: String,
     #[command(flatten)]
     fleet: FleetArguments,
@@ -42,6 +42,7 @@ impl Arguments {
         let splits = self.recipe.load(&recipe)?;
         let mut run = train::train(&self.root.runs, &recipe, &splits)?;
         remember_data_dir(&mut run, &recipe, self.recipe.data.as_deref())?;
+        quantize(&mut run, &recipe, &splits)?;
         let evaluation = evaluate::evaluate(&mut run, &recipe, &splits)?;
         evaluate::print(&run, &evaluation)?;
         if !evaluation.passed() {
@@ -54,7 +55,16 @@ impl Arguments {
     }
 }
 
-/// Quantizes where that applies, calibrates, and makes a bundle for every target.
+/// Quantizes a model that has dense layers.
+pub fn quantize(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<()> {
+    if recipe.train.algorithm != Algorithm::Mlp {
+        return Ok(());
+    }
+    let report = stages::quantize(run, recipe, splits)?;
+    output::line(report.to_string().trim_end())
+}
+
+/// Calibrates, and makes a bundle for every target.
 pub fn bundles(
     run: &mut Run,
     recipe: &Recipe,
@@ -62,17 +72,12 @@ pub fn bundles(
     targets: &[Target],
     key: &SecretKey,
 ) -> Result<()> {
-    if recipe.train.algorithm == Algorithm::Mlp {
-        let report = stages::quantize(run, recipe, splits)?;
-        output::line(report.to_string().trim_end())?;
-    }
     let account = stages::calibrate(run, recipe, splits)?;
     output::line(account.to_string().trim_end())?;
     for target in targets {
-        let report =
-            stages::compile(run, target).with_context(|| format!("for {}", target.name))?;
-        let packaged = stages::package(run, recipe, splits, target, key)?;
-        output::line(against_budget(&report, target))?;
+        let packaged = stages::package(run, recipe, splits, target, key)
+            .with_context(|| format!("for {}", target.name))?;
+        output::line(against_budget(&packaged.report, target))?;
         output::line(format!(
             "bundle {} ({} B) {}",
             packaged.id,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Subcommand)]
 pub enum Command {
     /// Verify a bundle and show what it says
-    #[command(after_help = "Example:\n  dunlin bundle show runs/latest/occupancy-local.bundle")]
+    #[command(after_help = "Example:\n  dunlin bundle show runs/RUN/occupancy-local.bundle")]
     Show(Show),
 }
 

@@ -56,7 +56,7 @@ impl Arguments {
             stop: &stop,
             idle: self.idle.map(Duration::from_secs),
         };
-        let mut show = |event: Event<'_>| output::notice(describe(&event));
+        let mut show = |event: Event<'_>| show(&event);
         let collected = match &self.from {
             Some(from) => {
                 let polling = self.every.map_or(Polling::Once, |seconds| {
@@ -68,7 +68,9 @@ impl Arguments {
             None => collect_mqtt(&mut store, &devices, &self.broker()?, until, &mut show)?,
         };
         self.print(&collected)?;
-        Ok(Outcome::of(collected.refused == 0))
+        Ok(Outcome::of(
+            collected.refused == 0 && collected.conflicts == 0,
+        ))
     }
 
     fn broker(&self) -> Result<BrokerChoice> {
@@ -93,8 +95,8 @@ impl Arguments {
             return output::json(collected);
         }
         output::line(format!(
-            "{} records stored, {} known already, {} refused",
-            collected.stored, collected.duplicates, collected.refused
+            "{} records stored, {} known already, {} in conflict with stored ones, {} refused",
+            collected.stored, collected.duplicates, collected.conflicts, collected.refused
         ))
     }
 }
@@ -108,18 +110,21 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn describe(event: &Event<'_>) -> String {
+/// Good news on a terminal only; trouble always.
+fn show(event: &Event<'_>) {
     match event {
-        Event::Listening { address } => format!("devices may connect to mqtt://{address}"),
-        Event::Connected { to } => format!("connected to {to}"),
-        Event::Interrupted { reason } => format!("interrupted, trying again: {reason}"),
-        Event::Ingested { device, ingested } => {
-            format!(
-                "{device}: {} stored, {} known already",
-                ingested.stored, ingested.duplicates
-            )
+        Event::Listening { address } => {
+            output::notice(format!("devices may connect to mqtt://{address}"));
         }
-        Event::Refused(refusal) => format!("refused: {refusal:?}"),
-        other => format!("{other:?}"),
+        Event::Connected { to } => output::notice(format!("connected to {to}")),
+        Event::Ingested { device, ingested } => output::notice(format!(
+            "{device}: {} stored, {} known already",
+            ingested.stored, ingested.duplicates
+        )),
+        Event::Interrupted { reason } => {
+            output::warning(format!("interrupted, trying again: {reason}"));
+        }
+        Event::Refused(refusal) => output::warning(format!("refused: {refusal:?}")),
+        other => output::notice(format!("{other:?}")),
     }
 }

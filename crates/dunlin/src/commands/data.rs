@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub enum Command {
     /// Check the data of a recipe: types, ranges, nulls, duplicates, times, leakage
     #[command(
-        after_help = "Example:\n  dunlin data check models/occupancy --data ../shared/data/occupancy\n\nExit status 1 when a rule is broken."
+        after_help = "Example:\n  dunlin data check models/occupancy --data DIR\n\nExit status 1 when a rule is broken."
     )]
     Check(Check),
     /// Look at a CSV or Parquet file and propose the start of a recipe

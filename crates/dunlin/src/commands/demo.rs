@@ -73,13 +73,14 @@ impl Arguments {
                 .sum::<usize>(),
         ))?;
 
-        heading("2 train and evaluate", "")?;
+        heading("2 train, quantize, evaluate", "")?;
         let mut run = train::train(&self.folder.join("runs"), &recipe, &splits)?;
+        build::quantize(&mut run, &recipe, &splits)?;
         let evaluation = evaluate::evaluate(&mut run, &recipe, &splits)?;
         evaluate::print(&run, &evaluation)?;
 
-        heading("3 quantize, compile, sign", "")?;
-        let key = model::signing_key(&fleet.keys, "demo")?;
+        heading("3 calibrate, compile, sign", "")?;
+        let key = model::signing_key(&fleet.keys, model::DEFAULT_KEY)?;
         build::bundles(
             &mut run,
             &recipe,

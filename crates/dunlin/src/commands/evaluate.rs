@@ -9,6 +9,7 @@ use dunlin_host::evaluate::{self, Evaluation};
 use dunlin_host::onnx;
 use dunlin_host::recipe::Recipe;
 use dunlin_host::runs::{self, Run};
+use dunlin_host::stages;
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -37,9 +38,9 @@ impl Arguments {
     }
 }
 
-/// Evaluates the exported model and keeps the result in the run.
+/// Evaluates the model that is deployed, the int8 one where there is one, and keeps the result in the run.
 pub fn evaluate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Evaluation> {
-    let model = onnx::read(&run.path(runs::MODEL))?;
+    let model = onnx::read(&stages::deployed_model(run))?;
     let evaluation = evaluate::evaluate(&model, recipe, splits)?;
     run.judge(&evaluation)?;
     Ok(evaluation)
@@ -47,6 +48,8 @@ pub fn evaluate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Evalu
 
 /// Prints the measures, and how often the tests have been used by now.
 pub fn print(run: &Run, evaluation: &Evaluation) -> Result<()> {
+    let model = stages::deployed_model(run);
+    output::line(format!("measured: {}", model.display()))?;
     output::line(evaluate::table::text(evaluation).trim_end())?;
     output::line(match run.record.test_uses {
         1 => "the test parts were used for the first time".to_owned(),

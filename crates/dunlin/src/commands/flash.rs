@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
-  dunlin flash runs/latest/occupancy-local.bundle
-  dunlin flash runs/latest/occupancy-qemu-cortex-m4f.bundle --name bench
+  dunlin flash runs/RUN/occupancy-local.bundle
+  dunlin flash runs/RUN/occupancy-qemu-cortex-m4f.bundle --name bench
   dunlin flash occupancy-nrf52840.bundle --link serial:/dev/ttyACM0
   dunlin flash --stop bench")]
 pub struct Arguments {

@@ -151,7 +151,7 @@ pub struct Package {
     #[arg(long)]
     target: Option<String>,
     /// Name of the signing key
-    #[arg(long, default_value = "signing")]
+    #[arg(long, default_value = DEFAULT_KEY)]
     key: String,
     #[command(flatten)]
     fleet: FleetArguments,
@@ -207,12 +207,15 @@ pub fn targets(recipe: &Recipe, asked: Option<&str>) -> Result<Vec<Target>> {
         .collect::<Result<_, _>>()?)
 }
 
-/// Reads the signing key of this name, or makes it.
+/// Name of the key that is made when it is first needed.
+pub const DEFAULT_KEY: &str = "signing";
+
+/// Reads the signing key of this name; makes it when it is the default one.
 pub fn signing_key(folder: &Path, name: &str) -> Result<SecretKey> {
     let path = folder.join(format!("{name}.key.pem"));
-    if !path.exists() {
+    if !path.exists() && name == DEFAULT_KEY {
         let created = dunlin_host::keys::create(folder, name)?;
-        output::notice(format!(
+        output::warning(format!(
             "made signing key {} in {}",
             created.id,
             created.secret_path.display()

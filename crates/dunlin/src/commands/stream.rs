@@ -12,7 +12,7 @@ use dunlin_link::Link;
 
 #[derive(Args)]
 #[command(after_help = "Example:
-  dunlin stream models/occupancy --data ../shared/data/occupancy --part datatest --to local
+  dunlin stream models/occupancy --data DIR --part datatest --to local
 
 Times are those of the data: a week of it passes in seconds.")]
 pub struct Arguments {

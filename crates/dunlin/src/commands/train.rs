@@ -14,8 +14,8 @@ use std::path::Path;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
-  dunlin train models/occupancy --data ../shared/data/occupancy
-  dunlin train models/occupancy --data ../shared/data/occupancy --algorithm forest")]
+  dunlin train models/occupancy --data DIR
+  dunlin train models/occupancy --data DIR --algorithm forest")]
 pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,

@@ -72,16 +72,14 @@ impl Arguments {
         };
         let (mut rivals, mut skipped) = (Vec::new(), Vec::new());
         for name in &self.on {
-            match self.rival(name, &opened, &plan, &mut guests) {
-                Ok(rival) => rivals.push(rival),
-                Err(error) if name == "onnxruntime" => {
-                    skipped.push(Skipped {
-                        backend: name.clone(),
-                        reason: format!("{error:#}"),
-                    });
-                }
-                Err(error) => return Err(error),
+            if name == "onnxruntime" && self.onnxruntime().find().is_none() {
+                skipped.push(Skipped {
+                    backend: name.clone(),
+                    reason: "no library; name one with --onnxruntime FILE or ORT_DYLIB_PATH, or `pip install onnxruntime`".to_owned(),
+                });
+                continue;
             }
+            rivals.push(self.rival(name, &opened, &plan, &mut guests)?);
         }
         let bar = Bar::new("verify", inputs.len() as u64);
         let counted = inputs.iter().enumerate().map(|(index, input)| {
@@ -129,16 +127,10 @@ impl Arguments {
                 backend: Box::new(Tract::load(&onnx()?)?),
                 tolerance: near,
             },
-            "onnxruntime" => {
-                let options = OnnxRuntimeOptions {
-                    library: self.onnxruntime.clone(),
-                    ..Default::default()
-                };
-                Rival {
-                    backend: Box::new(OnnxRuntime::load(&onnx()?, &options)?),
-                    tolerance: near,
-                }
-            }
+            "onnxruntime" => Rival {
+                backend: Box::new(OnnxRuntime::load(&onnx()?, &self.onnxruntime())?),
+                tolerance: near,
+            },
             target => {
                 let device = self
                     .start(target, opened, guests)
@@ -149,6 +141,13 @@ impl Arguments {
                 }
             }
         })
+    }
+
+    fn onnxruntime(&self) -> OnnxRuntimeOptions {
+        OnnxRuntimeOptions {
+            library: self.onnxruntime.clone(),
+            ..OnnxRuntimeOptions::default()
+        }
     }
 
     /// Starts a device of this kind for the length of the verification.

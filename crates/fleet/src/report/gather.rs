@@ -337,11 +337,7 @@ fn agrees(window: &Window, baseline: Option<&Baseline<'_>>) -> bool {
         .iter()
         .zip(baseline.channels())
         .all(|(channel, reference)| {
-            let score = drift::score(
-                baseline.statistic(),
-                &reference.counts(),
-                &channel.histogram.counts,
-            );
+            let score = drift::channel_score(baseline, &reference, channel, window.inputs);
             score.map(f32::to_bits) == channel.score.map(f32::to_bits)
         })
 }

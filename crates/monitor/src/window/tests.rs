@@ -292,3 +292,40 @@ fn the_record_of_a_fixed_stream_is_the_same_bytes_everywhere() {
         "{checksum:#010x}"
     );
 }
+
+#[test]
+fn a_sensor_that_gives_no_readings_is_not_called_quiet() {
+    let section = section(1, Statistic::PSI);
+    let mut monitor =
+        Monitor::new(&schema(1, 1), Baseline::parse(&section).expect("good")).expect("fits");
+    for i in 0..96 {
+        monitor.observe(10 * i, &[f32::NAN], Outcome::Failed);
+    }
+    let window = monitor.finish(1_000).expect("inputs came");
+    assert!(!window.judged && !window.partial);
+    assert_eq!((window.inputs, window.errors), (96, 96));
+    assert_eq!(
+        (window.channels[0].missing, window.channels[0].score),
+        (96, None)
+    );
+    assert_eq!(window.prediction_score, None);
+}
+
+#[test]
+fn a_channel_with_too_few_readings_has_no_score_and_the_others_do() {
+    let section = section(2, Statistic::PSI);
+    let mut monitor =
+        Monitor::new(&schema(2, 1), Baseline::parse(&section).expect("good")).expect("fits");
+    for i in 0..96 {
+        let first = if i % 2 == 0 { f32::NAN } else { 3.0 };
+        monitor.observe(
+            10 * i,
+            &[first, (i * 7 % 16) as f32],
+            answer((i % 2) as u32),
+        );
+    }
+    let window = monitor.finish(1_000).expect("inputs came");
+    assert!(window.judged);
+    assert_eq!(window.channels[0].score, None);
+    assert!(window.channels[1].score.is_some_and(|score| score < 0.2));
+}
