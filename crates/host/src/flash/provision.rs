@@ -20,7 +20,8 @@ pub(super) fn path(state: &Path) -> PathBuf {
 }
 
 /// Registers the device in the devices file and writes its identity to its folder, each unless it is
-/// there already.
+/// there already. Keys that came to be trusted since are written too; a running device learns of them
+/// when it starts again.
 pub(super) fn enrol(
     options: &FlashOptions<'_>,
     progress: &mut dyn Progress,
@@ -53,12 +54,20 @@ fn write(options: &FlashOptions<'_>, device: &Device) -> Result<(), FlashError> 
     let path = path(options.state);
     match std::fs::read(&path) {
         Ok(present) if present == block => return Ok(()),
+        Ok(present) if is_of(&present, device) => {}
         Ok(_) => return Err(FlashError::OtherDevice { path }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(FlashError::Io { path, source }),
     }
     std::fs::create_dir_all(options.state).map_err(FlashError::io(options.state))?;
     write_secret(&path, &block).map_err(FlashError::io(path))
+}
+
+/// Whether a block on disk is this device's, whichever keys it trusted so far.
+fn is_of(block: &[u8], device: &Device) -> bool {
+    Provision::parse(block).is_ok_and(|present| {
+        present.device == device.id && present.credential == device.credential
+    })
 }
 
 fn block(options: &FlashOptions<'_>, device: &Device) -> Result<Vec<u8>, FlashError> {
