@@ -73,7 +73,7 @@ fn overview(evaluation: &Evaluation) -> String {
         .iter()
         .map(|test| (test.name.as_str(), &test.metrics));
     let rows = all
-        .chain([("validation", &evaluation.validation)])
+        .chain([("validation (seen in training)", &evaluation.validation)])
         .map(|(name, metrics)| {
             vec![
                 name.to_owned(),

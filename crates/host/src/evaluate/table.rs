@@ -14,7 +14,8 @@ const HEADINGS: [&str; 8] = [
     "log loss",
 ];
 
-/// The measures of all parts and the gates, ending with a newline.
+/// The measures of all parts and the gates, ending with a newline. Training has seen the validation part: it stopped
+/// the perceptron, and the other algorithms learnt from it.
 pub fn text(evaluation: &Evaluation) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
     rows.extend(
@@ -23,7 +24,7 @@ pub fn text(evaluation: &Evaluation) -> String {
             .iter()
             .map(|test| row(&test.name, &test.metrics)),
     );
-    rows.push(row("(validation)", &evaluation.validation));
+    rows.push(row("(validation, seen)", &evaluation.validation));
     let mut text = aligned(&rows);
     if !evaluation.gates.is_empty() {
         text.push('\n');

@@ -1,8 +1,8 @@
 //! Training: from examples to an ONNX model.
 //!
 //! Runs on the workstation. Three algorithms behind one door: [`train`] fits the features on the training part,
-//! fits the algorithm on the features, and writes both into one graph. The validation part stops the perceptron and
-//! is not used otherwise; the tests are not touched here.
+//! fits the algorithm on the features, and writes both into one graph. The validation part stops the perceptron;
+//! the other algorithms, with nothing to stop, learn from it too. The tests are not touched here.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
