@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DEVICE", conflicts_with = "mqtt")]
     from: Option<String>,
     /// Ask the device again every so many seconds; once unless given
-    #[arg(long, value_name = "SECONDS", requires = "from")]
+    #[arg(long, value_name = "SECONDS", requires = "from", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     every: Option<u64>,
     /// Run a broker of our own here for devices that upload over MQTT
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]

@@ -25,7 +25,9 @@ use std::sync::atomic::AtomicBool;
 const RECIPE: &str = include_str!("../../../../models/machine/recipe.toml");
 /// Monitoring windows before and after the machine changes.
 const WINDOWS: usize = 6;
-/// What a cross build needs to be found.
+/// The file that tells a demonstration's folder.
+const MARKER: &str = "demonstration.txt";
+/// The target of the emulated board.
 const BOARD: &str = "qemu-cortex-m4f";
 
 #[derive(Args)]
@@ -52,8 +54,8 @@ enum Kind {
 impl Arguments {
     pub fn run(self) -> Result<Outcome> {
         let recipe = Recipe::parse(RECIPE, Path::new("models/machine/recipe.toml"))?;
-        let fleet = self.fresh_fleet()?;
         let target = self.target()?;
+        let fleet = self.fresh_fleet()?;
 
         heading(
             "1 data",
@@ -112,14 +114,30 @@ impl Arguments {
         Ok(verdict)
     }
 
-    /// A fleet of its own, empty: devices and records of an earlier demonstration are removed.
+    /// A fleet of its own, empty. What an earlier demonstration left is removed; a folder that is not a
+    /// demonstration's is left alone.
     fn fresh_fleet(&self) -> Result<FleetArguments> {
         let fleet = FleetArguments {
             fleet: self.folder.join("fleet"),
             keys: self.folder.join("keys"),
         };
-        flash::stop(&fleet.state("demo"))?;
+        let marker = self.folder.join(MARKER);
+        let is_empty =
+            |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none());
+        if self.folder.exists() && !marker.exists() && !is_empty(&self.folder) {
+            anyhow::bail!(
+                "{}: not empty and not left by a demonstration; name another folder with --folder DIR",
+                self.folder.display()
+            );
+        }
+        std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
+        std::fs::write(
+            &marker,
+            "A demonstration's folder: the next one removes what is in it.\n",
+        )
+        .with_context(|| marker.display().to_string())?;
         if fleet.fleet.exists() {
+            flash::stop(&fleet.state("demo"))?;
             std::fs::remove_dir_all(&fleet.fleet)
                 .with_context(|| fleet.fleet.display().to_string())?;
         }

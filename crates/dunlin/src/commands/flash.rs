@@ -1,25 +1,32 @@
 //! `dunlin flash`: puts a bundle on a device, whatever kind of device it is.
 
 use super::fleet::FleetArguments;
+use super::run::RootArguments;
 use crate::Outcome;
 use crate::output::{self, Bar};
 use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_host::flash::{self, FlashOptions, Lifetime, Step};
+use dunlin_host::stages;
 use dunlin_host::target::Target;
 use dunlin_wire::bundle;
 use std::path::PathBuf;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
-  dunlin flash runs/RUN/occupancy-local.bundle
-  dunlin flash runs/RUN/occupancy-qemu-cortex-m4f.bundle --name bench
+  dunlin flash latest --target local
+  dunlin flash occupancy --target qemu-cortex-m4f --name bench
   dunlin flash occupancy-nrf52840.bundle --link serial:/dev/ttyACM0
   dunlin flash --stop bench")]
 pub struct Arguments {
-    /// The bundle; its manifest says for which target it is
+    /// A bundle file, or a run with --target: its id, a model's name, `latest`
     #[arg(required_unless_present = "stop")]
-    bundle: Option<PathBuf>,
+    bundle: Option<String>,
+    /// Take the run's bundle for this target
+    #[arg(long)]
+    target: Option<String>,
+    #[command(flatten)]
+    root: RootArguments,
     /// What people call the device; the target's name unless given
     #[arg(long)]
     name: Option<String>,
@@ -45,15 +52,9 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> Result<Outcome> {
         if let Some(name) = &self.stop {
-            let stopped = flash::stop(&self.fleet.state(name))?;
-            output::line(if stopped {
-                format!("{name} stopped")
-            } else {
-                format!("{name} was not running")
-            })?;
-            return Ok(Outcome::of(stopped));
+            return self.stop(name);
         }
-        let path = self.bundle.clone().unwrap_or_default();
+        let path = self.bundle_file()?;
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
         let trusted = self.fleet.trusted()?;
         let verified =
@@ -76,6 +77,32 @@ impl Arguments {
             Some(folder) => self.install(&options, folder),
             None => self.flash(&options),
         }
+    }
+
+    fn stop(&self, name: &str) -> Result<Outcome> {
+        let state = self.fleet.state(name);
+        anyhow::ensure!(
+            state.join("provision.bin").is_file(),
+            "{}: no device of that name was flashed here",
+            state.display()
+        );
+        let stopped = flash::stop(&state)?;
+        output::line(if stopped {
+            format!("{name} stopped")
+        } else {
+            format!("{name} was not running")
+        })?;
+        Ok(Outcome::of(stopped))
+    }
+
+    /// The file named, or that of the run and target named.
+    fn bundle_file(&self) -> Result<PathBuf> {
+        let named = self.bundle.clone().unwrap_or_default();
+        let Some(target) = &self.target else {
+            return Ok(PathBuf::from(named));
+        };
+        let run = self.root.find(&named)?;
+        Ok(run.path(&stages::bundle_file(&run, &Target::find(target)?)))
     }
 
     /// Lets the collector know the names of the bundle's channels and labels.

@@ -37,7 +37,12 @@ impl FleetArguments {
     /// The devices that the collector knows.
     pub fn devices(&self) -> Result<Devices> {
         let path = self.devices_file();
-        Devices::read(&path).context("no devices are known here; `dunlin flash` registers one")
+        anyhow::ensure!(
+            path.exists(),
+            "{}: no devices are known here; `dunlin flash` registers one",
+            path.display()
+        );
+        Ok(Devices::read(&path)?)
     }
 
     /// Opens the collector's database, or makes it.

@@ -8,9 +8,10 @@ use clap::Args;
 use dunlin_host::compile::CompileReport;
 use dunlin_host::keys::SecretKey;
 use dunlin_host::recipe::Recipe;
-use dunlin_host::runs;
+use dunlin_host::runs::{self, Run};
 use dunlin_host::stages;
 use dunlin_host::target::Target;
+use dunlin_wire::Digest;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -153,6 +154,9 @@ pub struct Package {
     /// Name of the signing key
     #[arg(long, default_value = DEFAULT_KEY)]
     key: String,
+    /// Sign the model although it has not been evaluated or has not passed the recipe's gates
+    #[arg(long)]
+    despite_gates: bool,
     #[command(flatten)]
     fleet: FleetArguments,
 }
@@ -160,6 +164,13 @@ pub struct Package {
 impl Package {
     pub fn run(self) -> Result<Outcome> {
         let mut opened = self.run.open()?;
+        if !self.despite_gates && !has_passed(&opened.run)? {
+            output::line(format!(
+                "nothing was packaged: the model has not passed its gates as it is now; `dunlin evaluate {}`, or --despite-gates",
+                opened.run.record.id
+            ))?;
+            return Ok(Outcome::Failed);
+        }
         let splits = self.run.load(&opened)?;
         if !opened.run.path(stages::BASELINE).is_file() {
             let account = stages::calibrate(&mut opened.run, &opened.recipe, &splits)?;
@@ -178,6 +189,16 @@ impl Package {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// Whether the model that is deployed was evaluated and passed every gate.
+fn has_passed(run: &Run) -> Result<bool> {
+    let path = stages::deployed_model(run);
+    let model = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    let evaluation = run.record.evaluation.as_ref();
+    Ok(evaluation.is_some_and(|evaluation| {
+        evaluation.passed() && evaluation.model_hash == Digest::of(&model).to_string()
+    }))
 }
 
 /// What a compiled model takes of what a target offers.

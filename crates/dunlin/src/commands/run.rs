@@ -32,6 +32,10 @@ pub struct RootArguments {
 impl RootArguments {
     /// The run with this id, this beginning of an id, or the newest of the model with this name.
     pub fn find(&self, name: &str) -> Result<Run> {
+        let exact = self.runs.join(name);
+        if exact.join(runs::RECORD).is_file() {
+            return Ok(runs::read(&exact)?);
+        }
         let newest = runs::list(&self.runs)?
             .into_iter()
             .rev()

@@ -65,9 +65,8 @@ fn write(options: &FlashOptions<'_>, device: &Device) -> Result<(), FlashError> 
 
 /// Whether a block on disk is this device's, whichever keys it trusted so far.
 fn is_of(block: &[u8], device: &Device) -> bool {
-    Provision::parse(block).is_ok_and(|present| {
-        present.device == device.id && present.credential == device.credential
-    })
+    Provision::parse(block)
+        .is_ok_and(|present| present.device == device.id && present.credential == device.credential)
 }
 
 fn block(options: &FlashOptions<'_>, device: &Device) -> Result<Vec<u8>, FlashError> {
