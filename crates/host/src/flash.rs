@@ -21,7 +21,7 @@
 //!
 //! ```no_run
 //! # fn run(bundle: &[u8], keys: &[dunlin_wire::PublicKey]) -> Result<(), Box<dyn std::error::Error>> {
-//! use dunlin_host::flash::{FlashOptions, Lifetime, flash};
+//! use dunlin_host::flash::{FlashOptions, Lifetime, Step, flash};
 //! use dunlin_host::target::Target;
 //!
 //! let target = Target::find("local")?;
@@ -33,7 +33,7 @@
 //!     lifetime: Lifetime::Detached,
 //!     ..FlashOptions::new(&target, bundle)
 //! };
-//! let device = flash(&options, &mut |step| eprintln!("{step}"))?;
+//! let device = flash(&options, &mut |step: Step<'_>| eprintln!("{step}"))?;
 //! println!("{} answers at {}", device.device, device.link_url);
 //! # Ok(())
 //! # }

@@ -267,15 +267,36 @@ fn what_cannot_be_flashed_says_why_before_anything_runs() {
         "with what the program said: {ended}"
     );
 
-    let trusted = [public_key(), PublicKey([9; 32])];
-    let other_keys = FlashOptions {
-        trusted: &trusted,
+    let other_device = FlashOptions {
+        name: "cellar",
         ..options
     };
     assert!(matches!(
-        flash(&other_keys, quiet),
+        flash(&other_device, quiet),
         Err(FlashError::OtherDevice { .. })
     ));
+}
+
+#[test]
+fn a_known_device_learns_of_keys_that_came_to_be_trusted() {
+    let (bench, target, bundle) = (Bench::new(), target("local"), bundle(1, "local"));
+    let quiet = &mut |_: Step<'_>| ();
+    let options = bench.options(&target, &bundle);
+    let first = flash(&options, quiet).expect("flashes");
+    let id = first.device;
+    first.stop().expect("ends");
+    let before = std::fs::read(bench.state.join("provision.bin")).expect("provisioned");
+
+    let trusted = [public_key(), PublicKey([9; 32])];
+    let more_keys = FlashOptions {
+        trusted: &trusted,
+        ..options
+    };
+    let again = flash(&more_keys, quiet).expect("the same device");
+    assert_eq!(again.device, id);
+    again.stop().expect("ends");
+    let after = std::fs::read(bench.state.join("provision.bin")).expect("provisioned");
+    assert_ne!(before, after, "the new key is in it");
 }
 
 #[test]
