@@ -109,6 +109,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
     }
 
     fn put_begin(&mut self, announcement: Announcement) -> Reply<'static> {
+        self.transfer_begun = true;
         match self.spare.begin(announcement) {
             Ok(held_bytes) => Reply::PutBegin { held_bytes },
             Err(error) => refuse_transfer(error),

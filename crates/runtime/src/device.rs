@@ -201,6 +201,7 @@ where
                 filled: 0,
                 sampling: None,
                 reload: false,
+                transfer_begun: false,
             },
             reply: self.reply,
         }

@@ -77,6 +77,8 @@ pub(crate) struct Core<'s, 'd, F, B: Backend> {
     pub filled: usize,
     pub sampling: Option<SampleTime>,
     pub reload: bool,
+    /// Whether a transfer was begun since the last start or activation.
+    pub transfer_begun: bool,
 }
 
 /// Why a sample could not be observed.
@@ -414,7 +416,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
     }
 
     /// Checks the bundle in the spare slot and makes it the one to run. A bundle that is refused is
-    /// let go of.
+    /// let go of. Without a transfer before, what is there may be the one to fall back on, and stays.
     pub fn activate(
         &mut self,
         record: &mut [u8],
@@ -452,7 +454,15 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
             _ => ActivateError::NoTransfer,
         })?;
         let mut admitted = admit(bytes, self.backend, &self.conditions)?;
-        check_version(admitted.version, self.state.newest().lowest_version)?;
+        let state = self.state.newest();
+        let choice = Choice {
+            slot: self.spare_index,
+            bundle: admitted.id,
+        };
+        if !self.transfer_begun && state.previous == Some(choice) {
+            return Err(ActivateError::NoTransfer);
+        }
+        check_version(admitted.version, state.lowest_version)?;
         let mut workspace = Workspace {
             arena: self.arena,
             input: self.input,
@@ -460,13 +470,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         };
         self.filled = 0;
         admitted.self_test(&mut workspace)?;
-        Ok((
-            Choice {
-                slot: self.spare_index,
-                bundle: admitted.id,
-            },
-            admitted.version,
-        ))
+        Ok((choice, admitted.version))
     }
 
     /// Records that something happened; a full or failing store is no reason to stop.

@@ -457,6 +457,23 @@ fn when_the_active_bundle_is_damaged_the_one_before_it_runs() {
 }
 
 #[test]
+fn an_activation_without_a_transfer_leaves_the_bundle_to_fall_back_on() {
+    let mut bench = Bench::default();
+    let (old, new) = (Recipe::version(1).build(), Recipe::version(2).build());
+    bench.install(&old);
+    bench.install(&new);
+    let stray = bench.ask(Request::Activate);
+    assert_eq!(refusal(&stray).0, Reason::NoTransfer);
+    let slot = bench
+        .slots
+        .iter()
+        .position(|slot| slot[512..].starts_with(&new))
+        .expect("it is in a slot");
+    bench.slots[slot][512 + 600] ^= 4;
+    assert_eq!(active(&mut bench), Some((1, id_of(&old))));
+}
+
+#[test]
 fn when_no_bundle_can_be_verified_the_device_still_answers() {
     let mut bench = Bench::default();
     bench.install(&Recipe::version(1).build());
