@@ -60,9 +60,9 @@ impl Check<'_, '_> {
         self.require(trees, "train.forest", || {
             "trees, max_depth and min_leaf must be at least 1".to_owned()
         });
-        let layers = mlp.hidden.iter().all(|&width| width > 0);
+        let layers = mlp.hidden.iter().all(|width| (1..=65_536).contains(width));
         self.require(layers, "train.mlp.hidden", || {
-            "every layer must be at least 1 wide".to_owned()
+            "every layer must be 1 to 65536 wide".to_owned()
         });
         let steps = mlp.batch > 0 && mlp.max_epochs > 0 && mlp.patience > 0;
         self.require(steps, "train.mlp", || {

@@ -27,9 +27,12 @@ impl Check<'_, '_> {
                 "found [{least}, {greatest}], expected two rising numbers above 0 and at most 2"
             )
         });
-        let counts = simulation.steps >= 8 && simulation.sessions >= 3 && simulation.windows >= 1;
+        let counts = (8..=65_536).contains(&simulation.steps)
+            && (3..=10_000).contains(&simulation.sessions)
+            && (1..=100_000).contains(&simulation.windows);
         self.require(counts, "data.simulation", || {
-            "expected steps >= 8, sessions >= 3 and windows >= 1".to_owned()
+            "expected steps from 8 to 65536, sessions from 3 to 10000 and windows from 1 to 100000"
+                .to_owned()
         });
         let (speed, nyquist) = (simulation.speed_hz, f64::from(simulation.rate_hz) / 2.0);
         self.require(speed > 0.0 && speed * 8.0 < nyquist, "data.simulation.speed_hz", || {
