@@ -160,7 +160,8 @@ fn a_running_device_is_updated_where_it_runs() {
     );
 
     assert!(stop(&bench.state).expect("ends"));
-    assert!(Link::open(&after.link_url).is_err());
+    let answer = Link::open(&after.link_url).and_then(|mut link| link.info());
+    assert!(!answer.is_ok_and(|info| info.device == after.device));
     assert!(!stop(&bench.state).expect("nothing to end"));
     let again = flash(&bench.options(&target, &second), quiet).expect("starts again");
     assert_eq!(again.device, after.device, "provisioned once");

@@ -215,8 +215,20 @@ pub fn stop(state: &Path) -> Result<bool, FlashError> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    while !has_ended(id) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     forget(&state);
     Ok(true)
+}
+
+/// Whether a process is gone or a zombie. One that is ending loses its environment first and its sockets later.
+fn has_ended(id: u32) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{id}/stat")) else {
+        return true;
+    };
+    let state = text.rsplit(')').next().unwrap_or_default().trim_start();
+    state.starts_with(['Z', 'X'])
 }
 
 /// The process in the pid file, if it lives and is the device of `state`: a number may have gone to
