@@ -14,7 +14,7 @@ pub struct Info {
     pub target: String,
     /// The bundle that runs, if there is one.
     pub bundle: Option<ActiveBundle>,
-    /// Bundles older than this version are refused.
+    /// The newest version that was activated: older bundles are refused, and others of this version.
     pub lowest_version: u32,
     /// How often the device has started.
     pub boot: u32,

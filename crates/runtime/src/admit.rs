@@ -3,6 +3,8 @@
 use crate::backend::{Backend, Model};
 use crate::device::Profile;
 use crate::flash::FlashFault;
+use crate::state::State;
+use core::cmp::Ordering;
 use dunlin_engine::LoadError;
 use dunlin_monitor::{Monitor, MonitorError};
 use dunlin_wire::baseline::{Baseline, BaselineError};
@@ -28,10 +30,17 @@ pub enum ActivateError {
     Bundle(BundleError),
     /// Older than what has run here.
     OlderVersion {
-        /// The lowest version that is taken.
-        needed: u32,
+        /// The newest version that was activated here.
+        held: u32,
         /// The bundle's.
-        got: u32,
+        offered: u32,
+    },
+    /// Another bundle of the same version was activated here: a version names one bundle for good.
+    VersionTaken {
+        /// The newest version that was activated here.
+        held: u32,
+        /// The bundle's, the same.
+        offered: u32,
     },
     /// Made for another target.
     WrongTarget,
@@ -286,15 +295,21 @@ fn check_sizes(
     }
 }
 
-/// Refuses what is older than anything that has run here.
-pub(crate) fn check_version(version: u32, lowest: u32) -> Result<(), ActivateError> {
-    if version < lowest {
-        Err(ActivateError::OlderVersion {
-            needed: lowest,
-            got: version,
-        })
-    } else {
-        Ok(())
+/// Refuses what is older than anything that was activated here, and another bundle of the newest
+/// version: only that very bundle may come again.
+pub(crate) fn check_version(
+    offered: u32,
+    bundle: BundleId,
+    state: &State,
+) -> Result<(), ActivateError> {
+    let held = state.lowest_version;
+    let newest = state.active.map(|active| active.bundle);
+    match offered.cmp(&held) {
+        Ordering::Less => Err(ActivateError::OlderVersion { held, offered }),
+        Ordering::Equal if newest.is_some_and(|newest| newest != bundle) => {
+            Err(ActivateError::VersionTaken { held, offered })
+        }
+        _ => Ok(()),
     }
 }
 

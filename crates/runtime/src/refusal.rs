@@ -11,8 +11,11 @@ impl ActivateError {
             Self::NoTransfer => (Reason::NoTransfer, 0, 0),
             Self::Incomplete { needed, got } => (Reason::Incomplete, needed as usize, got as usize),
             Self::Bundle(error) => bundle_reason(error),
-            Self::OlderVersion { needed, got } => {
-                (Reason::OlderVersion, needed as usize, got as usize)
+            Self::OlderVersion { held, offered } => {
+                (Reason::OlderVersion, held as usize, offered as usize)
+            }
+            Self::VersionTaken { held, offered } => {
+                (Reason::VersionTaken, held as usize, offered as usize)
             }
             Self::WrongTarget => (Reason::WrongTarget, 0, 0),
             Self::WrongKernelClass => (Reason::WrongKernelClass, 0, 0),

@@ -423,6 +423,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         board: &mut impl Board,
     ) -> Result<BundleId, ActivateError> {
         match self.judge_spare() {
+            Ok((choice, _)) if self.runs(choice.bundle) => Ok(choice.bundle),
             Ok((choice, version)) => {
                 let _ = self.close_window(record, board);
                 self.state
@@ -462,7 +463,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         if !self.transfer_begun && state.previous == Some(choice) {
             return Err(ActivateError::NoTransfer);
         }
-        check_version(admitted.version, state.lowest_version)?;
+        check_version(admitted.version, admitted.id, &state)?;
         let mut workspace = Workspace {
             arena: self.arena,
             input: self.input,
@@ -471,6 +472,12 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         self.filled = 0;
         admitted.self_test(&mut workspace)?;
         Ok((choice, admitted.version))
+    }
+
+    fn runs(&self, bundle: BundleId) -> bool {
+        self.active
+            .as_ref()
+            .is_some_and(|active| active.id == bundle)
     }
 
     /// Records that something happened; a full or failing store is no reason to stop.

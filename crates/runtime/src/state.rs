@@ -21,7 +21,7 @@ pub(crate) struct State {
     pub active: Option<Choice>,
     /// What ran before, to fall back on.
     pub previous: Option<Choice>,
-    /// Bundles with a smaller version are refused.
+    /// The newest version that was activated, always that of `active`; it never goes down.
     pub lowest_version: u32,
 }
 

@@ -432,6 +432,84 @@ fn a_transfer_goes_on_after_a_restart_at_the_last_whole_page() {
     assert_eq!(bench.ask(other).reply(), Reply::PutBegin { held_bytes: 0 });
 }
 
+/// A bundle that differs from `Recipe::version(version)` in one channel's threshold only.
+fn other_content(version: u32) -> Vec<u8> {
+    Recipe {
+        threshold: 0.75,
+        ..Recipe::version(version)
+    }
+    .build()
+}
+
+#[test]
+fn another_bundle_of_the_same_version_is_refused_with_both_versions() {
+    let mut bench = Bench::default();
+    let good = Recipe::version(2).build();
+    assert_ne!(id_of(&good), id_of(&other_content(2)));
+    bench.install(&good);
+    let answer = bench.install(&other_content(2));
+    assert_eq!(refusal(&answer), (Reason::VersionTaken, 2, 2));
+    let Reply::Refused(told) = answer.reply() else {
+        panic!("refused above")
+    };
+    assert!(
+        told.to_string()
+            .contains("raise `version` in the recipe above 2"),
+        "{told}"
+    );
+    assert_eq!(active(&mut bench), Some((2, id_of(&good))));
+    assert!(matches!(
+        bench.install(&other_content(3)).reply(),
+        Reply::Activate { .. }
+    ));
+}
+
+#[test]
+fn the_version_that_fell_back_is_still_taken_and_that_very_bundle_may_come_again() {
+    let mut bench = Bench::default();
+    let (old, new) = (Recipe::version(2).build(), Recipe::version(3).build());
+    bench.install(&old);
+    bench.install(&new);
+    damage(&mut bench, &new);
+    assert_eq!(active(&mut bench), Some((2, id_of(&old))));
+    assert_eq!(
+        refusal(&bench.install(&other_content(2))),
+        (Reason::OlderVersion, 3, 2)
+    );
+    assert_eq!(
+        refusal(&bench.install(&other_content(3))),
+        (Reason::VersionTaken, 3, 3)
+    );
+    assert_eq!(active(&mut bench), Some((2, id_of(&old))));
+    bench.install(&new);
+    assert_eq!(active(&mut bench), Some((3, id_of(&new))));
+}
+
+#[test]
+fn the_bundle_that_runs_may_come_again_and_changes_nothing() {
+    let mut bench = Bench::default();
+    let good = Recipe::version(2).build();
+    bench.install(&good);
+    let again = bench.install(&good);
+    assert_eq!(
+        again.reply(),
+        Reply::Activate {
+            bundle: id_of(&good)
+        }
+    );
+    assert_eq!(active(&mut bench), Some((2, id_of(&good))));
+}
+
+/// Spoils a byte of a bundle that is in a slot.
+fn damage(bench: &mut Bench, bundle: &[u8]) {
+    let slot = bench
+        .slots
+        .iter()
+        .position(|slot| slot[512..].starts_with(bundle))
+        .expect("it is in a slot");
+    bench.slots[slot][512 + 600] ^= 4;
+}
+
 #[test]
 fn when_the_active_bundle_is_damaged_the_one_before_it_runs() {
     let mut bench = Bench::default();
@@ -439,12 +517,7 @@ fn when_the_active_bundle_is_damaged_the_one_before_it_runs() {
     bench.install(&old);
     bench.install(&new);
     assert_eq!(active(&mut bench).map(|(version, _)| version), Some(2));
-    let slot = bench
-        .slots
-        .iter()
-        .position(|slot| slot[512..].starts_with(&new))
-        .expect("it is in a slot");
-    bench.slots[slot][512 + 600] ^= 4;
+    damage(&mut bench, &new);
     assert_eq!(active(&mut bench), Some((1, id_of(&old))));
     assert_eq!(refusal(&bench.install(&old)), (Reason::OlderVersion, 2, 1));
     assert_eq!(
@@ -464,12 +537,7 @@ fn an_activation_without_a_transfer_leaves_the_bundle_to_fall_back_on() {
     bench.install(&new);
     let stray = bench.ask(Request::Activate);
     assert_eq!(refusal(&stray).0, Reason::NoTransfer);
-    let slot = bench
-        .slots
-        .iter()
-        .position(|slot| slot[512..].starts_with(&new))
-        .expect("it is in a slot");
-    bench.slots[slot][512 + 600] ^= 4;
+    damage(&mut bench, &new);
     assert_eq!(active(&mut bench), Some((1, id_of(&old))));
 }
 

@@ -104,7 +104,7 @@ fn a_bundle_may_hold_onnx_and_is_tried_on_its_golden_vectors() {
         .expect("takes the bytes");
     link.activate().expect_err("the golden vector is wrong");
     assert_eq!(link.info().expect("answers").bundle, None);
-    link.put_bundle(&bundle(1, 0.75), |_| ())
+    link.put_bundle(&bundle(2, 0.75), |_| ())
         .expect("takes the bytes");
     link.activate().expect("runs");
     let answer = link.infer(&f32_bytes(&[5.0, 1.0])).expect("runs");

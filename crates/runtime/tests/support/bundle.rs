@@ -52,6 +52,8 @@ pub struct Recipe {
     pub channels: usize,
     pub with_baseline: bool,
     pub baseline_channels: usize,
+    /// Of every channel's drift.
+    pub threshold: f32,
     pub spoilt_vector: Option<usize>,
     pub key: SigningKey,
 }
@@ -70,6 +72,7 @@ impl Default for Recipe {
             channels: 2,
             with_baseline: true,
             baseline_channels: 2,
+            threshold: 0.5,
             spoilt_vector: None,
             key: signing_key(),
         }
@@ -160,7 +163,7 @@ impl Recipe {
         let channel = ChannelReference {
             edges: core::array::from_fn(|edge| edge as f32 - 7.0),
             counts: [10; 16],
-            threshold: 0.5,
+            threshold: self.threshold,
         };
         let channels = vec![channel; self.baseline_channels];
         let reference = Reference {

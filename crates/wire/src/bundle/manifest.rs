@@ -116,7 +116,8 @@ pub struct Manifest<'a> {
     /// The model's name.
     #[n(1)]
     pub name: &'a str,
-    /// Grows with every release of the model; a device takes no older one.
+    /// Grows with every release of the model; a device takes no older one, and no other bundle of the
+    /// same.
     #[n(2)]
     pub version: u32,
     /// The kind of device it is made for.

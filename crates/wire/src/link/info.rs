@@ -22,7 +22,7 @@ pub struct Info<'a> {
     /// The bundle that runs, if there is one.
     #[b(4)]
     pub bundle: Option<ActiveBundle<'a>>,
-    /// Bundles older than this version are refused.
+    /// The newest version that was activated: older bundles are refused, and others of this version.
     #[n(5)]
     pub lowest_version: u32,
     /// How often the device has started.

@@ -95,8 +95,8 @@ reasons! {
     /// Two sections of kind `got`.
     DuplicateSection = 47, "found section {got} twice";
 
-    /// The bundle has version `got`, at least `needed` is wanted.
-    OlderVersion = 48, "takes version {needed} or later, not {got}";
+    /// The bundle has version `got`, version `needed` was activated before.
+    OlderVersion = 48, "has run version {needed} and takes no older one, the bundle has {got}: raise `version` in the recipe above {needed} and package again";
     /// Made for another target.
     WrongTarget = 49, "is not the target the bundle was made for";
     /// Kernel `needed` is not in the firmware.
@@ -132,6 +132,9 @@ reasons! {
     BadTag = 64, "does not believe the acknowledgement";
     /// `got` is above the newest record's sequence number, `needed`.
     NotStored = 65, "has no record {got}, the newest is {needed}";
+
+    /// Another bundle of version `needed` was activated before; the bundle has the same, `got`.
+    VersionTaken = 80, "has run another bundle of version {needed} already: raise `version` in the recipe above {needed} and package again";
 }
 
 impl Refusal {
