@@ -38,6 +38,14 @@ fn unit<F: NorFlash>() -> u32 {
     SMALLEST_UNIT.max(F::WRITE_SIZE as u32)
 }
 
+/// Bytes of the smallest page that holds an entry with a payload of `payload_bytes`.
+pub(crate) fn page_bytes<F: NorFlash>(payload_bytes: usize) -> usize {
+    let unit = unit::<F>() as usize;
+    let header = (PAGE_HEADER as usize).next_multiple_of(unit);
+    let entry = payload_bytes.saturating_add(ENTRY_HEADER as usize + unit - 1) / unit * unit;
+    header.saturating_add(entry)
+}
+
 /// What a page's header says beside its number.
 pub(crate) type Fields = [u32; 4];
 

@@ -2,7 +2,7 @@
 
 use embedded_storage::nor_flash::NorFlash;
 
-use crate::log::{CHUNK, SMALLEST_UNIT};
+use crate::log::{self, CHUNK, SMALLEST_UNIT};
 
 /// Pages of a flash that one log has to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,13 @@ pub enum RegionError {
     },
     /// Fewer than two pages.
     TooFewPages,
+    /// The flash is too small for two pages that each hold the longest record.
+    TooSmall {
+        /// Bytes of two such pages.
+        needed: usize,
+        /// Bytes of the flash.
+        got: usize,
+    },
     /// It ends beyond the flash.
     OutOfBounds {
         /// Bytes of the flash.
@@ -50,6 +57,10 @@ impl core::fmt::Display for RegionError {
                 )
             }
             Self::TooFewPages => write!(f, "a log needs two pages"),
+            Self::TooSmall { needed, got } => write!(
+                f,
+                "two pages that each hold the longest record take {needed} bytes; the region has {got}"
+            ),
             Self::OutOfBounds { capacity } => {
                 write!(f, "the region ends beyond the flash's {capacity} bytes")
             }
@@ -69,6 +80,28 @@ impl core::fmt::Display for RegionError {
 impl core::error::Error for RegionError {}
 
 impl Region {
+    /// All of a flash, in pages of as few erase units as hold one record of `record_bytes`.
+    ///
+    /// # Errors
+    /// [`RegionError::TooSmall`].
+    pub fn whole<F: NorFlash>(flash: &F, record_bytes: usize) -> Result<Self, RegionError> {
+        let (erase, got) = (F::ERASE_SIZE.max(1), flash.capacity());
+        let page = log::page_bytes::<F>(record_bytes).next_multiple_of(erase);
+        let too_small = RegionError::TooSmall {
+            needed: 2 * page,
+            got,
+        };
+        let pages = Some(got / page).filter(|&pages| pages >= 2);
+        match (u32::try_from(page), pages.map(u32::try_from)) {
+            (Ok(page_bytes), Some(Ok(pages))) => Ok(Self {
+                start: 0,
+                page_bytes,
+                pages,
+            }),
+            _ => Err(too_small),
+        }
+    }
+
     /// Whether a log can live here.
     pub(crate) fn check<F: NorFlash>(&self, flash: &F) -> Result<(), RegionError> {
         let erase = F::ERASE_SIZE as u32;

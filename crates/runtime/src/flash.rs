@@ -21,7 +21,8 @@ pub struct Regions<F> {
     pub slots: [F; 2],
     /// Which slot runs; two erase pages.
     pub state: F,
-    /// Records; at least two erase pages.
+    /// Records; at least two pages, each of as many erase pages as hold the longest record, which has
+    /// [`MAX_RECORD_BYTES`](dunlin_wire::limits::MAX_RECORD_BYTES).
     pub records: F,
 }
 

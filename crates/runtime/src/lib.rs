@@ -10,7 +10,7 @@
 //! ([`MappedFlash`]), a byte port ([`Port`]), a sensor ([`SampleSource`]), a clock ([`Board`]) and
 //! memory ([`Buffers`]); everything else is here and tested on a workstation.
 //!
-//! Runs on anything with flash for two slots. Costs 6.9 kB of RAM for messages, 3 kB for the open
+//! Runs on anything with flash for two slots. Costs 10 kB of RAM for messages, 3 kB for the open
 //! window, the arena and one input as large as the target wants, and on a Cortex-M4 23 kB of stack
 //! at the deepest, while a bundle is verified and its monitor set up.
 //!

@@ -1,9 +1,10 @@
 //! Records: made with the device's identity, kept in the store, handed out and forgotten.
 
 use crate::flash::FlashFault;
-use crate::state::region;
-use dunlin_monitor::store::{Store, StoreError};
+use crate::state::unfit;
+use dunlin_monitor::store::{Region, Store, StoreError};
 use dunlin_wire::credential::Credential;
+use dunlin_wire::limits::MAX_RECORD_BYTES;
 use dunlin_wire::link::RECORD_LENGTH_BYTES;
 use dunlin_wire::record::{self, Body, Header};
 use dunlin_wire::{BundleId, DeviceId, FirmwareId};
@@ -34,7 +35,7 @@ pub(crate) struct Records<F> {
 
 impl<F: NorFlash> Records<F> {
     pub fn open(mut flash: F) -> Result<Self, FlashFault> {
-        let region = region(&flash)?;
+        let region = Region::whole(&flash, MAX_RECORD_BYTES).map_err(unfit)?;
         let store = Store::mount(&mut flash, region).map_err(fault)?;
         Ok(Self { flash, store })
     }

@@ -1,6 +1,7 @@
 //! Which slot runs, kept in flash as one value that changes as a whole.
 
 use crate::flash::FlashFault;
+use dunlin_monitor::RegionError;
 use dunlin_monitor::state::{Region, StateError, StateLog};
 use dunlin_wire::BundleId;
 use embedded_storage::nor_flash::NorFlash;
@@ -34,7 +35,7 @@ pub(crate) struct Choices<F> {
 
 impl<F: NorFlash> Choices<F> {
     pub fn open(mut flash: F) -> Result<Self, FlashFault> {
-        let region = region(&flash)?;
+        let region = Region::whole(&flash, STATE_BYTES).map_err(unfit)?;
         let log = StateLog::mount(&mut flash, region).map_err(fault)?;
         let newest = log
             .value()
@@ -65,20 +66,19 @@ impl<F: NorFlash> Choices<F> {
     }
 }
 
-/// All of a flash, as the region of a log.
-pub(crate) fn region<F: NorFlash>(flash: &F) -> Result<Region, FlashFault> {
-    let page_bytes = u32::try_from(F::ERASE_SIZE).map_err(|_| FlashFault::Failed)?;
-    let pages =
-        u32::try_from(flash.capacity() / F::ERASE_SIZE.max(1)).map_err(|_| FlashFault::Failed)?;
-    Ok(Region {
-        start: 0,
-        page_bytes,
-        pages,
-    })
+fn fault<E>(error: StateError<E>) -> FlashFault {
+    match error {
+        StateError::Region(error) => unfit(error),
+        _ => FlashFault::Failed,
+    }
 }
 
-fn fault<E>(_: StateError<E>) -> FlashFault {
-    FlashFault::Failed
+/// What is wrong with a region, in this crate's words.
+pub(crate) fn unfit(error: RegionError) -> FlashFault {
+    match error {
+        RegionError::TooSmall { needed, got } => FlashFault::TooSmall { needed, got },
+        _ => FlashFault::Failed,
+    }
 }
 
 /// The lowest version, then twice: slot (0xff for none) and bundle.

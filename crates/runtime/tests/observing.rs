@@ -216,7 +216,7 @@ fn an_acknowledgement_needs_the_credential_and_a_record() {
 #[test]
 fn what_a_full_store_drops_is_told_in_a_loss_record() {
     let mut bench = running();
-    for start in 0..60 {
+    for start in 0..300 {
         let samples = packed(start * 100, &[[1.0, 2.0]; 3]);
         bench.ask_all(&[observe(&samples), Request::CloseWindow]);
     }

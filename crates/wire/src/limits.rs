@@ -18,10 +18,11 @@ pub const MAX_MANIFEST_BYTES: usize = 2048;
 pub const MAX_SECTIONS: usize = 8;
 /// Alignment of every section, counted from the bundle's first byte.
 pub const SECTION_ALIGNMENT: usize = 16;
-/// Bytes of one encoded record, with its tag.
-pub const MAX_RECORD_BYTES: usize = 2048;
+/// Bytes of one encoded record, with its tag: what a window of [`MAX_CHANNELS`] and [`MAX_LABELS`]
+/// can become, with room for a few fields to come.
+pub const MAX_RECORD_BYTES: usize = 3072;
 /// Bytes of one link message before framing.
-pub const MAX_MESSAGE_BYTES: usize = 2304;
+pub const MAX_MESSAGE_BYTES: usize = 3328;
 /// Bytes of one frame on the wire: message, CRC-32, COBS overhead, delimiter.
 pub const MAX_FRAME_BYTES: usize = MAX_MESSAGE_BYTES + 4 + (MAX_MESSAGE_BYTES + 4) / 254 + 2;
 /// Values of one input: steps × channels.

@@ -165,7 +165,7 @@ fn read_all<const W: usize, const E: usize>(
     flash: &mut Flash<W, E>,
     after: u32,
 ) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
-    let (mut cursor, mut buffer) = (store.after(flash, after)?, vec![0; E]);
+    let (mut cursor, mut buffer) = (store.after(flash, after)?, vec![0; store.longest_record()]);
     let mut records = Vec::new();
     while let Some(record) = store.read_next(flash, &mut cursor, &mut buffer)? {
         records.push((record.sequence, record.bytes.to_vec()));
@@ -516,6 +516,47 @@ fn regions_that_cannot_hold_a_store_are_refused() {
             read_bytes: 4
         }))
     ));
+}
+
+#[test]
+fn a_region_has_pages_of_as_few_erase_units_as_hold_the_longest_record() {
+    for (record_bytes, units) in [(0, 1), (472, 1), (473, 2), (984, 2), (985, 3), (3072, 7)] {
+        let mut flash = Flash::<4, 512>::new(20, 1, false);
+        let region = Region::whole(&flash, record_bytes).expect("is large enough");
+        assert_eq!((region.page_bytes, region.pages), (512 * units, 20 / units));
+        let mut store = Store::mount(&mut flash, region).expect("mounts");
+        assert!(store.longest_record() >= record_bytes);
+        for sequence in 1..=50 {
+            store
+                .append(&mut flash, sequence, &vec![7; record_bytes])
+                .expect("power is on");
+        }
+        let found = read_all(&store, &mut flash, 0).expect("power is on");
+        assert_eq!(found.last().map(|(sequence, _)| *sequence), Some(50));
+    }
+    assert_eq!(
+        Region::whole(&Flash::<4, 512>::new(13, 1, false), 3072),
+        Err(RegionError::TooSmall {
+            needed: 7168,
+            got: 6656
+        })
+    );
+    let coarse = Region::whole(&Flash::<32, 512>::new(4, 1, false), 500).expect("fits");
+    assert_eq!((coarse.page_bytes, coarse.pages), (1024, 2));
+}
+
+#[test]
+fn power_may_go_at_any_write_also_where_a_page_has_several_erase_units() {
+    for seed in 0..200 {
+        let mut rig = Rig::<4, 128>::new(8, seed, seed % 2 == 0);
+        rig.region = Region::whole(&rig.flash, 300).expect("is large enough");
+        assert_eq!((rig.region.page_bytes, rig.region.pages), (384, 2));
+        for cut in 0..12 {
+            let fuel = rig.random.below(60 + 20 * cut);
+            rig.session(Some(fuel), 30);
+        }
+        rig.session(None, 30);
+    }
 }
 
 #[test]

@@ -329,3 +329,52 @@ fn a_channel_with_too_few_readings_has_no_score_and_the_others_do() {
     assert_eq!(window.channels[0].score, None);
     assert!(window.channels[1].score.is_some_and(|score| score < 0.2));
 }
+
+#[test]
+fn a_window_of_16_channels_and_labels_closes_however_much_it_has_counted() {
+    let (channels, labels) = (MAX_CHANNELS, dunlin_wire::limits::MAX_LABELS);
+    let channel = ChannelReference {
+        edges: core::array::from_fn(|i| i as f32),
+        counts: [u32::MAX; 16],
+        threshold: 1.0,
+    };
+    let reference = Reference {
+        statistic: Statistic::PSI,
+        window_ms: WINDOW_MS,
+        minimum_samples: 1,
+        false_alarms: FalseAlarms::default(),
+        channels: &vec![channel; channels],
+        prediction_counts: &vec![1; labels],
+        prediction_threshold: 0.0,
+    };
+    let mut section = vec![0; 4096];
+    let length = reference.encode(&mut section).expect("fits");
+    let baseline = Baseline::parse(&section[..length]).expect("good");
+    let schema = Schema {
+        labels: vec!["label"; labels].into_iter().collect(),
+        ..schema(channels, 1)
+    };
+    let mut monitor = Monitor::new(&schema, baseline).expect("fits");
+    fill(&mut monitor, 0, 100, |i| i as f32);
+    for channel in monitor.window.channels.iter_mut() {
+        channel.histogram.counts = [u32::MAX; 16];
+        (channel.sum, channel.sum_of_squares) = (i64::MIN, u64::MAX);
+        (channel.missing, channel.out_of_range) = (u32::MAX, u32::MAX);
+        channel.stuck = u32::MAX;
+    }
+    monitor.window.predictions.fill(u32::MAX);
+    monitor.window.latency.counts.fill(u32::MAX);
+    monitor.window.confidence.counts.fill(u32::MAX);
+    let mut buffer = vec![0; MAX_RECORD_BYTES];
+    let closed = monitor
+        .close(
+            WINDOW_MS,
+            &Header::default(),
+            &Credential([1; 32]),
+            &mut buffer,
+        )
+        .expect("fits")
+        .expect("had inputs");
+    assert!(closed.judged && closed.record_bytes > 2048);
+    assert!(closed.record_bytes <= record::longest_window_bytes(channels, labels));
+}

@@ -132,7 +132,7 @@ impl Default for Bench {
         Self {
             slots: [region(8), region(8)],
             state: region(2),
-            records: region(16),
+            records: region(56),
             power: Rc::default(),
             profile: profile(),
             next_id: 1,

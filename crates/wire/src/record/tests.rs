@@ -1,6 +1,8 @@
 extern crate std;
 
 use super::*;
+use crate::histogram::Histogram;
+use crate::limits::{BINS, CONFIDENCE_BINS, LATENCY_BINS, MAX_CHANNELS, MAX_LABELS};
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
@@ -126,35 +128,146 @@ fn a_day_of_five_channels_fits_600_bytes() {
     assert!(bytes.len() <= 600, "{}", bytes.len());
 }
 
+/// A window in which everything is as wide as it can be.
+fn extreme_window(channels: usize, labels: usize) -> Window {
+    let channel = Channel {
+        histogram: Histogram {
+            counts: [u32::MAX; BINS],
+        },
+        pivot: f32::MAX,
+        exponent: i8::MIN,
+        sum: i64::MIN,
+        sum_of_squares: u64::MAX,
+        minimum: f32::MIN,
+        maximum: f32::MAX,
+        missing: u32::MAX,
+        out_of_range: u32::MAX,
+        stuck: u32::MAX,
+        score: Some(f32::MAX),
+        drifted: true,
+    };
+    Window {
+        opened_ms: u64::MAX,
+        span_ms: u64::MAX,
+        partial: true,
+        judged: true,
+        inputs: u32::MAX,
+        errors: u32::MAX,
+        channels: vec![channel; channels].into_iter().collect(),
+        predictions: vec![u32::MAX; labels].into_iter().collect(),
+        prediction_score: Some(f32::MAX),
+        prediction_drifted: true,
+        confidence: Histogram {
+            counts: [u32::MAX; CONFIDENCE_BINS],
+        },
+        latency: Histogram {
+            counts: [u32::MAX; LATENCY_BINS],
+        },
+    }
+}
+
+fn extreme_header() -> Header {
+    Header {
+        boot: u32::MAX,
+        sequence: u32::MAX,
+        uptime_ms: u64::MAX,
+        time_ms: Some(u64::MAX),
+        ..header()
+    }
+}
+
+fn record_bytes<B: Body>(body: &B) -> usize {
+    let mut buffer = vec![0; 2 * MAX_RECORD_BYTES];
+    encode(&extreme_header(), body, &credential(), &mut buffer).expect("fits")
+}
+
+#[test]
+fn the_widest_window_of_every_size_is_exactly_as_long_as_foretold() {
+    for channels in 0..=MAX_CHANNELS {
+        for labels in 0..=MAX_LABELS {
+            let got = record_bytes(&extreme_window(channels, labels));
+            assert_eq!(
+                got,
+                longest_window_bytes(channels, labels),
+                "{channels} channels, {labels} labels"
+            );
+        }
+    }
+    assert_eq!(longest_window_bytes(MAX_CHANNELS, MAX_LABELS), 2925);
+}
+
 #[test]
 fn sixteen_busy_channels_fit_a_record() {
-    let busy = Channel {
-        histogram: Histogram {
-            counts: [65_535; BINS],
+    let mut buffer = vec![0; MAX_RECORD_BYTES];
+    let window = extreme_window(MAX_CHANNELS, MAX_LABELS);
+    let length = encode(&extreme_header(), &window, &credential(), &mut buffer).expect("fits");
+    let (record, _) = Record::parse(&buffer[..length]).expect("a record");
+    assert_eq!(record.body::<Window>(), Ok(window));
+}
+
+#[test]
+fn no_other_record_is_longer_than_foretold() {
+    let event = record_bytes(&Event {
+        code: EventCode(u32::MAX),
+        detail: u32::MAX,
+        bundle: Some(BundleId([0xff; 8])),
+    });
+    let loss = record_bytes(&Loss {
+        first_sequence: u32::MAX,
+        last_sequence: u32::MAX,
+    });
+    let boot = record_bytes(&Boot {
+        reason: ResetReason(u32::MAX),
+    });
+    assert_eq!(event, LONGEST_PLAIN_BYTES);
+    assert!(loss.max(boot) < event);
+}
+
+/// Counters that lie at, and right beside, every width of CBOR.
+fn any_count() -> impl Strategy<Value = u32> {
+    let edges = prop::sample::select(vec![
+        0,
+        1,
+        23,
+        24,
+        255,
+        256,
+        65_535,
+        65_536,
+        u32::MAX - 1,
+        u32::MAX,
+    ]);
+    prop_oneof![3 => edges, 1 => any::<u32>()]
+}
+
+fn any_extreme_window() -> impl Strategy<Value = Window> {
+    let counts = prop::collection::vec(any_count(), 200);
+    let sizes = (0..=MAX_CHANNELS, 0..=MAX_LABELS);
+    (counts, sizes, any::<i64>(), any::<u64>(), any::<bool>()).prop_map(
+        |(counts, (channels, labels), sum, wide, flag)| {
+            let mut next = counts.iter().copied().cycle();
+            let mut count = || next.next().unwrap_or_default();
+            let mut window = extreme_window(channels, labels);
+            for channel in window.channels.iter_mut() {
+                channel.histogram.counts = core::array::from_fn(|_| count());
+                (channel.missing, channel.stuck) = (count(), count());
+                (channel.sum, channel.sum_of_squares) = (sum, wide);
+                (channel.exponent, channel.drifted) = (sum as i8, flag);
+            }
+            (window.opened_ms, window.partial, window.inputs) = (wide, flag, count());
+            window.latency.counts = core::array::from_fn(|_| count());
+            window.confidence.counts = core::array::from_fn(|_| count());
+            window
         },
-        sum: i64::from(u32::MAX),
-        sum_of_squares: u64::MAX,
-        stuck: 65_535,
-        missing: 65_535,
-        out_of_range: 65_535,
-        score: Some(1.0),
-        drifted: true,
-        exponent: 30,
-        ..Channel::default()
-    };
-    let window = Window {
-        channels: [busy; MAX_CHANNELS].into_iter().collect(),
-        predictions: [65_535; MAX_LABELS].into_iter().collect(),
-        latency: Histogram {
-            counts: [200; LATENCY_BINS],
-        },
-        confidence: Histogram {
-            counts: [65_535; CONFIDENCE_BINS],
-        },
-        ..office_day()
-    };
-    let length = encoded(&window).len();
-    std::println!("{length} bytes of {MAX_RECORD_BYTES}");
+    )
+}
+
+proptest! {
+    #[test]
+    fn no_window_is_longer_than_foretold(window in any_extreme_window()) {
+        let limit = longest_window_bytes(window.channels.len(), window.predictions.len());
+        prop_assert!(record_bytes(&window) <= limit);
+    }
 }
 
 #[test]
