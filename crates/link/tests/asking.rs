@@ -209,14 +209,14 @@ fn samples_are_sent_in_order_in_as_many_messages_as_they_need() {
         }
         other => panic!("not asked for: {other:?}"),
     });
-    let samples: Vec<Sample<'_>> = (0..200)
+    let samples: Vec<Sample<'_>> = (0..300)
         .map(|time_ms| Sample {
             time_ms,
             input: &[0; 20],
         })
         .collect();
     let observed = link.observe(&samples).expect("observed");
-    assert_eq!((observed.samples, observed.windows_closed), (200, 3));
+    assert_eq!((observed.samples, observed.windows_closed), (300, 3));
     drop(link);
     assert_eq!(serving.join().expect("no assertion failed"), 3);
 }
