@@ -6,9 +6,10 @@
 //! acknowledgement, so nothing is lost with the broker.
 //!
 //! The broker knows no access list: a device that was admitted can publish under another's topic
-//! and read what others publish. Records are tagged with each device's key, so that changes
-//! nothing, but they are not secret among the devices of one broker, and neither connection nor
-//! records are encrypted. Where that matters, use a broker with access lists and TLS in front.
+//! and read what others publish. Records are tagged with each device's key, so it cannot make any;
+//! but it can fill another's quarantine, and by repeating another's newer records while older ones
+//! are kept from arriving it can have those acknowledged unseen (see `ingest`). Neither connection
+//! nor records are encrypted. Where that matters, use a broker with access lists and TLS in front.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

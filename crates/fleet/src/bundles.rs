@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use dunlin_wire::bundle::{Bundle, SectionKind, verify};
+use dunlin_wire::schema::Schema;
 use dunlin_wire::{BundleId, PublicKey};
 use rusqlite::params;
 
+use crate::error::Fault;
 use crate::{FleetError, Store};
 
 impl Store {
@@ -29,19 +31,22 @@ impl Store {
             error,
         };
         let bundle = verify(&bytes, trusted).map_err(refused)?;
-        self.insert_bundle(&bundle)?;
+        let schema = bundle
+            .schema()
+            .map_err(|error| Fault::damaged("a schema", error).at(path))?;
+        self.insert_bundle(&bundle, &schema)?;
         Ok(bundle.id())
     }
 
-    fn insert_bundle(&mut self, bundle: &Bundle<'_>) -> Result<(), FleetError> {
+    fn insert_bundle(
+        &mut self,
+        bundle: &Bundle<'_>,
+        schema: &Schema<'_>,
+    ) -> Result<(), FleetError> {
         let manifest = bundle.manifest();
-        let schema = bundle.schema().map_err(|error| FleetError::Damaged {
-            what: "a schema",
-            reason: error.to_string(),
-        })?;
         let channels: Vec<&str> = schema.channels.iter().map(|channel| channel.name).collect();
-        let transaction = self.write()?;
-        transaction.execute(
+        self.writing(|transaction| {
+            transaction.execute(
             "INSERT INTO bundles VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
             params![
                 bundle.id().to_string(),
@@ -54,6 +59,7 @@ impl Store {
                 bundle.baseline(),
             ],
         )?;
-        Ok(transaction.commit()?)
+            Ok(())
+        })
     }
 }

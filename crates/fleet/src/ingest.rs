@@ -1,11 +1,46 @@
-//! Taking records in: checked, stored once, counted.
+//! Taking records in: checked, stored once, counted; and up to where they may be acknowledged.
+//!
+//! # What an acknowledgement rests on
+//!
+//! A device forgets what is acknowledged. So before a number is acknowledged, every record up to it
+//! that the device handed out must be on the disk here:
+//!
+//! - An authentic record is stored; one whose (device, boot, sequence) is taken by other bytes goes
+//!   beside the first. Both survive.
+//! - A refused item (a tag that does not fit, a header that cannot be read, another device's record)
+//!   changes nothing, but it may be a damaged record that sits in the device's store in front of good
+//!   ones, and would hold them up for ever. Its bytes are kept in quarantine, and what follows it is
+//!   acknowledged once **the same bytes have come in an earlier batch**: damage on the way does not
+//!   come twice alike, so the device has nothing better to send. The first time it comes, or when the
+//!   device's quarantine is full ([`MAX_QUARANTINE_BYTES`]), nothing behind it is acknowledged.
+//! - The acknowledged number is always that of an authentic record, stored before the acknowledgement
+//!   is made. What a refused item says of itself is never believed: a stranger who writes "record
+//!   4000" into a device's stream gets nothing forgotten. A device whose only records are damaged
+//!   keeps them until it has made a good one.
+//!
+//! Who could abuse it: whoever can write into a device's stream (an open broker, a wire) can fill the
+//! device's quarantine, 1 MiB, and so hold up records behind a later damaged one; nothing is lost, and
+//! the report says so. To have something forgotten that was never stored, he needs an authentic
+//! record that the device made after it, and must keep the ones between from arriving; then he can do
+//! it by leaving them out, with or without refused items, because a device's store may have holes.
+//! The report shows such a hole as missing records. Against that helps only a broker with access
+//! lists, where no one else reads and writes a device's topics.
+
+mod quarantine;
+mod rows;
+
+use std::collections::HashSet;
 
 use dunlin_wire::DeviceId;
 use dunlin_wire::link::{RECORD_LENGTH_BYTES, Records};
-use dunlin_wire::record::{Boot, Channel, Event, Kind, Loss, Record, Window};
+use dunlin_wire::record::Record;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use crate::error::Fault;
 use crate::{Devices, FleetError, Refusal, RefusalReason, Store};
+use quarantine::Kept;
+pub use quarantine::MAX_QUARANTINE_BYTES;
+use rows::{Rows, see};
 
 /// Rows that count refusals, at most. Refusals beyond are counted without naming a device, so that
 /// a stranger who invents names cannot fill the disk.
@@ -33,10 +68,18 @@ pub struct Ingested {
     pub not_understood: u64,
     /// What was not taken in.
     pub refused: Vec<Refusal>,
-    /// The sequence number of the first record of the batch, unless that was refused.
+    /// Refused items whose bytes went into quarantine with this batch.
+    pub quarantined: u64,
+    /// Whether a refused item holds up the acknowledgement of what follows it. It no longer does
+    /// when its same bytes come again, unless the quarantine is full or the sender a stranger.
+    pub held_up: bool,
+    /// The sequence number of the first authentic record of the batch.
     pub first: Option<u32>,
-    /// The sequence number up to which the device may forget its records: the last one before the
-    /// first refused one. `None` when there is nothing to acknowledge.
+    /// The highest sequence number of an authentic record of the batch.
+    pub last: Option<u32>,
+    /// The sequence number up to which the device may forget its records, as far as this batch
+    /// goes: that of the last authentic record that no refused item holds up. `None` when there is
+    /// nothing to acknowledge.
     pub safe_up_to: Option<u32>,
 }
 
@@ -51,7 +94,8 @@ impl Store {
     ///
     /// One transaction, which is on the disk when this returns: only then may `safe_up_to` be
     /// acknowledged. Each record is stored once for its (device, boot, sequence), however often and
-    /// in whatever order it comes. What is not authentic changes nothing but a count.
+    /// in whatever order it comes. What is not authentic changes nothing but a count; its bytes go
+    /// into the quarantine of a known sender.
     /// `received_ms` is the collector's time, ms since 1970-01-01 UTC.
     ///
     /// # Errors
@@ -64,17 +108,22 @@ impl Store {
         received_ms: i64,
         records: impl IntoIterator<Item = &'r [u8]>,
     ) -> Result<Ingested, FleetError> {
-        let mut batch = Batch {
-            transaction: self.write()?,
-            devices,
-            sender,
-            received_ms,
-            ingested: Ingested::default(),
-        };
-        records
-            .into_iter()
-            .try_for_each(|bytes| batch.take(bytes))?;
-        batch.finish()
+        self.writing(|transaction| {
+            let mut batch = Batch {
+                rows: Rows {
+                    transaction,
+                    sender,
+                    received_ms,
+                },
+                devices,
+                kept_now: HashSet::new(),
+                ingested: Ingested::default(),
+            };
+            records
+                .into_iter()
+                .try_for_each(|bytes| batch.take(bytes))?;
+            Ok(batch.ingested)
+        })
     }
 
     /// [`Store::ingest`] for records packed as [`Records`]. A length that points past the end is
@@ -113,9 +162,7 @@ impl Store {
         sender: Sender<'_>,
         now_ms: i64,
     ) -> Result<(), FleetError> {
-        let transaction = self.write()?;
-        see(&transaction, devices, sender, now_ms)?;
-        Ok(transaction.commit()?)
+        self.writing(|transaction| see(transaction, devices, sender, now_ms))
     }
 
     /// Counts what was turned away before it came to a record.
@@ -128,11 +175,11 @@ impl Store {
         received_ms: i64,
         refusals: &[Refusal],
     ) -> Result<(), FleetError> {
-        let transaction = self.write()?;
-        refusals
-            .iter()
-            .try_for_each(|refusal| count_refusal(&transaction, transport, received_ms, refusal))?;
-        Ok(transaction.commit()?)
+        self.writing(|transaction| {
+            refusals
+                .iter()
+                .try_for_each(|refusal| count_refusal(transaction, transport, received_ms, refusal))
+        })
     }
 
     /// The last sequence number of the device that [`Store::note_acknowledged`] was told; 0 for none.
@@ -140,13 +187,14 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn acknowledged(&self, device: DeviceId) -> Result<u32, FleetError> {
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT acknowledged FROM devices WHERE device = ?1")?;
-        Ok(statement
-            .query_row(params![device.to_string()], |row| row.get(0))
-            .optional()?
-            .unwrap_or(0))
+        self.reading(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT acknowledged FROM devices WHERE device = ?1")?;
+            Ok(statement
+                .query_row(params![device.to_string()], |row| row.get(0))
+                .optional()?
+                .unwrap_or(0))
+        })
     }
 
     /// Keeps up to where the device's records are about to be acknowledged.
@@ -167,51 +215,84 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn register_devices(&mut self, devices: &Devices) -> Result<(), FleetError> {
-        let transaction = self.write()?;
-        for device in devices.iter() {
-            transaction.execute(
-                "INSERT INTO devices (device, name) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET name = ?2",
-                params![device.id.to_string(), device.name],
-            )?;
-        }
-        Ok(transaction.commit()?)
+        self.writing(|transaction| {
+            for device in devices.iter() {
+                transaction.execute(
+                    "INSERT INTO devices (device, name) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET name = ?2",
+                    params![device.id.to_string(), device.name],
+                )?;
+            }
+            Ok(())
+        })
     }
 }
 
 struct Batch<'a> {
-    transaction: Transaction<'a>,
+    rows: Rows<'a>,
     devices: &'a Devices,
-    sender: Sender<'a>,
-    received_ms: i64,
+    /// What went into quarantine with this batch.
+    kept_now: HashSet<Vec<u8>>,
     ingested: Ingested,
 }
 
 impl Batch<'_> {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), FleetError> {
-        let record = match self.check(bytes) {
-            Ok(record) => record,
-            Err(refusal) => {
-                self.ingested.refused.push(refusal);
-                return Ok(());
-            }
-        };
-        match self.store(&record)? {
-            Outcome::Stored { understood } => {
-                self.ingested.stored += 1;
-                self.ingested.not_understood += u64::from(!understood);
-            }
-            Outcome::Duplicate => self.ingested.duplicates += 1,
-            Outcome::Conflict => self.ingested.conflicts += 1,
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        match self.check(bytes) {
+            Ok(record) => self.accept(&record),
+            Err(refusal) => self.refuse(refusal, bytes),
         }
-        if self.ingested.refused.is_empty() {
-            self.ingested.first.get_or_insert(record.header().sequence);
-            self.ingested.safe_up_to = self.ingested.safe_up_to.max(Some(record.header().sequence));
+    }
+
+    fn accept(&mut self, record: &Record<'_>) -> Result<(), Fault> {
+        let Rows {
+            transaction,
+            sender,
+            received_ms,
+        } = self.rows;
+        see(transaction, self.devices, sender, received_ms)?;
+        let outcome = self.rows.store(record)?;
+        let ingested = &mut self.ingested;
+        match outcome {
+            Outcome::Stored { understood } => {
+                ingested.stored += 1;
+                ingested.not_understood += u64::from(!understood);
+            }
+            Outcome::Duplicate => ingested.duplicates += 1,
+            Outcome::Conflict => ingested.conflicts += 1,
+        }
+        let sequence = record.header().sequence;
+        ingested.first.get_or_insert(sequence);
+        ingested.last = ingested.last.max(Some(sequence));
+        if !ingested.held_up {
+            ingested.safe_up_to = ingested.safe_up_to.max(Some(sequence));
         }
         Ok(())
     }
 
+    fn refuse(&mut self, refusal: Refusal, bytes: &[u8]) -> Result<(), Fault> {
+        let Rows {
+            transaction,
+            sender,
+            received_ms,
+        } = self.rows;
+        count_refusal(transaction, sender.transport, received_ms, &refusal)?;
+        let kept = if self.devices.get(sender.device).is_some() {
+            quarantine::keep(transaction, (sender, received_ms), &refusal, bytes)?
+        } else {
+            Kept::No
+        };
+        if kept == Kept::Now {
+            self.kept_now.insert(bytes.to_vec());
+            self.ingested.quarantined += 1;
+        }
+        let came_before = kept == Kept::Before && !self.kept_now.contains(bytes);
+        self.ingested.held_up |= !came_before;
+        self.ingested.refused.push(refusal);
+        Ok(())
+    }
+
     fn check<'r>(&self, bytes: &'r [u8]) -> Result<Record<'r>, Refusal> {
-        let sender = self.sender.device;
+        let sender = self.rows.sender.device;
         let (record, rest) =
             Record::parse(bytes).map_err(|error| Refusal::unread(Some(sender), error.into()))?;
         let header = record.header();
@@ -235,168 +316,6 @@ impl Batch<'_> {
         }
         Ok(record)
     }
-
-    fn store(&self, record: &Record<'_>) -> Result<Outcome, FleetError> {
-        see(
-            &self.transaction,
-            self.devices,
-            self.sender,
-            self.received_ms,
-        )?;
-        let understood = is_understood(record);
-        if !self.insert(record, understood)? {
-            return self.compare(record);
-        }
-        if let Ok(window) = record.body::<Window>() {
-            self.insert_window(record, &window)?;
-        }
-        Ok(Outcome::Stored { understood })
-    }
-
-    fn insert(&self, record: &Record<'_>, understood: bool) -> Result<bool, FleetError> {
-        let header = record.header();
-        let rows = self
-            .transaction
-            .prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING")?
-            .execute(params![
-                header.device.to_string(),
-                header.boot,
-                header.sequence,
-                header.kind.0,
-                header.bundle.map(|bundle| bundle.to_string()),
-                header.firmware.to_string(),
-                integer(header.uptime_ms),
-                header.time_ms.map(integer),
-                self.received_ms,
-                self.sender.transport,
-                understood,
-                record.bytes(),
-            ])?;
-        Ok(rows == 1)
-    }
-
-    /// A record whose key is taken: the same bytes again, or others, which are kept too.
-    fn compare(&self, record: &Record<'_>) -> Result<Outcome, FleetError> {
-        let (device, boot, sequence) = key(record);
-        let stored: Vec<u8> = self
-            .transaction
-            .prepare_cached(
-                "SELECT bytes FROM records WHERE device = ?1 AND boot = ?2 AND sequence = ?3",
-            )?
-            .query_row(params![device, boot, sequence], |row| row.get(0))?;
-        if stored == record.bytes() {
-            return Ok(Outcome::Duplicate);
-        }
-        let rows = self
-            .transaction
-            .prepare_cached(
-                "INSERT INTO conflicts VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![
-                device,
-                boot,
-                sequence,
-                self.received_ms,
-                self.sender.transport,
-                record.bytes()
-            ])?;
-        Ok(if rows == 1 {
-            Outcome::Conflict
-        } else {
-            Outcome::Duplicate
-        })
-    }
-
-    fn insert_window(&self, record: &Record<'_>, window: &Window) -> Result<(), FleetError> {
-        let (device, boot, sequence) = key(record);
-        self.transaction
-            .prepare_cached("INSERT INTO windows VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)")?
-            .execute(params![
-                device,
-                boot,
-                sequence,
-                record.header().bundle.map(|bundle| bundle.to_string()),
-                integer(window.opened_ms),
-                integer(window.span_ms),
-                window.partial,
-                window.judged,
-                window.drifted(),
-                window.inputs,
-                window.errors,
-                list(&window.predictions),
-                window.prediction_score,
-                window.prediction_drifted,
-                list(&window.confidence.counts),
-                list(&window.latency.counts),
-            ])?;
-        window
-            .channels
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, channel)| self.insert_channel(record, index, channel))
-    }
-
-    fn insert_channel(
-        &self,
-        record: &Record<'_>,
-        index: usize,
-        channel: &Channel,
-    ) -> Result<(), FleetError> {
-        let (device, boot, sequence) = key(record);
-        self.transaction
-            .prepare_cached("INSERT INTO channel_windows VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)")?
-            .execute(params![
-                device,
-                boot,
-                sequence,
-                index as i64,
-                integer(channel.count()),
-                channel.missing,
-                channel.out_of_range,
-                channel.stuck,
-                channel.mean(),
-                channel.variance(),
-                finite(channel.minimum),
-                finite(channel.maximum),
-                list(&channel.histogram.counts),
-                channel.score,
-                channel.drifted,
-            ])?;
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Ingested, FleetError> {
-        for refusal in &self.ingested.refused {
-            count_refusal(
-                &self.transaction,
-                self.sender.transport,
-                self.received_ms,
-                refusal,
-            )?;
-        }
-        self.transaction.commit()?;
-        Ok(self.ingested)
-    }
-}
-
-/// Notes that the device was heard of. Goes before its first record, which refers to it.
-fn see(
-    transaction: &Transaction<'_>,
-    devices: &Devices,
-    sender: Sender<'_>,
-    now_ms: i64,
-) -> Result<(), FleetError> {
-    let name = devices
-        .get(sender.device)
-        .map_or("", |device| device.name.as_str());
-    transaction
-        .prepare_cached(
-            "INSERT INTO devices (device, name, first_seen_ms, last_seen_ms, transport) VALUES (?1, ?2, ?3, ?3, ?4)
-             ON CONFLICT DO UPDATE SET name = ?2, transport = ?4,
-             first_seen_ms = min(coalesce(first_seen_ms, ?3), ?3), last_seen_ms = max(coalesce(last_seen_ms, ?3), ?3)",
-        )?
-        .execute(params![sender.device.to_string(), name, now_ms, sender.transport])?;
-    Ok(())
 }
 
 fn count_refusal(
@@ -404,7 +323,7 @@ fn count_refusal(
     transport: &str,
     received_ms: i64,
     refusal: &Refusal,
-) -> Result<(), FleetError> {
+) -> Result<(), Fault> {
     let rows: u32 = transaction.query_row("SELECT count(*) FROM refusals", [], |row| row.get(0))?;
     let named = refusal
         .device
@@ -422,34 +341,4 @@ fn count_refusal(
             received_ms
         ])?;
     Ok(())
-}
-
-fn is_understood(record: &Record<'_>) -> bool {
-    match record.header().kind {
-        Kind::WINDOW => record.body::<Window>().is_ok(),
-        Kind::LOSS => record.body::<Loss>().is_ok(),
-        Kind::BOOT => record.body::<Boot>().is_ok(),
-        Kind::EVENT => record.body::<Event>().is_ok(),
-        _ => false,
-    }
-}
-
-fn key(record: &Record<'_>) -> (String, u32, u32) {
-    let header = record.header();
-    (header.device.to_string(), header.boot, header.sequence)
-}
-
-/// SQLite's integers have a sign; what is larger becomes the largest.
-fn integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn finite(value: f32) -> Option<f32> {
-    Some(value).filter(|value| value.is_finite())
-}
-
-/// Counts as a JSON array, which SQLite's own functions can take apart.
-fn list(counts: &[u32]) -> String {
-    let counts: Vec<String> = counts.iter().map(u32::to_string).collect();
-    format!("[{}]", counts.join(","))
 }

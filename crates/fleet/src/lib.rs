@@ -32,7 +32,8 @@
 //! - Nothing is acknowledged before the transaction that stores it is on the disk.
 //! - A record is stored once for its (device, boot, sequence); the database sees to that, not the
 //!   code. What contradicts a stored record is kept beside it.
-//! - What is not authentic changes nothing but a bounded count.
+//! - What is not authentic changes nothing but a bounded count and a bounded quarantine, and no
+//!   acknowledgement rests on what it says.
 //! - The bytes of every record are kept; tables of decoded columns are a convenience for queries,
 //!   and reports are made from the bytes.
 //! - Keys and passwords are in memory only: never stored, never shown, never in an error.
@@ -55,7 +56,7 @@ pub use collect::mqtt::{BrokerChoice, BrokerUrl, Password, collect_mqtt};
 pub use collect::{Collected, Event, Until};
 pub use devices::{Device, Devices};
 pub use error::FleetError;
-pub use ingest::{Ingested, MAX_REFUSAL_ROWS, Sender};
+pub use ingest::{Ingested, MAX_QUARANTINE_BYTES, MAX_REFUSAL_ROWS, Sender};
 pub use refusal::{Refusal, RefusalReason};
 pub use report::{Report, ReportOptions, TerminalOptions, report};
 pub use store::Store;

@@ -10,7 +10,9 @@ use dunlin_wire::record::{Header, RecordError};
 pub struct Refusal {
     /// The device concerned, as far as one was named; a name alone proves nothing.
     pub device: Option<DeviceId>,
-    /// The record's sequence number, where it could be read.
+    /// The start that the record says it is of, where that could be read.
+    pub boot: Option<u32>,
+    /// The sequence number that the record says it has, where that could be read.
     pub sequence: Option<u32>,
     /// Why.
     pub reason: RefusalReason,
@@ -61,6 +63,7 @@ impl Refusal {
     pub(crate) fn of(header: &Header, reason: RefusalReason) -> Self {
         Self {
             device: Some(header.device),
+            boot: Some(header.boot),
             sequence: Some(header.sequence),
             reason,
         }
@@ -69,6 +72,7 @@ impl Refusal {
     pub(crate) fn unread(device: Option<DeviceId>, reason: RefusalReason) -> Self {
         Self {
             device,
+            boot: None,
             sequence: None,
             reason,
         }

@@ -2,7 +2,7 @@
 
 mod kit;
 
-use dunlin_fleet::{Devices, Ingested, RefusalReason, Sender, Store};
+use dunlin_fleet::{Device, Devices, Ingested, RefusalReason, Sender, Store};
 use dunlin_wire::DeviceId;
 use dunlin_wire::record::Record;
 use kit::*;
@@ -89,7 +89,7 @@ fn a_crash_between_commit_and_acknowledgement_costs_nothing() {
         std::fs::copy(shelf.folder.path().join(name), crashed.path().join(name)).unwrap();
     }
     let path = crashed.path().join("fleet.sqlite");
-    let mut store = Store::open(&path).unwrap();
+    let mut store = Store::create(&path).unwrap();
     let resent = ingest(&mut store, &devices([1]), sender(&room), &records);
     assert_eq!(
         (resent.stored, resent.duplicates, resent.safe_up_to),
@@ -98,67 +98,52 @@ fn a_crash_between_commit_and_acknowledgement_costs_nothing() {
     assert_eq!(dump(&path), shelf.dump());
 }
 
+/// Bytes that are not what `room` made, who sends them, and why they are refused.
+fn forgeries(room: &Device, forger: &Device) -> Vec<(Sender<'static>, Vec<u8>, &'static str)> {
+    let own = boot_record(room, 1, 1);
+    let mut untagged = boot_record(room, 1, 2);
+    *untagged.last_mut().unwrap() ^= 1;
+    let mut impostor = forger.clone();
+    impostor.id = room.id;
+    let forged = boot_record(&impostor, 1, 2);
+    let mut longer = boot_record(room, 1, 2);
+    longer.push(0);
+    vec![
+        (sender(forger), boot_record(forger, 1, 1), "stranger"),
+        (sender(room), boot_record(forger, 1, 1), "wrong sender"),
+        (sender(room), forged, "bad tag"),
+        (sender(room), untagged, "bad tag"),
+        (sender(room), longer, "malformed"),
+        (sender(room), own[..own.len() - 1].to_vec(), "malformed"),
+        (sender(room), b"not a record".to_vec(), "malformed"),
+        (sender(room), Vec::new(), "malformed"),
+    ]
+}
+
 #[test]
 fn strangers_and_forgers_change_nothing_but_a_count() {
     let (mut shelf, room, forger) = (Shelf::new(), device(1), device(2));
-    let own = boot_record(&room, 1, 1);
-    ingest(
-        &mut shelf.store,
-        &devices([1]),
-        sender(&room),
-        std::slice::from_ref(&own),
-    );
+    let own = [boot_record(&room, 1, 1)];
+    ingest(&mut shelf.store, &devices([1]), sender(&room), &own);
     let path = shelf.path();
-    let records = || {
-        number(
-            &path,
-            "SELECT count(*) + 100 * (SELECT count(*) FROM devices) FROM records",
-        )
-    };
-    let before = records();
-
-    let mut altered = boot_record(&room, 1, 2);
-    altered[20] ^= 1;
-    let mut untagged = boot_record(&room, 1, 2);
-    *untagged.last_mut().unwrap() ^= 1;
-    let mut impostor = device(2);
-    impostor.id = room.id;
-    let forged = boot_record(&impostor, 1, 2);
-    let mut longer = boot_record(&room, 1, 2);
-    longer.push(0);
-    let cases = [
-        (sender(&forger), boot_record(&forger, 1, 1), "stranger"),
-        (sender(&room), boot_record(&forger, 1, 1), "wrong sender"),
-        (sender(&room), forged, "bad tag"),
-        (sender(&room), untagged, "bad tag"),
-        (sender(&room), longer, "malformed"),
-        (sender(&room), own[..own.len() - 1].to_vec(), "malformed"),
-        (sender(&room), b"not a record".to_vec(), "malformed"),
-        (sender(&room), Vec::new(), "malformed"),
-    ];
+    let tables = "SELECT count(*) + 100 * (SELECT count(*) FROM devices) FROM records";
+    let before = number(&path, tables);
+    let cases = forgeries(&room, &forger);
     for (sender, bytes, reason) in &cases {
-        let ingested = ingest(
-            &mut shelf.store,
-            &devices([1]),
-            *sender,
-            std::slice::from_ref(bytes),
-        );
-        let reasons: Vec<&str> = ingested
-            .refused
-            .iter()
-            .map(|refusal| refusal.reason.name())
-            .collect();
-        assert_eq!(
-            (ingested.stored, ingested.safe_up_to, &*reasons),
-            (0, None, &[*reason][..])
-        );
+        let bytes = std::slice::from_ref(bytes);
+        let ingested = ingest(&mut shelf.store, &devices([1]), *sender, bytes);
+        assert_eq!(ingested.refused[0].reason.name(), *reason);
+        assert_eq!((ingested.stored, ingested.safe_up_to), (0, None));
     }
-    let ingested = ingest(&mut shelf.store, &devices([1]), sender(&room), &[altered]);
-    assert_eq!((ingested.stored, ingested.refused.len()), (0, 1));
-    assert_eq!(records(), before);
+    assert_eq!(number(&path, tables), before);
     assert_eq!(
-        number(&shelf.path(), "SELECT sum(count) FROM refusals"),
-        cases.len() as i64 + 1
+        number(&path, "SELECT sum(count) FROM refusals"),
+        cases.len() as i64
+    );
+    assert_eq!(
+        number(&path, "SELECT count(*) FROM quarantine"),
+        cases.len() as i64 - 1,
+        "a stranger's bytes are not kept"
     );
 }
 
@@ -182,17 +167,87 @@ fn any_altered_bit_is_refused() {
     );
 }
 
-#[test]
-fn nothing_after_a_refused_record_is_acknowledged() {
-    let (mut shelf, room) = (Shelf::new(), device(1));
+/// Five records of a room, of which the fourth is damaged.
+fn damaged(room: &Device) -> Vec<Vec<u8>> {
     let mut records: Vec<Vec<u8>> = (1..=5)
-        .map(|sequence| boot_record(&room, 1, sequence))
+        .map(|sequence| boot_record(room, 1, sequence))
         .collect();
     *records[3].last_mut().unwrap() ^= 1;
+    records
+}
+
+#[test]
+fn nothing_after_a_refused_record_is_acknowledged_before_its_same_bytes_come_again() {
+    let (mut shelf, room) = (Shelf::new(), device(1));
+    let records = damaged(&room);
+    let first = ingest(&mut shelf.store, &devices([1]), sender(&room), &records);
+    assert_eq!((first.stored, first.safe_up_to), (4, Some(3)));
+    assert!(first.held_up && first.quarantined == 1);
+    assert_eq!(first.refused[0].reason, RefusalReason::BadTag);
+    assert_eq!(first.refused[0].sequence, Some(4));
+
+    let mut otherwise = records.clone();
+    otherwise[3][20] ^= 1;
+    let other = ingest(&mut shelf.store, &devices([1]), sender(&room), &otherwise);
+    assert_eq!(other.safe_up_to, Some(3), "damaged on the way: other bytes");
+
+    let again = ingest(&mut shelf.store, &devices([1]), sender(&room), &records);
+    assert_eq!((again.safe_up_to, again.held_up), (Some(5), false));
+    let kept = column(
+        &rusqlite::Connection::open(shelf.path()).unwrap(),
+        "SELECT hex(bytes) FROM quarantine WHERE count = 2 AND sequence = 4",
+    );
+    let hexadecimal: String = records[3]
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
+    assert_eq!(kept, [hexadecimal]);
+}
+
+#[test]
+fn the_same_refused_bytes_twice_in_one_batch_still_hold_up() {
+    let (mut shelf, room) = (Shelf::new(), device(1));
+    let mut records = damaged(&room);
+    records.insert(3, records[3].clone());
     let ingested = ingest(&mut shelf.store, &devices([1]), sender(&room), &records);
-    assert_eq!((ingested.stored, ingested.safe_up_to), (4, Some(3)));
-    assert_eq!(ingested.refused[0].reason, RefusalReason::BadTag);
-    assert_eq!(ingested.refused[0].sequence, Some(4));
+    assert_eq!((ingested.safe_up_to, ingested.quarantined), (Some(3), 1));
+}
+
+#[test]
+fn what_a_refused_record_says_of_itself_is_never_acknowledged() {
+    let (mut shelf, room, forger) = (Shelf::new(), device(1), device(2));
+    let mut impostor = forger;
+    impostor.id = room.id;
+    let forged = [boot_record(&impostor, 1, 4000)];
+    for _ in 0..3 {
+        let ingested = ingest(&mut shelf.store, &devices([1]), sender(&room), &forged);
+        assert_eq!((ingested.safe_up_to, ingested.last), (None, None));
+    }
+}
+
+#[test]
+fn a_full_quarantine_loses_nothing_and_holds_up() {
+    let (mut shelf, room) = (Shelf::new(), device(1));
+    let rubbish: Vec<Vec<u8>> = (0..700_u32)
+        .map(|number| {
+            let mut bytes = vec![0xff; 2000];
+            bytes[..4].copy_from_slice(&number.to_le_bytes());
+            bytes
+        })
+        .collect();
+    let ingested = ingest(&mut shelf.store, &devices([1]), sender(&room), &rubbish);
+    assert!(ingested.quarantined < 700 && ingested.quarantined > 400);
+    let held = number(&shelf.path(), "SELECT sum(length(bytes)) FROM quarantine");
+    assert!(held as u64 <= dunlin_fleet::MAX_QUARANTINE_BYTES);
+    for _ in 0..3 {
+        let ingested = ingest(
+            &mut shelf.store,
+            &devices([1]),
+            sender(&room),
+            &damaged(&room),
+        );
+        assert_eq!((ingested.safe_up_to, ingested.held_up), (Some(3), true));
+    }
 }
 
 #[test]
@@ -277,6 +332,7 @@ fn invented_names_do_not_fill_the_disk() {
     let refusals: Vec<dunlin_fleet::Refusal> = (0..limit as u64 + 50)
         .map(|number| dunlin_fleet::Refusal {
             device: Some(DeviceId(number.to_le_bytes())),
+            boot: None,
             sequence: None,
             reason: RefusalReason::Login,
         })
@@ -379,6 +435,9 @@ proptest! {
         prop_assert_eq!((ingested.stored, ingested.refused.len()), (whole as u64, 12 - whole));
         let prefix = altered.iter().take_while(|bit| bit.is_none()).count() as u32;
         prop_assert_eq!(ingested.safe_up_to, (prefix > 0).then_some(prefix));
+        let again = ingest(&mut store, &devices([1]), sender(&room), &records);
+        let last = altered.iter().rposition(|bit| bit.is_none()).map(|last| last as u32 + 1);
+        prop_assert_eq!((again.safe_up_to, again.stored), (last, 0));
         prop_assert!(records.iter().all(|record| Record::parse(record).is_err() || record.len() > 17));
     }
 }

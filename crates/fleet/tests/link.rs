@@ -24,7 +24,8 @@ const PAGE: usize = 2;
 /// A device with records, which forgets what is acknowledged with the right tag.
 struct Served {
     device: dunlin_fleet::Device,
-    records: Vec<Vec<u8>>,
+    /// By sequence number, as the device's store has them, whatever the bytes say.
+    records: Vec<(u32, Vec<u8>)>,
     acknowledged: u32,
     time_ms: Option<i64>,
     /// Whether it hangs up in place of carrying out an acknowledgement.
@@ -43,8 +44,8 @@ impl Served {
                 let later: Vec<Vec<u8>> = self
                     .records
                     .iter()
-                    .filter(|record| number_of(record) > sequence)
-                    .cloned()
+                    .filter(|(number, _)| *number > sequence)
+                    .map(|(_, bytes)| bytes.clone())
                     .collect();
                 *packed_records = packed(&later[..later.len().min(PAGE)]);
                 Answer::Records {
@@ -58,7 +59,7 @@ impl Served {
                     .credential
                     .confirms_acknowledgement(self.device.id, up_to, &tag) =>
             {
-                self.records.retain(|record| number_of(record) > up_to);
+                self.records.retain(|(number, _)| *number > up_to);
                 self.acknowledged = self.acknowledged.max(up_to);
                 Answer::Acknowledge
             }
@@ -80,7 +81,7 @@ impl Served {
             last_sequence: self
                 .records
                 .last()
-                .map_or(self.acknowledged, |record| number_of(record)),
+                .map_or(self.acknowledged, |(number, _)| *number),
             acknowledged_sequence: self.acknowledged,
             limits: Limits {
                 bundle_bytes: 0,
@@ -160,6 +161,15 @@ fn talk(mut stream: TcpStream, served: &Mutex<Served>) -> std::io::Result<()> {
 }
 
 fn served(records: Vec<Vec<u8>>) -> Served {
+    numbered(
+        records
+            .into_iter()
+            .map(|record| (number_of(&record), record))
+            .collect(),
+    )
+}
+
+fn numbered(records: Vec<(u32, Vec<u8>)>) -> Served {
     Served {
         device: device(1),
         records,
@@ -227,17 +237,51 @@ fn a_link_that_breaks_before_the_acknowledgement_costs_nothing() {
     assert_eq!(served.lock().unwrap().records.len(), 0);
 }
 
+/// Records of a room, the ones at `places` damaged beyond their headers or, where `unreadable`,
+/// wholly.
+fn damaged(places: &[usize], unreadable: bool) -> Vec<(u32, Vec<u8>)> {
+    let mut records: Vec<(u32, Vec<u8>)> = [3, 4, 5, 40, 41, 42, 43]
+        .map(|sequence| (sequence, boot_record(&device(1), 1, sequence)))
+        .into();
+    for &place in places {
+        let (sequence, bytes) = &mut records[place];
+        if unreadable {
+            *bytes = format!("rubbish {sequence}").into_bytes();
+        } else {
+            *bytes.last_mut().unwrap() ^= 1;
+        }
+    }
+    records
+}
+
 #[test]
-fn a_record_that_was_altered_on_the_device_stays_there() {
+fn records_damaged_on_the_device_are_kept_in_quarantine_and_passed_over() {
+    for unreadable in [false, true] {
+        for places in [&[0][..], &[3], &[0, 1, 2, 3], &[2, 3, 4]] {
+            let mut shelf = Shelf::new();
+            let (address, served) = serve(numbered(damaged(places, unreadable)));
+            let collected = collect_once(&mut shelf.store, &devices([1]), &address).unwrap();
+            let bad = places.len() as u64;
+            assert_eq!(
+                (collected.stored, collected.quarantined),
+                (7 - bad, bad),
+                "{places:?}"
+            );
+            assert!(collected.refused >= bad);
+            assert_eq!(served.lock().unwrap().acknowledged, 43);
+            let kept = number(&shelf.path(), "SELECT count(*) FROM quarantine");
+            assert_eq!(kept as u64, bad);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_record_with_no_good_one_behind_it_stays_on_the_device() {
     let mut shelf = Shelf::new();
-    let mut records: Vec<Vec<u8>> = (1..=6)
-        .map(|sequence| boot_record(&device(1), 1, sequence))
-        .collect();
-    *records[3].last_mut().unwrap() ^= 1;
-    let (address, served) = serve(served(records));
-    let collected = collect_once(&mut shelf.store, &devices([1]), &address).unwrap();
-    assert_eq!((collected.stored, collected.refused), (5, 1));
-    assert_eq!(served.lock().unwrap().acknowledged, 3);
+    let (address, served) = serve(numbered(damaged(&[5, 6], false)));
+    collect_once(&mut shelf.store, &devices([1]), &address).unwrap();
+    let served = served.lock().unwrap();
+    assert_eq!((served.acknowledged, served.records.len()), (41, 2));
 }
 
 #[test]
@@ -283,7 +327,7 @@ fn following_goes_on_until_the_device_is_silent() {
         Event::Ingested { .. } => {
             let mut late = late.lock().unwrap();
             if late.acknowledged == 1 {
-                late.records.push(boot_record(&device(1), 1, 2));
+                late.records.push((2, boot_record(&device(1), 1, 2)));
                 late.hangs_up = true;
             }
         }

@@ -3,7 +3,6 @@
 mod kit;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 use dunlin_fleet::{
     BrokerChoice, Collected, Device, Event, FleetError, Password, Store, Until, collect_mqtt,
 };
+use kit::mosquitto::Mosquitto;
 use kit::*;
 use rumqttc::mqttbytes::v5::Packet;
 use rumqttc::{Client, Connection, MqttOptions, PublishOptions, QoS};
@@ -273,6 +273,36 @@ fn what_follows_a_lost_message_is_acknowledged_only_when_the_device_begins_again
 }
 
 #[test]
+fn a_damaged_record_at_the_head_does_not_hold_up_what_follows() {
+    let (running, address) = embedded([1]);
+    let room = device(1);
+    for unreadable in [false, true] {
+        let first = if unreadable { 10 } else { 1 };
+        let mut records: Vec<Vec<u8>> = (first..first + 5)
+            .map(|sequence| boot_record(&room, 1, sequence))
+            .collect();
+        if unreadable {
+            records[0] = b"rubbish".to_vec();
+        } else {
+            *records[0].last_mut().unwrap() ^= 1;
+        }
+        let mut uplink = Uplink::open(address, room.clone(), &room.password()).unwrap();
+        uplink.send(&records);
+        uplink.send(&records);
+        assert_eq!(uplink.acknowledged(), Ok(first + 4));
+        uplink.send(&[boot_record(&room, 1, first + 5)]);
+        assert_eq!(uplink.acknowledged(), Ok(first + 5));
+    }
+    let (folder, collected) = running.stop();
+    assert_eq!((collected.stored, collected.quarantined), (10, 2));
+    let path = folder.path().join("fleet.sqlite");
+    assert_eq!(
+        number(&path, "SELECT count(*) FROM quarantine WHERE count = 2"),
+        2
+    );
+}
+
+#[test]
 fn a_device_cannot_speak_for_another() {
     let (running, address) = embedded([1, 2]);
     let (liar, other) = (device(1), device(2));
@@ -343,83 +373,6 @@ fn a_broker_that_is_not_there_is_an_error_without_secrets() {
     assert!(!format!("{error} {error:?}").contains("secret"));
 }
 
-/// A mosquitto of our own on a free port, ended with the value.
-struct Mosquitto {
-    child: Child,
-    address: SocketAddr,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// `password` asks for a login; the password is that of user `collector`.
-fn mosquitto(password: Option<&str>) -> Option<Mosquitto> {
-    let program = [
-        "/usr/sbin/mosquitto",
-        "/usr/local/sbin/mosquitto",
-        "/opt/homebrew/sbin/mosquitto",
-    ]
-    .into_iter()
-    .chain(["mosquitto"])
-    .find(|program| {
-        Command::new(program)
-            .arg("-h")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok()
-    })?;
-    let folder = tempfile::tempdir().unwrap();
-    let address = TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
-    let mut config = format!("listener {} 127.0.0.1\n", address.port());
-    match password {
-        Some(password) => {
-            let file = folder.path().join("passwords");
-            let made = Command::new("mosquitto_passwd")
-                .args(["-b", "-c"])
-                .arg(&file)
-                .args(["collector", password])
-                .status();
-            if !made.is_ok_and(|status| status.success()) {
-                return None;
-            }
-            config.push_str(&format!(
-                "allow_anonymous false\npassword_file {}\nuser root\n",
-                file.display()
-            ));
-        }
-        None => config.push_str("allow_anonymous true\n"),
-    }
-    let path = folder.path().join("mosquitto.conf");
-    std::fs::write(&path, config).unwrap();
-    let child = Command::new(program)
-        .arg("-c")
-        .arg(&path)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mosquitto = Mosquitto {
-        child,
-        address,
-        _folder: folder,
-    };
-    let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect(address).is_err() {
-        assert!(
-            Instant::now() < deadline,
-            "mosquitto does not listen on {address}"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Some(mosquitto)
-}
-
 fn remote(mosquitto: &Mosquitto, login: Option<(String, Password)>) -> BrokerChoice {
     BrokerChoice::Remote {
         url: format!("mqtt://{}", mosquitto.address).parse().unwrap(),
@@ -429,7 +382,7 @@ fn remote(mosquitto: &Mosquitto, login: Option<(String, Password)>) -> BrokerCho
 
 #[test]
 fn mosquitto_carries_records_and_acknowledgements() {
-    let Some(mosquitto) = mosquitto(None) else {
+    let Some(mosquitto) = Mosquitto::start(None) else {
         eprintln!("skipped: mosquitto is not installed");
         return;
     };
@@ -464,7 +417,7 @@ fn mosquitto_carries_records_and_acknowledgements() {
 
 #[test]
 fn mosquitto_with_a_login_admits_the_collector_that_has_it() {
-    let Some(mosquitto) = mosquitto(Some("right")) else {
+    let Some(mosquitto) = Mosquitto::start(Some("right")) else {
         eprintln!("skipped: mosquitto or mosquitto_passwd is not installed");
         return;
     };
@@ -482,27 +435,13 @@ fn mosquitto_with_a_login_admits_the_collector_that_has_it() {
 
 #[test]
 fn the_collector_comes_back_when_a_broker_does() {
-    let Some(mut mosquitto) = mosquitto(None) else {
+    let Some(mut mosquitto) = Mosquitto::start(None) else {
         eprintln!("skipped: mosquitto is not installed");
         return;
     };
     let running = collect(remote(&mosquitto, None), [1]);
     running.wait();
-    mosquitto.child.kill().unwrap();
-    mosquitto.child.wait().unwrap();
-    let config = mosquitto._folder.path().join("mosquitto.conf");
-    let program = if std::path::Path::new("/usr/sbin/mosquitto").exists() {
-        "/usr/sbin/mosquitto"
-    } else {
-        "mosquitto"
-    };
-    mosquitto.child = Command::new(program)
-        .arg("-c")
-        .arg(config)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    mosquitto.restart();
     running.wait();
     let mut uplink = Uplink::open(mosquitto.address, device(1), "").unwrap();
     uplink.send(&[boot_record(&device(1), 1, 1)]);

@@ -6,7 +6,7 @@ use dunlin_link::{Info, Link};
 use dunlin_wire::DeviceId;
 
 use super::{Collected, Event, Until, now_ms};
-use crate::{Devices, FleetError, Sender, Store};
+use crate::{Devices, FleetError, Ingested, Sender, Store};
 
 /// How often to ask a device for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,91 +91,104 @@ impl Collector<'_> {
             .ok_or(FleetError::Stranger { device })
     }
 
+    /// Page after page until the device has no more.
     fn drain(&mut self, link: &mut Link, info: &Info) -> Result<(), FleetError> {
         let mut since = info.acknowledged_sequence;
         let mut safe = true;
         loop {
             let page = link.records_since(since)?;
-            let Some(last) = page
-                .records
-                .iter()
-                .filter_map(|bytes| sequence(bytes))
-                .max()
-                .filter(|last| *last > since)
-            else {
-                return self.refuse_unread(info, &page.records);
+            let Some(head) = page.records.first() else {
+                return Ok(());
             };
-            safe &= self.take(link, info.device, &page.records, safe)?;
-            since = last;
+            let ingested = self.take(link, (info.device, since), &page.records)?;
+            if let Some(up_to) = ingested.safe_up_to.filter(|_| safe) {
+                self.acknowledge(link, info.device, up_to)?;
+            }
+            safe &= !ingested.held_up;
+            (self.show)(Event::Ingested {
+                device: info.device,
+                ingested: &ingested,
+            });
             if !page.more {
                 return Ok(());
             }
+            since = match ingested.last.filter(|last| *last > since) {
+                Some(last) => last,
+                None => beyond(link, since, head)?,
+            };
         }
     }
 
-    /// Takes a page in and acknowledges it, unless an earlier one held something that was refused.
-    /// Returns whether all of it is safe.
+    /// Takes a page in; one that holds something refused is fetched and taken in once more, so that
+    /// damage on the way is told from damage on the device.
     fn take(
         &mut self,
         link: &mut Link,
-        device: DeviceId,
+        (device, since): (DeviceId, u32),
         records: &[Vec<u8>],
-        safe: bool,
-    ) -> Result<bool, FleetError> {
-        let sender = Sender {
-            transport: self.address,
-            device,
-        };
-        let ingested = self.store.ingest(
-            self.devices,
-            sender,
-            now_ms(),
-            records.iter().map(Vec::as_slice),
-        )?;
+    ) -> Result<Ingested, FleetError> {
+        let mut ingested = self.ingest(device, records)?;
         self.collected.add(&ingested);
         self.last_heard = Instant::now();
-        if let Some((up_to, credential)) = ingested
-            .safe_up_to
-            .filter(|_| safe)
-            .zip(self.devices.get(device).map(|known| &known.credential))
-        {
-            self.store.note_acknowledged(device, up_to)?;
-            link.acknowledge(up_to, credential.acknowledgement(device, up_to))?;
-            self.collected.acknowledgements += 1;
+        if ingested.held_up {
+            let again = link.records_since(since)?;
+            let second = self.ingest(device, &again.records)?;
+            self.collected.stored += second.stored;
+            ingested.stored += second.stored;
+            ingested.held_up = second.held_up;
+            ingested.last = second.last;
+            ingested.safe_up_to = second.safe_up_to;
         }
-        (self.show)(Event::Ingested {
-            device,
-            ingested: &ingested,
-        });
-        Ok(ingested.refused.is_empty())
+        Ok(ingested)
     }
 
-    /// A page without a single readable sequence number: count what it holds and go no further.
-    fn refuse_unread(&mut self, info: &Info, records: &[Vec<u8>]) -> Result<(), FleetError> {
-        if records.is_empty() {
-            return Ok(());
-        }
+    fn ingest(&mut self, device: DeviceId, records: &[Vec<u8>]) -> Result<Ingested, FleetError> {
         let sender = Sender {
             transport: self.address,
-            device: info.device,
+            device,
         };
-        let ingested = self.store.ingest(
-            self.devices,
-            sender,
-            now_ms(),
-            records.iter().map(Vec::as_slice),
-        )?;
-        self.collected.add(&ingested);
-        (self.show)(Event::Ingested {
-            device: info.device,
-            ingested: &ingested,
-        });
+        let records = records.iter().map(Vec::as_slice);
+        self.store.ingest(self.devices, sender, now_ms(), records)
+    }
+
+    fn acknowledge(
+        &mut self,
+        link: &mut Link,
+        device: DeviceId,
+        up_to: u32,
+    ) -> Result<(), FleetError> {
+        let Some(known) = self.devices.get(device) else {
+            return Ok(());
+        };
+        self.store.note_acknowledged(device, up_to)?;
+        link.acknowledge(up_to, known.credential.acknowledgement(device, up_to))?;
+        self.collected.acknowledgements += 1;
         Ok(())
     }
 }
 
-fn sequence(bytes: &[u8]) -> Option<u32> {
-    dunlin_wire::record::Record::parse(bytes)
-        .ok()
-        .map(|(record, _)| record.header().sequence)
+/// The sequence number of `head`, which comes first after `since` and does not tell its number: the
+/// lowest one after which the device begins with something else. Asks twice as often as the number
+/// of digits of the distance, and once for a neighbour.
+fn beyond(link: &mut Link, since: u32, head: &[u8]) -> Result<u32, FleetError> {
+    let mut comes_after = |number: u32| -> Result<bool, FleetError> {
+        let page = link.records_since(number)?;
+        Ok(page.records.first().is_some_and(|first| first == head))
+    };
+    let (mut low, mut step) = (since, 1_u32);
+    let mut high = since.saturating_add(1);
+    while high < u32::MAX && comes_after(high)? {
+        low = high;
+        step = step.saturating_mul(2);
+        high = high.saturating_add(step);
+    }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if comes_after(middle)? {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(high)
 }

@@ -53,6 +53,8 @@ pub struct Collected {
     pub conflicts: u64,
     /// Records and logins refused.
     pub refused: u64,
+    /// Refused records whose bytes were kept in quarantine.
+    pub quarantined: u64,
     /// Acknowledgements given.
     pub acknowledgements: u64,
 }
@@ -63,6 +65,7 @@ impl Collected {
         self.duplicates += ingested.duplicates;
         self.conflicts += ingested.conflicts;
         self.refused += ingested.refused.len() as u64;
+        self.quarantined += ingested.quarantined;
     }
 }
 

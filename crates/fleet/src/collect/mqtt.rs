@@ -344,15 +344,15 @@ impl Collector<'_> {
     }
 
     fn acknowledge(&mut self, device: DeviceId, ingested: &Ingested) -> Result<(), FleetError> {
-        let Some((first, up_to)) = ingested.first.zip(ingested.safe_up_to) else {
+        let Some(first) = ingested.first else {
             return Ok(());
         };
-        if !self
+        let follows = self
             .flows
-            .follows(device, first, self.store.acknowledged(device)?)
-        {
+            .follows(device, first, self.store.acknowledged(device)?);
+        let Some(up_to) = ingested.safe_up_to.filter(|_| follows) else {
             return Ok(());
-        }
+        };
         self.store.note_acknowledged(device, up_to)?;
         if let Some(body) = self.devices.acknowledgement(device, up_to) {
             let topic = format!("dunlin/{device}/ack");

@@ -13,6 +13,7 @@ use super::gaps::Sequences;
 use super::merge::{Merged, finite, latency_us, mean_confidence};
 use super::model::*;
 use super::{ReportOptions, drifts, findings};
+use crate::error::Fault;
 use crate::{FleetError, Store};
 
 /// A bundle with its baseline as it stands in the database.
@@ -57,7 +58,10 @@ pub(super) fn gather(
     options: ReportOptions,
     made_ms: i64,
 ) -> Result<Report, FleetError> {
-    let connection = store.connection();
+    store.reading(|connection| whole(connection, options, made_ms))
+}
+
+fn whole(connection: &Connection, options: ReportOptions, made_ms: i64) -> Result<Report, Fault> {
     let mut bundles = bundles(connection)?;
     let devices = devices(connection, options.device)?
         .into_iter()
@@ -76,7 +80,7 @@ pub(super) fn gather(
     Ok(report)
 }
 
-fn bundles(connection: &Connection) -> Result<Bundles, FleetError> {
+fn bundles(connection: &Connection) -> Result<Bundles, Fault> {
     let mut statement = connection
         .prepare("SELECT bundle, name, version, target, schema, baseline FROM bundles")?;
     let rows = statement.query_map([], |row| {
@@ -96,11 +100,8 @@ fn bundles(connection: &Connection) -> Result<Bundles, FleetError> {
     .collect()
 }
 
-fn name_parts(report: &mut BundleReport, schema: &[u8]) -> Result<(), FleetError> {
-    let schema = Schema::parse(schema).map_err(|error| FleetError::Damaged {
-        what: "a schema",
-        reason: error.to_string(),
-    })?;
+fn name_parts(report: &mut BundleReport, schema: &[u8]) -> Result<(), Fault> {
+    let schema = Schema::parse(schema).map_err(|error| Fault::damaged("a schema", error))?;
     report.channels = schema
         .channels
         .iter()
@@ -143,10 +144,7 @@ fn reference(baseline: &Baseline<'_>) -> Reference {
     }
 }
 
-fn devices(
-    connection: &Connection,
-    only: Option<DeviceId>,
-) -> Result<Vec<DeviceReport>, FleetError> {
+fn devices(connection: &Connection, only: Option<DeviceId>) -> Result<Vec<DeviceReport>, Fault> {
     let only = only.map(|device| device.to_string());
     let mut statement = connection.prepare(
         "SELECT device, name, transport, first_seen_ms, last_seen_ms,
@@ -180,10 +178,7 @@ fn device(row: &Row<'_>) -> rusqlite::Result<DeviceReport> {
     })
 }
 
-fn refusals(
-    connection: &Connection,
-    only: Option<DeviceId>,
-) -> Result<Vec<RefusalCount>, FleetError> {
+fn refusals(connection: &Connection, only: Option<DeviceId>) -> Result<Vec<RefusalCount>, Fault> {
     let only = only.map(|device| device.to_string());
     let mut statement = connection.prepare(
         "SELECT transport, nullif(device, ''), reason, count, first_ms, last_ms FROM refusals
@@ -207,7 +202,7 @@ fn fill(
     report: DeviceReport,
     options: ReportOptions,
     bundles: &mut Bundles,
-) -> Result<DeviceReport, FleetError> {
+) -> Result<DeviceReport, Fault> {
     let mut statement = connection
         .prepare_cached("SELECT bytes FROM records WHERE device = ?1 ORDER BY sequence, boot")?;
     let mut rows = statement.query(params![report.id])?;
@@ -220,10 +215,8 @@ fn fill(
     };
     while let Some(row) = rows.next()? {
         let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-        let (record, _) = Record::parse(bytes).map_err(|error| FleetError::Damaged {
-            what: "a record",
-            reason: error.to_string(),
-        })?;
+        let (record, _) =
+            Record::parse(bytes).map_err(|error| Fault::damaged("a record", error))?;
         filler.take(&record);
     }
     Ok(filler.finish())

@@ -1,6 +1,8 @@
 //! Devices, records and bundles for tests, made by the code that devices run.
 #![allow(dead_code, reason = "each suite uses its own part")]
 
+pub mod mosquitto;
+
 use std::path::{Path, PathBuf};
 
 use dunlin_fleet::{Device, Devices, Sender, Store};
