@@ -52,7 +52,6 @@ mod device;
 mod flash;
 mod records;
 mod refusal;
-pub mod sensors;
 mod session;
 mod slot;
 mod source;

@@ -10,6 +10,7 @@ const DEVICE_CRATES: &[&str] = &[
     "dunlin-engine",
     "dunlin-monitor",
     "dunlin-runtime",
+    "dunlin-firmware",
 ];
 
 /// What the test programs reported.

@@ -4,76 +4,80 @@
 //! hardware flow control; transmit P0.06, receive P0.08, RTS P0.05, CTS P0.07), the accelerometer is
 //! on the Arduino header's I²C pins (SDA P0.26, SCL P0.27) at address 0x18, 400 steps a second.
 //!
+//! A page of flash is erased in nine slices of 10 ms, between which the accelerometer is asked: its own
+//! memory holds 80 ms, an erase takes 85. Steps that it overwrites all the same, for instance while a
+//! bundle is verified, are counted as missing. The watchdog resets a board whose main loop has not
+//! turned for 30 s.
+//!
 //! # Architecture invariants
-//! - Wiring only: what could be tested on a workstation is in `dunlin_runtime`, the sensor's driver
-//!   among it.
+//! - Wiring only: what could be tested on a workstation is in `dunlin_firmware` and `dunlin_runtime`,
+//!   the sensor's driver among it.
 //! - All sizes and addresses are in [`memory`] and `memory.x`.
 #![no_std]
 #![no_main]
 
 mod board;
 mod flash;
+mod line;
 mod memory;
-mod port;
 
-use board::{Nrf52840, firmware_id};
+use board::{Microseconds, Nrf52840, image};
+use core::convert::Infallible;
 use core::panic::PanicInfo;
 use cortex_m_rt::entry;
-use dunlin_runtime::sensors::{Lis3dh, Settings};
-use dunlin_runtime::{Buffers, Device, EngineBackend, Next, Parts, Profile, RECEIVE_BYTES};
-use dunlin_wire::DeviceId;
-use dunlin_wire::credential::Credential;
-use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
-use dunlin_wire::provision::Provision;
+use dunlin_firmware::sensors::{Lis3dh, Settings};
+use dunlin_firmware::{
+    Assembly, BytePort, Clock, KeepSampling, Memory, Sampler, reset_reason, run,
+};
+use dunlin_runtime::Device;
 use dunlin_wire::record::ResetReason;
-use flash::Flash;
-use memory::{ARENA_BYTES, INPUT_ELEMENTS, KERNEL_CLASS, MODEL_STACK_BYTES, OUTPUT_BYTES, TARGET};
+use line::Serial;
+use memory::{ARENA_BYTES, INPUT_ELEMENTS, MODEL_STACK_BYTES, OUTPUT_BYTES, TARGET, WAITING_STEPS};
 use nrf52840_hal::gpio::{Level, p0};
-use nrf52840_hal::pac::{NVMC, P0, Peripherals, TWIM0, UARTE0};
+use nrf52840_hal::pac::{P0, POWER, Peripherals, TWIM0, UARTE0};
 use nrf52840_hal::uarte::{Baudrate, Parity, Uarte};
 use nrf52840_hal::{Clocks, Twim, twim, uarte};
-use port::Serial;
 
 type Accelerometer = Lis3dh<Twim<TWIM0>>;
+type Steps = Sampler<Accelerometer, 3, WAITING_STEPS>;
+type Buffers = Memory<ARENA_BYTES, INPUT_ELEMENTS, OUTPUT_BYTES>;
 
-/// Peripherals that become parts of the device.
-struct Hardware {
-    reset_reason: ResetReason,
-    port: Serial,
-    sensor: Accelerometer,
-    controller: NVMC,
-}
+/// What the bits of the chip's register of reset reasons mean.
+const RESET_REASONS: &[(u32, ResetReason)] = &[
+    (0b0001, ResetReason::EXTERNAL),
+    (0b0010, ResetReason::WATCHDOG),
+    (0b0100, ResetReason::SOFTWARE),
+];
 
 #[entry]
 fn main() -> ! {
-    let _ = run();
+    let _ = start();
     cortex_m::peripheral::SCB::sys_reset()
 }
 
 /// Runs the device; returns only when it cannot.
-fn run() -> Option<()> {
+fn start() -> Option<Infallible> {
     let peripherals = Peripherals::take()?;
     let _clocks = Clocks::new(peripherals.CLOCK).enable_ext_hfosc();
-    let mut board = Nrf52840::start(peripherals.TIMER0);
-    let (port, sensor) = connect(peripherals.P0, peripherals.UARTE0, peripherals.TWIM0)?;
-    let reasons = peripherals.POWER.resetreas.read().bits();
-    // SAFETY: every bit of this register may be written; a one clears the reason it stands for.
-    peripherals
-        .POWER
-        .resetreas
-        .write(|w| unsafe { w.bits(reasons) });
-    let reset_reason = reset_reason(reasons);
-    let hardware = Hardware {
-        reset_reason,
-        port,
-        sensor,
-        controller: peripherals.NVMC,
+    let timer = Microseconds::start(peripherals.TIMER0);
+    let clock = cortex_m::singleton!(: Clock<Microseconds> = Clock::new(timer))?;
+    let mut board = Nrf52840::start(clock, peripherals.WDT);
+    let (serial, sensor) = connect(peripherals.P0, peripherals.UARTE0, peripherals.TWIM0)?;
+    let sampler: &Steps = cortex_m::singleton!(: Steps = Sampler::new(sensor))?;
+    let (provision, regions) = flash::take(peripherals.NVMC, &KeepSampling { sampler, clock });
+    let assembly = Assembly {
+        target: TARGET,
+        image: image(),
+        model_stack_bytes: MODEL_STACK_BYTES,
+        reset_reason: reset_reason(take_reset_reasons(&peripherals.POWER), RESET_REASONS),
+        provision,
+        regions,
+        port: BytePort(serial),
+        source: sampler,
+        memory: cortex_m::singleton!(: Buffers = Memory::new())?,
     };
-    let mut device = Device::start(parts(hardware)?, &mut board).ok()?;
-    loop {
-        let mut session = device.session();
-        while session.poll(&mut board) == Next::Continue {}
-    }
+    let device = Device::start(assembly.parts(), &mut board).ok();
+    device.map(|mut device| run(&mut device, &mut board))
 }
 
 fn connect(port: P0, uarte: UARTE0, twim: TWIM0) -> Option<(Serial, Accelerometer)> {
@@ -99,54 +103,12 @@ fn connect(port: P0, uarte: UARTE0, twim: TWIM0) -> Option<(Serial, Acceleromete
     ))
 }
 
-/// What the chip says about its last reset; nothing set means that power came.
-fn reset_reason(register: u32) -> ResetReason {
-    match register {
-        0 => ResetReason::POWER,
-        bits if bits & 0b0001 != 0 => ResetReason::EXTERNAL,
-        bits if bits & 0b0010 != 0 => ResetReason::WATCHDOG,
-        bits if bits & 0b0100 != 0 => ResetReason::SOFTWARE,
-        _ => ResetReason::UNKNOWN,
-    }
-}
-
-fn parts(
-    hardware: Hardware,
-) -> Option<Parts<'static, Flash, Serial, Accelerometer, EngineBackend>> {
-    let storage = flash::take(hardware.controller);
-    Some(Parts {
-        provision: Provision::parse(storage.provision).unwrap_or_else(|_| unprovisioned()),
-        profile: Profile {
-            target: TARGET,
-            kernel_class: KERNEL_CLASS,
-            firmware: firmware_id(),
-            arena_bytes: ARENA_BYTES,
-            stack_bytes: MODEL_STACK_BYTES,
-            reset_reason: hardware.reset_reason,
-        },
-        regions: storage.regions,
-        port: hardware.port,
-        source: hardware.sensor,
-        backend: EngineBackend,
-        buffers: Buffers {
-            arena: cortex_m::singleton!(: [u8; ARENA_BYTES] = [0; ARENA_BYTES])?,
-            input: cortex_m::singleton!(: [f32; INPUT_ELEMENTS] = [0.0; INPUT_ELEMENTS])?,
-            output: cortex_m::singleton!(: [u8; OUTPUT_BYTES] = [0; OUTPUT_BYTES])?,
-            receive: cortex_m::singleton!(: [u8; RECEIVE_BYTES] = [0; RECEIVE_BYTES])?,
-            reply: cortex_m::singleton!(: [u8; MAX_MESSAGE_BYTES] = [0; MAX_MESSAGE_BYTES])?,
-            transmit: cortex_m::singleton!(: [u8; MAX_FRAME_BYTES] = [0; MAX_FRAME_BYTES])?,
-        },
-    })
-}
-
-/// A board without a provisioning block is device 0, which trusts nobody: it answers, and refuses
-/// every bundle.
-fn unprovisioned() -> Provision {
-    Provision {
-        device: DeviceId([0; 8]),
-        credential: Credential([0; 32]),
-        trusted: [].into_iter().collect(),
-    }
+/// The reasons of all resets since this was asked last.
+fn take_reset_reasons(power: &POWER) -> u32 {
+    let reasons = power.resetreas.read().bits();
+    // SAFETY: every bit of this register may be written; a one clears the reason it stands for.
+    power.resetreas.write(|w| unsafe { w.bits(reasons) });
+    reasons
 }
 
 #[panic_handler]

@@ -8,7 +8,7 @@
 //! The link is UART 0, `-serial tcp:…` on the workstation's side.
 //!
 //! # Architecture invariants
-//! - Wiring only: what could be tested on a workstation is in `dunlin_runtime`.
+//! - Wiring only: what could be tested on a workstation is in `dunlin_firmware` and `dunlin_runtime`.
 //! - All sizes and addresses are in [`memory`].
 //! - Sleeps until a byte comes when there is nothing to do, so an idle board costs no processor time.
 #![no_std]

@@ -1,9 +1,9 @@
 //! Sizes and addresses, all of them.
 
+use dunlin_firmware::{Layout, MARK_BYTES};
+
 /// Name of the target; `targets/qemu-cortex-m4f.toml` describes it.
 pub const TARGET: &str = "qemu-cortex-m4f";
-/// Kernel class of the engine in this firmware.
-pub const KERNEL_CLASS: &str = "reference";
 
 /// Bytes of the engine's arena.
 pub const ARENA_BYTES: usize = 64 * 1024;
@@ -20,21 +20,13 @@ pub const OUTPUT_BYTES: usize = 4 + 4 * 16;
 pub const PAGE_BYTES: usize = 4096;
 /// Bytes that are written together.
 pub const WORD_BYTES: usize = 4;
-/// Bytes of the longest bundle.
-pub const BUNDLE_BYTES: usize = 256 * 1024;
-
-/// Where the memory begins that stands for flash.
-pub const FLASH_START: usize = 0x2100_0000;
-/// Bytes of the provisioning block's region.
-pub const PROVISION_BYTES: usize = PAGE_BYTES;
-/// Bytes of the region that says which slot runs.
-pub const STATE_BYTES: usize = 2 * PAGE_BYTES;
-/// Bytes of the region for records.
-pub const RECORDS_BYTES: usize = 64 * 1024;
-/// Bytes of a slot: the longest bundle and the page that says what it is.
-pub const SLOT_BYTES: usize = BUNDLE_BYTES + PAGE_BYTES;
-/// Bytes of the mark that tells a flash that was used from memory that was just powered.
-pub const MARK_BYTES: usize = PAGE_BYTES;
-/// Bytes of all of it.
-pub const FLASH_BYTES: usize =
-    PROVISION_BYTES + STATE_BYTES + RECORDS_BYTES + 2 * SLOT_BYTES + MARK_BYTES;
+/// The memory that stands for flash.
+pub const STORAGE: Layout = Layout {
+    page_bytes: PAGE_BYTES,
+    records_bytes: 64 * 1024,
+    bundle_bytes: 256 * 1024,
+};
+/// Where it begins.
+pub const STORAGE_START: usize = 0x2100_0000;
+/// Bytes of it, with the mark that tells memory that was used from memory that was just powered.
+pub const STORAGE_BYTES: usize = STORAGE.bytes() + MARK_BYTES;

@@ -3,6 +3,7 @@
 use core::convert::Infallible;
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
+use dunlin_firmware::ByteLine;
 
 const BASE: usize = 0x4000_4000;
 const DATA: usize = BASE;
@@ -61,7 +62,7 @@ impl Uart {
 
     /// Waits for a byte, unless there is one or bytes wait to be sent.
     pub fn sleep(&self) {
-        if self.may_read() || !self.may_write() {
+        if self.has_byte() || !self.has_room() {
             return;
         }
         cortex_m::asm::wfi();
@@ -69,56 +70,32 @@ impl Uart {
         NVIC::unpend(Received);
     }
 
-    fn may_read(&self) -> bool {
+    fn has_byte(&self) -> bool {
         read(STATE) & STATE_RECEIVE_FULL != 0
     }
 
-    fn may_write(&self) -> bool {
+    fn has_room(&self) -> bool {
         read(STATE) & STATE_TRANSMIT_FULL == 0
     }
 }
 
-impl embedded_io::ErrorType for Uart {
+impl ByteLine for Uart {
     type Error = Infallible;
-}
 
-impl embedded_io::ReadReady for Uart {
-    fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(self.may_read())
-    }
-}
-
-impl embedded_io::Read for Uart {
-    /// Waits for one byte.
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        let Some(byte) = bytes.first_mut() else {
-            return Ok(0);
-        };
-        while !self.may_read() {}
-        *byte = read(DATA) as u8;
-        Ok(1)
-    }
-}
-
-impl embedded_io::WriteReady for Uart {
-    fn write_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(self.may_write())
-    }
-}
-
-impl embedded_io::Write for Uart {
-    /// Writes one byte, when there is room for it.
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let Some(byte) = bytes.first() else {
-            return Ok(0);
-        };
-        while !self.may_write() {}
-        write(DATA, (*byte).into());
-        Ok(1)
+    fn may_read(&mut self) -> Result<bool, Infallible> {
+        Ok(self.has_byte())
     }
 
-    fn flush(&mut self) -> Result<(), Infallible> {
-        while !self.may_write() {}
+    fn read_byte(&mut self) -> Result<u8, Infallible> {
+        Ok(read(DATA) as u8)
+    }
+
+    fn may_write(&mut self) -> Result<bool, Infallible> {
+        Ok(self.has_room())
+    }
+
+    fn write_byte(&mut self, byte: u8) -> Result<(), Infallible> {
+        write(DATA, byte.into());
         Ok(())
     }
 }

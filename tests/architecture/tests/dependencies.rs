@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "dunlin-runtime",
         &["dunlin-wire", "dunlin-engine", "dunlin-monitor"],
     ),
+    ("dunlin-firmware", &["dunlin-wire", "dunlin-runtime"]),
     (
         "dunlin-agent",
         &[
@@ -31,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dunlin-engine",
             "dunlin-monitor",
             "dunlin-runtime",
+            "dunlin-firmware",
         ],
     ),
     (
@@ -40,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dunlin-engine",
             "dunlin-monitor",
             "dunlin-runtime",
+            "dunlin-firmware",
         ],
     ),
     (
@@ -75,7 +78,7 @@ const OUTSIDE: &[&str] = &[
 ];
 
 /// Crates that must build without a standard library.
-const DEVICE_CRATES: &[&str] = &["wire", "engine", "monitor", "runtime"];
+const DEVICE_CRATES: &[&str] = &["wire", "engine", "monitor", "runtime", "firmware"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

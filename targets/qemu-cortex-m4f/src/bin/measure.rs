@@ -24,8 +24,9 @@ use cortex_m_semihosting::{debug, hprintln};
 use dunlin_monitor::{Monitor, Outcome};
 use dunlin_qemu_cortex_m4f::board::Mps2;
 use dunlin_qemu_cortex_m4f::memory::{
-    ARENA_BYTES, INPUT_ELEMENTS, KERNEL_CLASS, MODEL_STACK_BYTES, OUTPUT_BYTES, TARGET,
+    ARENA_BYTES, INPUT_ELEMENTS, MODEL_STACK_BYTES, OUTPUT_BYTES, TARGET,
 };
+use dunlin_qemu_cortex_m4f::uart::Uart;
 use dunlin_runtime::{Backend, Board, EngineBackend, Model, Profile};
 use dunlin_wire::baseline::Baseline;
 use dunlin_wire::bundle::{self, Bundle};
@@ -67,16 +68,16 @@ fn bracket<T>(work: impl FnOnce() -> T) -> T {
 
 /// Instructions of one run of `work`, by the timer.
 fn average<T>(board: &mut Mps2, runs: u64, mut work: impl FnMut() -> T) -> u64 {
-    let started = board.ticks();
+    let started = board.clock.ticks();
     for _ in 0..runs {
         black_box(work());
     }
-    (board.ticks() - started) * INSTRUCTIONS_PER_TICK / runs
+    (board.clock.ticks() - started) * INSTRUCTIONS_PER_TICK / runs
 }
 
 #[entry]
 fn main() -> ! {
-    let mut board = Mps2::start();
+    let mut board = Mps2::start(Uart::start());
     let verified = bundle::verify(&BUNDLE.0, &[KEY]).ok();
     let measured = verified.and_then(|bundle| measure(&bundle, &mut board));
     debug::exit(if measured.is_some() {
@@ -141,7 +142,7 @@ fn count_sample(
 fn profile() -> Profile<'static> {
     Profile {
         target: TARGET,
-        kernel_class: KERNEL_CLASS,
+        kernel_class: dunlin_firmware::KERNEL_CLASS,
         firmware: FirmwareId([0; 8]),
         arena_bytes: ARENA_BYTES,
         stack_bytes: MODEL_STACK_BYTES,

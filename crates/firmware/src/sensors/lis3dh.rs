@@ -3,8 +3,12 @@
 //! The sensor keeps its own time: it samples at its rate into its 32 steps of memory, and the driver
 //! takes them out as they come, 12 bits each. Channels: x, y, z in m/s². Register addresses, modes
 //! and sensitivities are those of ST's data sheet DocID17530.
+//!
+//! A sensor that is not asked for longer than its memory lasts (80 ms at 400 Hz) overwrites its oldest
+//! steps. Each of those is then told as a failed step, in its place before the ones that are left; how
+//! many they are is reckoned from the time that passed, and is as right as the sensor keeps its rate.
 
-use crate::source::{SampleSource, Sampled};
+use dunlin_runtime::{SampleSource, Sampled};
 use embedded_hal::i2c::I2c;
 
 /// Steps a second.
@@ -23,6 +27,20 @@ pub enum Rate {
     Hz400 = 7,
     /// 1344 Hz; takes an I²C bus of 400 kHz.
     Hz1344 = 9,
+}
+
+impl Rate {
+    /// Steps a second.
+    pub const fn hz(self) -> u32 {
+        match self {
+            Self::Hz10 => 10,
+            Self::Hz50 => 50,
+            Self::Hz100 => 100,
+            Self::Hz200 => 200,
+            Self::Hz400 => 400,
+            Self::Hz1344 => 1344,
+        }
+    }
 }
 
 /// How the sensor is connected and used.
@@ -57,6 +75,10 @@ pub struct Lis3dh<I> {
     next_poll_us: u64,
     /// Steps known to wait in the sensor.
     waiting: u8,
+    /// Steps that were overwritten and have not been told yet.
+    lost: u64,
+    /// When the sensor was last asked how many steps wait.
+    looked_us: u64,
 }
 
 const WHO_AM_I: u8 = 0x0f;
@@ -78,6 +100,8 @@ const FIFO_BYPASS: u8 = 0;
 const FIFO_STREAM: u8 = 0b1000_0000;
 const FIFO_OVERRUN: u8 = 0b0100_0000;
 const FIFO_LEVEL: u8 = 0b0001_1111;
+/// Steps that the sensor's memory holds.
+const FIFO_STEPS: u8 = 32;
 
 /// m/s² of one digit: 12 mg in the ±16 g range.
 const METRES_PER_SECOND_SQUARED: f32 = 0.012 * 9.806_65;
@@ -92,6 +116,8 @@ impl<I: I2c> Lis3dh<I> {
             is_set_up: false,
             next_poll_us: 0,
             waiting: 0,
+            lost: 0,
+            looked_us: 0,
         }
     }
 
@@ -107,26 +133,36 @@ impl<I: I2c> Lis3dh<I> {
         }
         self.write(CONTROL_4, WHOLE_16G_12_BITS)?;
         self.write(CONTROL_5, FIFO_ENABLE)?;
-        self.restart_fifo()?;
+        self.write(FIFO_CONTROL, FIFO_BYPASS)?;
+        self.write(FIFO_CONTROL, FIFO_STREAM)?;
         self.write(CONTROL_1, (self.settings.rate as u8) << 4 | ALL_AXES)
     }
 
-    /// Empties the sensor's memory, and with it the mark that it was full.
-    fn restart_fifo(&mut self) -> Option<()> {
-        self.write(FIFO_CONTROL, FIFO_BYPASS)?;
-        self.write(FIFO_CONTROL, FIFO_STREAM)
+    /// Looks at how many steps wait, and reckons how many were overwritten where some were.
+    fn look(&mut self, now_us: u64) -> Option<()> {
+        let source = self.read(FIFO_SOURCE)?;
+        let passed_us = now_us.saturating_sub(self.looked_us);
+        self.looked_us = now_us;
+        if source & FIFO_OVERRUN == 0 {
+            self.waiting = source & FIFO_LEVEL;
+            return Some(());
+        }
+        let arrived = passed_us.saturating_mul(self.settings.rate.hz().into()) / 1_000_000;
+        self.lost = arrived.saturating_sub(FIFO_STEPS.into()).max(1);
+        self.waiting = FIFO_STEPS;
+        Some(())
     }
 
-    /// Looks at how many steps wait. Steps were lost when the memory was full: what is left is
-    /// dropped too and the loss is one failed step.
-    fn look(&mut self) -> Option<Sampled> {
-        let source = self.read(FIFO_SOURCE)?;
-        if source & FIFO_OVERRUN != 0 {
-            self.restart_fifo()?;
+    /// Tells a lost step, or takes one that waits.
+    fn next_step(&mut self, step: &mut [f32]) -> Option<Sampled> {
+        if self.lost > 0 {
+            self.lost -= 1;
             return Some(Sampled::Failed);
         }
-        self.waiting = source & FIFO_LEVEL;
-        Some(Sampled::NotYet)
+        match self.waiting {
+            0 => Some(Sampled::NotYet),
+            _ => self.take(step),
+        }
     }
 
     fn take(&mut self, step: &mut [f32]) -> Option<Sampled> {
@@ -142,8 +178,8 @@ impl<I: I2c> Lis3dh<I> {
     }
 
     fn advance(&mut self, now_us: u64, step: &mut [f32]) -> Option<Sampled> {
-        if self.waiting > 0 {
-            return self.take(step);
+        if self.lost > 0 || self.waiting > 0 {
+            return self.next_step(step);
         }
         if now_us < self.next_poll_us {
             return Some(Sampled::NotYet);
@@ -151,13 +187,11 @@ impl<I: I2c> Lis3dh<I> {
         self.next_poll_us = now_us.saturating_add(self.settings.poll_period_us);
         if !self.is_set_up {
             self.set_up()?;
-            self.is_set_up = true;
+            (self.is_set_up, self.looked_us) = (true, now_us);
             return Some(Sampled::NotYet);
         }
-        match self.look()? {
-            Sampled::NotYet if self.waiting > 0 => self.take(step),
-            looked => Some(looked),
-        }
+        self.look(now_us)?;
+        self.next_step(step)
     }
 
     fn read(&mut self, register: u8) -> Option<u8> {
@@ -182,7 +216,7 @@ impl<I: I2c> SampleSource for Lis3dh<I> {
 
     fn sample(&mut self, now_us: u64, step: &mut [f32]) -> Sampled {
         self.advance(now_us, step).unwrap_or_else(|| {
-            (self.is_set_up, self.waiting) = (false, 0);
+            (self.is_set_up, self.waiting, self.lost) = (false, 0, 0);
             self.next_poll_us = now_us.saturating_add(RETRY_PERIOD_US);
             Sampled::Failed
         })
@@ -259,16 +293,31 @@ mod tests {
     }
 
     #[test]
-    fn steps_lost_in_the_sensor_are_one_failed_step_and_a_fresh_start() {
+    fn steps_that_the_sensor_overwrote_fail_one_by_one_before_those_that_are_left() {
         let mut expected = set_up();
-        expected.extend([
-            level(0x5f),
-            Transaction::write(ADDRESS, vec![0x2e, 0x00]),
-            Transaction::write(ADDRESS, vec![0x2e, 0x80]),
-            level(1),
-            output([0; 6]),
-        ]);
-        let (said, _) = asked(expected, &[0, 10_000, 20_000]);
+        expected.push(level(0x5f));
+        expected.extend((0..32).map(|_| output([0; 6])));
+        expected.push(level(1));
+        expected.push(output([0; 6]));
+        let mut times_us = vec![0];
+        times_us.extend((0..36).map(|turn| 90_000 + turn));
+        times_us.push(100_000);
+        let (said, _) = asked(expected, &times_us);
+        let count = |wanted| said.iter().filter(|&&said| said == wanted).count();
+        assert_eq!(
+            said[1..5],
+            [Sampled::Failed; 4],
+            "36 came in 90 ms, 32 are left"
+        );
+        assert_eq!(said[5..37], [Sampled::Step; 32]);
+        assert_eq!((count(Sampled::Failed), count(Sampled::Step)), (4, 33));
+    }
+
+    #[test]
+    fn a_sensor_that_says_it_lost_a_step_is_believed_whatever_the_clock_says() {
+        let mut expected = set_up();
+        expected.extend([level(0x5f), output([0; 6])]);
+        let (said, _) = asked(expected, &[0, 50_000, 50_001]);
         assert_eq!(said, [Sampled::NotYet, Sampled::Failed, Sampled::Step]);
     }
 

@@ -1,0 +1,149 @@
+//! The whole firmware but for the registers: flash, link, sensor and watchdog in virtual time.
+
+mod support;
+
+use dunlin_firmware::{Clock, firmware_id};
+use dunlin_runtime::NoSource;
+use dunlin_wire::DeviceId;
+use dunlin_wire::link::{Reason, Reply, Request};
+use dunlin_wire::record::{Boot, Kind, Record, ResetReason, Window};
+use std::collections::BTreeMap;
+use support::bundle::Recipe;
+use support::{Answer, Bench, CREDENTIAL, DEVICE};
+
+/// Records of all kinds in these answers, each once.
+fn records(answers: &[Answer]) -> Vec<Record<'_>> {
+    let packed = answers.iter().filter_map(|answer| match answer.reply() {
+        Reply::Records { records, .. } => Some(records),
+        _ => None,
+    });
+    let all: BTreeMap<u32, Record<'_>> = packed
+        .flat_map(|records| records.iter())
+        .map(|record| Record::parse(record).expect("a record").0)
+        .inspect(|record| assert!(record.confirmed_by(&CREDENTIAL)))
+        .map(|record| (record.header().sequence, record))
+        .collect();
+    all.into_values().collect()
+}
+
+fn windows(answers: &[Answer]) -> Vec<Window> {
+    let records = records(answers);
+    let windows = records
+        .iter()
+        .filter(|record| record.header().kind == Kind::WINDOW);
+    windows
+        .map(|record| record.body().expect("a window"))
+        .collect()
+}
+
+#[test]
+fn a_bundle_that_came_over_the_link_runs_and_outlives_a_restart() {
+    let mut bench = Bench::provisioned();
+    bench.ask_install(&Recipe::version(4));
+    let answers = bench.start();
+    let Reply::Activate { bundle } = answers.last().expect("answers").reply() else {
+        panic!("{:?}", answers.last().map(Answer::reply))
+    };
+    bench.ask(Request::Info);
+    bench.ask(Request::RecordsSince { sequence: 0 });
+    let answers = bench.start();
+    let Reply::Info(info) = answers[0].reply() else {
+        panic!("no info")
+    };
+    assert_eq!((info.device, info.boot, info.target), (DEVICE, 2, "bench"));
+    assert_eq!(info.firmware, firmware_id(b"firmware"));
+    assert_eq!(info.bundle.map(|active| active.id), Some(bundle));
+    let boots = records(&answers)
+        .iter()
+        .filter(|record| record.header().kind == Kind::BOOT)
+        .map(|record| record.body::<Boot>().expect("a boot").reason)
+        .collect::<Vec<_>>();
+    assert_eq!(boots, [ResetReason::WATCHDOG; 2]);
+}
+
+#[test]
+fn a_board_without_a_provisioning_block_answers_and_refuses_every_bundle() {
+    let mut bench = Bench::bare();
+    bench.ask(Request::Info);
+    bench.ask_install(&Recipe::version(1));
+    let answers = bench.start();
+    let Reply::Info(info) = answers[0].reply() else {
+        panic!("no info")
+    };
+    assert_eq!((info.device, info.bundle), (DeviceId([0; 8]), None));
+    let Reply::Refused(refusal) = answers.last().expect("answers").reply() else {
+        panic!("it took a bundle")
+    };
+    assert_eq!(refusal.reason(), Some(Reason::UnknownKey));
+}
+
+#[test]
+fn the_watchdog_is_fed_once_a_turn_whatever_the_turn_brings() {
+    let mut bench = Bench::provisioned();
+    bench.ask_install(&Recipe::version(1));
+    bench.linger_us = 1_000_000;
+    let clock = Clock::new(bench.time.clone());
+    let script = bench.start_with::<1, _, _>(&clock, NoSource, ());
+    let sessions = 2;
+    assert_eq!(script.feeds, script.rests + sessions);
+    assert!(script.rests > 10_000, "{} turns", script.rests);
+    assert!(
+        (85_000..1_000_000).contains(&script.hungriest_us),
+        "a turn took {} µs",
+        script.hungriest_us
+    );
+}
+
+/// Lets the accelerometer be observed for two minutes; what the windows say of all its steps.
+fn observed<const SLICES: usize>(bench: &mut Bench) -> (Vec<Answer>, u64) {
+    bench.ask_install(&Recipe::version(1));
+    bench.start();
+    bench.linger_us = 120_000_000;
+    let erased = bench.erases.get();
+    let (_, overwritten) = bench.start_sensing::<SLICES>();
+    assert!(
+        bench.erases.get() - erased >= 2,
+        "{} pages were erased",
+        bench.erases.get() - erased
+    );
+    bench.linger_us = 0;
+    for sequence in (0..20).step_by(2) {
+        bench.ask(Request::RecordsSince { sequence });
+    }
+    (bench.start(), overwritten)
+}
+
+#[test]
+fn no_step_is_lost_while_a_page_is_erased_in_slices() {
+    let (answers, overwritten) = observed::<9>(&mut Bench::provisioned());
+    assert_eq!(overwritten, 0);
+    let windows = windows(&answers);
+    assert!(windows.len() > 5, "{} windows", windows.len());
+    for window in windows {
+        assert_eq!(window.channels[0].missing, 0);
+        assert!(
+            window.inputs.abs_diff(4000) <= 50,
+            "{} inputs in 10 s at 400 Hz",
+            window.inputs
+        );
+    }
+}
+
+#[test]
+fn steps_that_an_erase_costs_are_counted_as_missing() {
+    let (answers, overwritten) = observed::<1>(&mut Bench::provisioned());
+    assert!(overwritten > 0, "85 ms outlast a memory of 80 ms");
+    let windows = windows(&answers);
+    let missing: u32 = windows
+        .iter()
+        .map(|window| window.channels[0].missing)
+        .sum();
+    assert!(missing > 0);
+    for window in windows {
+        assert!(
+            window.inputs.abs_diff(4000) <= 50,
+            "{} inputs in 10 s at 400 Hz",
+            window.inputs
+        );
+    }
+}
