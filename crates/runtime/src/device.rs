@@ -1,6 +1,6 @@
 //! A device: what it is made of, and how it starts.
 
-use crate::admit::{Admitted, Conditions, admit};
+use crate::admit::{ActivateError, Admitted, Conditions, admit};
 use crate::backend::Backend;
 use crate::flash::{FlashFault, MappedFlash, Regions};
 use crate::records::{Origin, Records};
@@ -165,21 +165,27 @@ where
             output_bytes: self.output.len(),
         };
         let state = self.state.newest();
-        let chosen = match (state.active, state.previous) {
-            (Some(active), Some(previous))
-                if !is_fit(&self.slots, active, &mut self.backend, &conditions) =>
-            {
-                Some(previous)
+        let mut setback = match (state.active, state.previous) {
+            (Some(active), Some(_)) => {
+                refusal_of(&self.slots, active, &mut self.backend, &conditions)
             }
-            (active, _) => active,
+            _ => None,
         };
+        let chosen = setback.map_or(state.active, |_| state.previous);
         let [first, second] = &mut self.slots;
         let (running, spare, spare_index) = match chosen {
             Some(Choice { slot: 1, .. }) => (second, first, 0),
             _ => (first, second, 1),
         };
         let running: &Slot<F> = running;
-        let active = chosen.and_then(|choice| run(running, choice, &mut self.backend, &conditions));
+        let mut run = |choice| run(running, choice, &mut self.backend, &conditions);
+        let active = chosen.and_then(|choice| match run(choice) {
+            Ok(admitted) => Some(admitted),
+            Err(error) => {
+                setback.get_or_insert(error);
+                None
+            }
+        });
         Session {
             wire: &mut self.wire,
             source: &mut self.source,
@@ -204,19 +210,21 @@ where
                 transfer_begun: false,
             },
             reply: self.reply,
+            setback,
         }
     }
 }
 
-fn is_fit<F: MappedFlash, B: Backend>(
+/// Why the bundle of `choice` may not run, if so.
+fn refusal_of<F: MappedFlash, B: Backend>(
     slots: &[Slot<F>; 2],
     choice: Choice,
     backend: &mut B,
     conditions: &Conditions<'_>,
-) -> bool {
-    slots
-        .get(choice.slot)
-        .is_some_and(|slot| run(slot, choice, backend, conditions).is_some())
+) -> Option<ActivateError> {
+    let slot = slots.get(choice.slot).ok_or(ActivateError::NoTransfer);
+    slot.and_then(|slot| run(slot, choice, backend, conditions))
+        .err()
 }
 
 /// The bundle of `choice`, if it is in `slot` and may run.
@@ -225,7 +233,11 @@ fn run<'s, F: MappedFlash, B: Backend>(
     choice: Choice,
     backend: &mut B,
     conditions: &Conditions<'_>,
-) -> Option<Admitted<'s, B::Model<'s>>> {
-    let admitted = admit(slot.bundle().ok()?, backend, conditions).ok()?;
-    (admitted.id == choice.bundle).then_some(admitted)
+) -> Result<Admitted<'s, B::Model<'s>>, ActivateError> {
+    let bytes = slot.bundle().map_err(|_| ActivateError::NoTransfer)?;
+    let admitted = admit(bytes, backend, conditions)?;
+    match admitted.id == choice.bundle {
+        true => Ok(admitted),
+        false => Err(ActivateError::NoTransfer),
+    }
 }

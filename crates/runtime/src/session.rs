@@ -30,6 +30,7 @@ pub struct Session<'s, 'd, F, P, S, B: Backend> {
     pub(crate) source: &'s mut S,
     pub(crate) core: Core<'s, 'd, F, B>,
     pub(crate) reply: &'s mut [u8],
+    pub(crate) setback: Option<ActivateError>,
 }
 
 /// Which clock the times of the open window's samples are on.
@@ -166,6 +167,12 @@ impl<F: MappedFlash, P: Port, S: SampleSource, B: Backend> Session<'_, '_, F, P,
     ) -> Result<bool, ObserveError> {
         self.core
             .observe_failure(SampleTime::unix(unix_ms), self.reply, board)
+    }
+
+    /// Why the bundle that was activated last does not run, if it does not: the one before it runs, or
+    /// none. [`ActivateError::NoTransfer`] says that its slot does not hold it any more.
+    pub fn setback(&self) -> Option<ActivateError> {
+        self.setback
     }
 
     /// The bundle that runs, if there is one.

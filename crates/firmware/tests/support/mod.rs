@@ -40,7 +40,7 @@ const WORD_US: u32 = 41;
 /// A transaction of eight bytes on a bus of 400 kHz.
 const BUS_US: u32 = 200;
 /// A turn of the main loop with nothing to do.
-const REST_US: u32 = 50;
+const REST_US: u32 = 200;
 
 pub fn f32_bytes(values: &[f32]) -> Vec<u8> {
     values
