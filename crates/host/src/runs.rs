@@ -12,30 +12,32 @@
 //! let trained = train::train(&recipe, &splits, &mut |_| ())?;
 //! let mut run = runs::create("runs".as_ref(), &recipe, &splits, &trained)?;
 //! run.judge(&evaluate::evaluate(&trained.model, &recipe, &splits)?)?;
-//! for summary in runs::list("runs".as_ref())? {
-//!     println!("{} {}", summary.id, summary.algorithm);
+//! for record in runs::list("runs".as_ref())?.records {
+//!     println!("{} {}", record.id, record.algorithm);
 //! }
 //! # Ok(()) }
 //! ```
 //!
 //! **Architecture invariants**: a run's inputs never change once written; the number of times its tests were used
-//! only grows; every file of a run is listed with its hash.
+//! only grows; every file of a run is listed with its hash, and read only while it has that hash.
 
 mod compare;
 mod host;
+mod record;
+mod search;
 
 pub use compare::{Comparison, Difference, MeasureDifference, compare};
 pub use host::Host;
+pub use record::{FileEntry, Part, Record};
+pub use search::{Broken, Listing, list, load};
 
-use crate::data::{Examples, Splits};
+use crate::data::Splits;
 use crate::evaluate::{Evaluation, report};
 use crate::onnx;
 use crate::plot::PlotError;
 use crate::recipe::Recipe;
 use crate::train::{Epoch, Trained};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The record's file name.
@@ -86,6 +88,32 @@ pub enum RunsError {
         /// The runs.
         candidates: Vec<String>,
     },
+    /// A file of a run is not what a stage wrote there.
+    #[error(
+        "{}: changed since run {run} wrote it: sha256 was {expected}, is {got}; put the file back, or make it again ({remedy})", path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The run.
+        run: String,
+        /// The hash in the run's record.
+        expected: String,
+        /// The hash of what is there.
+        got: String,
+        /// What makes the file.
+        remedy: String,
+    },
+    /// A file lies in a run's folder that no stage wrote.
+    #[error(
+        "{}: run {run} did not write this file; remove it, or name it as a file of its own where the command takes one", path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The run.
+        run: String,
+    },
     /// The recipe cannot be written as TOML.
     #[error("the recipe cannot be written: {reason}")]
     Recipe {
@@ -95,77 +123,6 @@ pub enum RunsError {
     /// A plot of the report could not be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
-}
-
-/// Everything about a run, as it stands in `run.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// [`FORMAT`]
-    pub format: u32,
-    /// Name of the folder.
-    pub id: String,
-    /// Name of the model.
-    pub name: String,
-    /// Version of the bundle.
-    pub version: u32,
-    /// What learned.
-    pub algorithm: String,
-    /// Start of the run, RFC 3339 in UTC.
-    pub started: String,
-    /// The recipe as TOML with every default written out.
-    pub recipe: String,
-    /// SHA-256 in hex of what the recipe says.
-    pub recipe_hash: String,
-    /// SHA-256 in hex of the data's content.
-    pub data_hash: String,
-    /// The files the data came from.
-    pub data_files: Vec<FileEntry>,
-    /// The seed of training.
-    pub seed: u64,
-    /// Version of Dunlin.
-    pub tool_version: String,
-    /// The compiler that built it.
-    pub rustc: String,
-    /// The machine.
-    pub host: Host,
-    /// Class names.
-    pub labels: Vec<String>,
-    /// What the data was split into.
-    pub parts: Vec<Part>,
-    /// Names of the values the core sees.
-    pub features: Vec<String>,
-    /// The training curve.
-    pub curve: Vec<Epoch>,
-    /// The pass whose weights were kept; 0 without passes.
-    pub best_epoch: usize,
-    /// Seconds per stage.
-    pub timings: BTreeMap<String, f64>,
-    /// How many times the tests were used.
-    pub test_uses: u32,
-    /// Measures and gates, once evaluated.
-    pub evaluation: Option<Evaluation>,
-    /// The files of the run.
-    pub files: Vec<FileEntry>,
-}
-
-/// A file with its hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileEntry {
-    /// Name in the folder, or the path of a data file as the recipe names it.
-    pub name: String,
-    /// SHA-256 in hex.
-    pub sha256: String,
-}
-
-/// A part of the split.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// `train`, `validation` or the name of a test.
-    pub name: String,
-    /// Number of examples.
-    pub examples: usize,
-    /// Examples per class.
-    pub labels: Vec<usize>,
 }
 
 /// A run on disk.
@@ -188,7 +145,7 @@ pub fn create(
     trained: &Trained,
 ) -> Result<Run, RunsError> {
     let now = jiff::Timestamp::now();
-    let record = new_record(recipe, splits, trained, now)?;
+    let record = Record::new(recipe, splits, trained, now)?;
     let (id, folder) = fresh_folder(root, &record.id)?;
     let recipe_text = record.recipe.clone();
     let mut run = Run {
@@ -202,50 +159,6 @@ pub fn create(
     }
     run.save()?;
     Ok(run)
-}
-
-/// All runs under `root`, newest last; folders without a record are not runs. No folder is no run.
-///
-/// # Errors
-/// [`RunsError::File`], [`RunsError::Record`].
-pub fn list(root: &Path) -> Result<Vec<Record>, RunsError> {
-    let mut records = Vec::new();
-    for name in names(root)? {
-        records.push(read(&root.join(name))?.record);
-    }
-    records.sort_by(|a, b| (&a.started, &a.id).cmp(&(&b.started, &b.id)));
-    Ok(records)
-}
-
-/// The run with that name, or the only one whose name begins so; `latest` is the newest.
-///
-/// # Errors
-/// [`RunsError::Unknown`], [`RunsError::Ambiguous`], [`RunsError::File`], [`RunsError::Record`].
-pub fn load(root: &Path, name: &str) -> Result<Run, RunsError> {
-    let unknown = || RunsError::Unknown {
-        name: name.to_owned(),
-        root: root.to_owned(),
-    };
-    if name == "latest" {
-        let newest = list(root)?.pop().ok_or_else(unknown)?;
-        return read(&root.join(newest.id));
-    }
-    let all = names(root)?;
-    let matching: Vec<&String> = match all.iter().find(|run| *run == name) {
-        Some(exact) => vec![exact],
-        None => all
-            .iter()
-            .filter(|run| !name.is_empty() && run.starts_with(name))
-            .collect(),
-    };
-    match matching.as_slice() {
-        [] => Err(unknown()),
-        [only] => read(&root.join(only)),
-        several => Err(RunsError::Ambiguous {
-            name: name.to_owned(),
-            candidates: several.iter().map(|&run| run.clone()).collect(),
-        }),
-    }
 }
 
 /// The run in a folder. Measures may differ from those written in the last bit of a float.
@@ -292,6 +205,33 @@ impl Run {
         Ok(())
     }
 
+    /// The bytes of one of the run's files, as the stage that wrote it left them. Cost: one hash of the file.
+    ///
+    /// # Errors
+    /// [`RunsError::Changed`], [`RunsError::Foreign`], [`RunsError::File`].
+    pub fn file(&self, name: &str) -> Result<Vec<u8>, RunsError> {
+        let path = self.path(name);
+        let bytes = std::fs::read(&path).map_err(|source| RunsError::File {
+            path: path.clone(),
+            source,
+        })?;
+        let run = self.record.id.clone();
+        let Some(noted) = self.record.file(name) else {
+            return Err(RunsError::Foreign { path, run });
+        };
+        let got = sha256_hex(&bytes);
+        if got == noted.sha256 {
+            return Ok(bytes);
+        }
+        Err(RunsError::Changed {
+            path,
+            remedy: remedy(name, &run),
+            run,
+            expected: noted.sha256.clone(),
+            got,
+        })
+    }
+
     /// Keeps an evaluation, counts one more use of the tests, writes the report and saves.
     ///
     /// # Errors
@@ -325,74 +265,6 @@ impl Run {
     }
 }
 
-fn new_record(
-    recipe: &Recipe,
-    splits: &Splits,
-    trained: &Trained,
-    now: jiff::Timestamp,
-) -> Result<Record, RunsError> {
-    let text = recipe.to_toml().map_err(|error| RunsError::Recipe {
-        reason: error.to_string(),
-    })?;
-    let (recipe_hash, data_hash) = (recipe.hash(), splits.data_hash.clone());
-    let both = sha256_hex(format!("{recipe_hash}{data_hash}").as_bytes());
-    let tests = splits
-        .tests
-        .iter()
-        .map(|(name, examples)| part(name, examples));
-    Ok(Record {
-        format: FORMAT,
-        id: format!(
-            "{}-{}-{}",
-            recipe.name,
-            now.strftime("%Y%m%d-%H%M%S"),
-            both.get(..4).unwrap_or_default()
-        ),
-        name: recipe.name.clone(),
-        version: recipe.version,
-        algorithm: recipe.train.algorithm.name().to_owned(),
-        started: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        recipe: text,
-        recipe_hash,
-        data_hash,
-        data_files: splits.report.files.iter().map(data_file).collect(),
-        seed: recipe.train.seed,
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        rustc: env!("DUNLIN_RUSTC").to_owned(),
-        host: Host::here(),
-        labels: splits.train.label_names.clone(),
-        parts: [
-            part("train", &splits.train),
-            part("validation", &splits.validation),
-        ]
-        .into_iter()
-        .chain(tests)
-        .collect(),
-        features: trained.features.names(),
-        curve: trained.curve.clone(),
-        best_epoch: trained.best_epoch,
-        timings: BTreeMap::from([("training".to_owned(), trained.seconds)]),
-        test_uses: 0,
-        evaluation: None,
-        files: Vec::new(),
-    })
-}
-
-fn data_file(file: &crate::data::FileSummary) -> FileEntry {
-    FileEntry {
-        name: file.file.display().to_string(),
-        sha256: file.sha256.clone(),
-    }
-}
-
-fn part(name: &str, examples: &Examples) -> Part {
-    Part {
-        name: name.to_owned(),
-        examples: examples.len(),
-        labels: examples.label_counts(),
-    }
-}
-
 /// Makes a folder of that name; one that is there already gets a number behind it.
 fn fresh_folder(root: &Path, wanted: &str) -> Result<(String, PathBuf), RunsError> {
     std::fs::create_dir_all(root).map_err(|source| RunsError::File {
@@ -420,27 +292,6 @@ fn fresh_folder(root: &Path, wanted: &str) -> Result<(String, PathBuf), RunsErro
     })
 }
 
-fn names(root: &Path) -> Result<Vec<String>, RunsError> {
-    let failed = |source| RunsError::File {
-        path: root.to_owned(),
-        source,
-    };
-    let entries = match std::fs::read_dir(root) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        if entry.path().join(RECORD).is_file() {
-            names.extend(entry.file_name().into_string());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
 fn curve_text(curve: &[Epoch]) -> String {
     let line = |epoch: &Epoch| {
         format!(
@@ -450,6 +301,17 @@ fn curve_text(curve: &[Epoch]) -> String {
     };
     let lines: String = curve.iter().map(line).collect();
     format!("epoch,train_loss,validation_loss\n{lines}")
+}
+
+/// The command that writes a file of a run.
+fn remedy(name: &str, run: &str) -> String {
+    let made_in_training = [RECIPE, MODEL, CURVES].contains(&name);
+    match name {
+        REPORT => format!("`dunlin evaluate {run}`"),
+        crate::stages::INT8_MODEL => format!("`dunlin quantize {run}`"),
+        _ if made_in_training => "train again".to_owned(),
+        _ => format!("`dunlin package {run}`"),
+    }
 }
 
 /// SHA-256 of bytes, in hex.

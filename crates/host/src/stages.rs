@@ -14,16 +14,23 @@
 //! stages::calibrate(&mut run, &recipe, &splits)?;
 //! let target = Target::find("qemu-cortex-m4f")?;
 //! let key = SecretKey::read("keys/signing.key.pem".as_ref())?;
-//! println!("{}", stages::package(&mut run, &recipe, &splits, &target, &key)?.path.display());
+//! let options = stages::PackageOptions { recipe: &recipe, splits: &splits, target: &target, key: &key };
+//! println!("{}", stages::package(&mut run, &options)?.path.display());
 //! # Ok(()) }
 //! ```
 //!
-//! **Architecture invariants**: a stage never changes another stage's files; what is deployed is the quantized model
-//! where there is one, else the float model; the test parts are not looked at.
+//! **Architecture invariants**: a stage never changes another stage's files, and reads them only while they are as
+//! that stage left them; what is deployed is the quantized model where there is one, else the float model; the test
+//! parts are not looked at.
+
+mod released;
+
+pub use released::Released;
 
 use std::path::PathBuf;
 
 use dunlin_wire::{BundleId, Digest, ParseIdentityError};
+use serde::Serialize;
 
 use crate::calibrate::{self, Account, CalibrateError, Part};
 use crate::compile::{self, CompileError, CompileOptions, CompileReport, Limits};
@@ -31,7 +38,7 @@ use crate::data::{Examples, Splits};
 use crate::evaluate::{self, EvaluateError};
 use crate::keys::SecretKey;
 use crate::onnx::{self, OnnxError, proto::ModelProto, session::Session};
-use crate::package::{self, MadeFrom, PackageError, Parts, golden};
+use crate::package::{self, MadeFrom, PackageError, Parts, Previous, golden};
 use crate::quantize::{self, QuantizeError, QuantizeOptions, QuantizeReport};
 use crate::recipe::{Algorithm, Recipe};
 use crate::runs::{Run, RunsError};
@@ -63,14 +70,6 @@ pub enum StageError {
         /// The algorithm.
         algorithm: Algorithm,
     },
-    /// A file could not be read.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
     /// A hash in the run's record is none.
     #[error("{}: `{field}`: {source}", path.display())]
     Record {
@@ -81,7 +80,7 @@ pub enum StageError {
         /// What was expected.
         source: ParseIdentityError,
     },
-    /// The run could not be written.
+    /// The run could not be read or written, or one of its files is not what a stage left there.
     #[error(transparent)]
     Run(#[from] RunsError),
     /// A model could not be read.
@@ -104,10 +103,24 @@ pub enum StageError {
     Package(#[from] PackageError),
 }
 
+/// What a bundle is packaged for, and from what beside the run.
+#[derive(Clone, Copy)]
+pub struct PackageOptions<'a> {
+    /// The run's recipe.
+    pub recipe: &'a Recipe,
+    /// The data the run learnt from; the training part gives the golden vectors.
+    pub splits: &'a Splits,
+    /// The kind of device.
+    pub target: &'a Target,
+    /// The key that signs.
+    pub key: &'a SecretKey,
+}
+
 /// A packaged bundle.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Packaged {
     /// Its identity.
+    #[serde(serialize_with = "as_text")]
     pub id: BundleId,
     /// The file.
     pub path: PathBuf,
@@ -115,6 +128,13 @@ pub struct Packaged {
     pub bytes: usize,
     /// What its plan takes on the target.
     pub report: CompileReport,
+    /// Another bundle of this model, target and version with other contents: a device that has run it refuses this
+    /// one. [`Released`] says so in words.
+    pub same_version: Option<Released>,
+}
+
+fn as_text<S: serde::Serializer>(id: &BundleId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
 }
 
 /// File name of the plan for a target.
@@ -127,14 +147,51 @@ pub fn bundle_file(run: &Run, target: &Target) -> String {
     format!("{}-{}.bundle", run.record.name, target.name)
 }
 
+/// The run's bundle for a target, as [`package`] left it.
+///
+/// # Errors
+/// [`StageError::Missing`] before [`package`]; [`StageError::Run`] when the file was changed since, or cannot be read.
+pub fn bundle(run: &Run, target: &Target) -> Result<Vec<u8>, StageError> {
+    let name = bundle_file(run, target);
+    run.file(&name).map_err(|error| {
+        absent(
+            error,
+            format!("dunlin package {} --target {}", run.record.id, target.name),
+        )
+    })
+}
+
+/// File name of the model that is deployed: the quantized one where there is one.
+fn deployed_name(run: &Run) -> &'static str {
+    if run.path(INT8_MODEL).is_file() {
+        INT8_MODEL
+    } else {
+        crate::runs::MODEL
+    }
+}
+
 /// Path of the model that is deployed: the quantized one where there is one.
 pub fn deployed_model(run: &Run) -> PathBuf {
-    let quantized = run.path(INT8_MODEL);
-    if quantized.is_file() {
-        quantized
-    } else {
-        run.path(crate::runs::MODEL)
-    }
+    run.path(deployed_name(run))
+}
+
+/// Bytes of the model that is deployed, as the stage that made it left them.
+///
+/// # Errors
+/// [`StageError::Run`] when the file was changed since, or cannot be read.
+pub fn deployed_bytes(run: &Run) -> Result<Vec<u8>, StageError> {
+    read(run, deployed_name(run), "train")
+}
+
+/// The model that is deployed.
+///
+/// # Errors
+/// As [`deployed_bytes`]; [`StageError::Onnx`] when the file is no model.
+pub fn deployed(run: &Run) -> Result<ModelProto, StageError> {
+    Ok(onnx::decode_file(
+        &deployed_bytes(run)?,
+        &deployed_model(run),
+    )?)
 }
 
 /// Quantizes an MLP to int8 with ranges from the training part; writes [`INT8_MODEL`].
@@ -151,7 +208,8 @@ pub fn quantize(
             algorithm: recipe.train.algorithm,
         });
     }
-    let model = onnx::read(&run.path(crate::runs::MODEL))?;
+    let bytes = read(run, crate::runs::MODEL, "train")?;
+    let model = onnx::decode_file(&bytes, &run.path(crate::runs::MODEL))?;
     let options = QuantizeOptions {
         max_rows: recipe.quantize.calibration_rows,
         ..QuantizeOptions::default()
@@ -168,7 +226,7 @@ pub fn quantize(
 /// # Errors
 /// What failed.
 pub fn calibrate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Account, StageError> {
-    let model = onnx::read(&deployed_model(run))?;
+    let model = deployed(run)?;
     let session = Session::new(&model)?;
     let said = |examples: &Examples| -> Result<Vec<u32>, StageError> {
         Ok(evaluate::answers(&session, &model, examples)?.predicted)
@@ -196,7 +254,7 @@ pub fn calibrate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Acco
 /// # Errors
 /// [`StageError::Compile`] when it cannot run or does not fit there; otherwise what failed.
 pub fn compile(run: &mut Run, target: &Target) -> Result<CompileReport, StageError> {
-    let model = onnx::read(&deployed_model(run))?;
+    let model = deployed(run)?;
     let compiled = compile_for(&model, target)?;
     run.add_file(&plan_file(target), &compiled.plan)?;
     run.save()?;
@@ -225,37 +283,19 @@ pub fn compile_for(model: &ModelProto, target: &Target) -> Result<compile::Compi
 
 /// Compiles the deployed model for a target, assembles the bundle and signs it; writes both into the run.
 ///
+/// The other runs in the same folder say which versions of the model there are: an older one than the newest of them
+/// is refused; one with the same version and other contents is packaged and told in [`Packaged::same_version`].
+///
 /// # Errors
 /// [`StageError::Missing`] before [`calibrate`]; otherwise what failed.
-pub fn package(
-    run: &mut Run,
-    recipe: &Recipe,
-    splits: &Splits,
-    target: &Target,
-    key: &SecretKey,
-) -> Result<Packaged, StageError> {
-    let model = read(run, deployed_model(run), "train")?;
-    let baseline = read(run, run.path(BASELINE), "package")?;
-    let compiled = compile_for(&onnx::decode(&model)?, target)?;
+pub fn package(run: &mut Run, options: &PackageOptions<'_>) -> Result<Packaged, StageError> {
+    let PackageOptions { recipe, target, .. } = *options;
+    let released = released::of(run, target)?;
+    let model = deployed_bytes(run)?;
+    let compiled = compile_for(&onnx::decode_file(&model, &deployed_model(run))?, target)?;
+    let packed = assemble(run, options, &compiled.plan, &released)?;
     run.add_file(&plan_file(target), &compiled.plan)?;
-    let chosen = golden::choose(&splits.train.labels, GOLDEN_VECTORS);
-    let inputs = chosen.iter().filter_map(|&index| splits.train.input(index));
-    let packed = package::package(
-        &Parts {
-            name: &recipe.name,
-            version: recipe.version,
-            previous_version: None,
-            target,
-            plan: Some(&compiled.plan),
-            onnx: None,
-            schema: &splits.train.schema,
-            labels: &splits.train.label_names,
-            baseline: Some(&baseline),
-            golden: &golden::from_plan(&compiled.plan, inputs)?,
-            made_from: made_from(run, &model)?,
-        },
-        key,
-    )?;
+    let same_version = released::conflicting(released, recipe.version, &packed.bytes);
     let name = bundle_file(run, target);
     run.add_file(&name, &packed.bytes)?;
     run.save()?;
@@ -264,17 +304,54 @@ pub fn package(
         path: run.path(&name),
         bytes: packed.bytes.len(),
         report: compiled.report,
+        same_version,
     })
 }
 
-fn read(run: &Run, path: PathBuf, command: &str) -> Result<Vec<u8>, StageError> {
-    std::fs::read(&path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => StageError::Missing {
-            path,
-            command: format!("dunlin {command} {}", run.record.id),
-        },
-        _ => StageError::File { path, source },
-    })
+fn assemble(
+    run: &Run,
+    options: &PackageOptions<'_>,
+    plan: &[u8],
+    released: &[Released],
+) -> Result<package::Package, StageError> {
+    let train = &options.splits.train;
+    let chosen = golden::choose(&train.labels, GOLDEN_VECTORS);
+    let inputs = chosen.iter().filter_map(|&index| train.input(index));
+    let newest = released::newest_elsewhere(released, run);
+    let previous = newest.map(|newest| Previous {
+        version: newest.version,
+        path: &newest.path,
+    });
+    let parts = Parts {
+        name: &options.recipe.name,
+        version: options.recipe.version,
+        previous,
+        target: options.target,
+        plan: Some(plan),
+        onnx: None,
+        schema: &train.schema,
+        labels: &train.label_names,
+        baseline: Some(&read(run, BASELINE, "package")?),
+        golden: &golden::from_plan(plan, inputs)?,
+        made_from: made_from(run, &deployed_bytes(run)?)?,
+    };
+    Ok(package::package(&parts, options.key)?)
+}
+
+/// A file of the run as it was written; `command` makes it where it is missing.
+fn read(run: &Run, name: &str, command: &str) -> Result<Vec<u8>, StageError> {
+    run.file(name)
+        .map_err(|error| absent(error, format!("dunlin {command} {}", run.record.id)))
+}
+
+/// The same error, or where a file is not there the command that makes it.
+fn absent(error: RunsError, command: String) -> StageError {
+    match error {
+        RunsError::File { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+            StageError::Missing { path, command }
+        }
+        other => StageError::Run(other),
+    }
 }
 
 fn made_from(run: &Run, model: &[u8]) -> Result<MadeFrom, StageError> {
@@ -291,3 +368,6 @@ fn made_from(run: &Run, model: &[u8]) -> Result<MadeFrom, StageError> {
         model: Digest::of(model),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! `dunlin build`: everything from a recipe to signed bundles in one go.
 
 use super::fleet::FleetArguments;
-use super::model::{DEFAULT_KEY, against_budget, signing_key, targets};
+use super::model::{DEFAULT_KEY, against_budget, signing_key, targets, warn_of_same_version};
 use super::recipe::RecipeArguments;
 use super::run::{RootArguments, remember_data_dir};
 use super::{evaluate, train};
@@ -12,7 +12,7 @@ use dunlin_host::data::Splits;
 use dunlin_host::keys::SecretKey;
 use dunlin_host::recipe::{Algorithm, Recipe};
 use dunlin_host::runs::Run;
-use dunlin_host::stages;
+use dunlin_host::stages::{self, PackageOptions};
 use dunlin_host::target::Target;
 
 #[derive(Args)]
@@ -75,8 +75,15 @@ pub fn bundles(
     let account = stages::calibrate(run, recipe, splits)?;
     output::line(account.to_string().trim_end())?;
     for target in targets {
-        let packaged = stages::package(run, recipe, splits, target, key)
-            .with_context(|| format!("for {}", target.name))?;
+        let options = PackageOptions {
+            recipe,
+            splits,
+            target,
+            key,
+        };
+        let packaged =
+            stages::package(run, &options).with_context(|| format!("for {}", target.name))?;
+        warn_of_same_version(&packaged);
         output::line(against_budget(&packaged.report, target))?;
         output::line(format!(
             "bundle {} ({} B) {}",

@@ -6,7 +6,6 @@ use anyhow::Result;
 use clap::Args;
 use dunlin_host::data::Splits;
 use dunlin_host::evaluate::{self, Evaluation};
-use dunlin_host::onnx;
 use dunlin_host::recipe::Recipe;
 use dunlin_host::runs::{self, Run};
 use dunlin_host::stages;
@@ -40,7 +39,7 @@ impl Arguments {
 
 /// Evaluates the model that is deployed, the int8 one where there is one, and keeps the result in the run.
 pub fn evaluate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Evaluation> {
-    let model = onnx::read(&stages::deployed_model(run))?;
+    let model = stages::deployed(run)?;
     let evaluation = evaluate::evaluate(&model, recipe, splits)?;
     run.judge(&evaluation)?;
     Ok(evaluation)

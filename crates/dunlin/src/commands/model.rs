@@ -9,7 +9,7 @@ use dunlin_host::compile::CompileReport;
 use dunlin_host::keys::SecretKey;
 use dunlin_host::recipe::Recipe;
 use dunlin_host::runs::{self, Run};
-use dunlin_host::stages;
+use dunlin_host::stages::{self, PackageOptions, Packaged};
 use dunlin_host::target::Target;
 use dunlin_wire::Digest;
 use std::path::{Path, PathBuf};
@@ -30,19 +30,20 @@ pub struct Export {
 impl Export {
     pub fn run(self) -> Result<Outcome> {
         let opened = self.run.open()?;
-        let model = opened.run.path(if self.int8 {
+        let name = if self.int8 {
             stages::INT8_MODEL
         } else {
             runs::MODEL
-        });
+        };
+        let model = opened.run.path(name);
         anyhow::ensure!(
             model.is_file(),
             "{}: not there yet; first `dunlin quantize`",
             model.display()
         );
+        let bytes = opened.run.file(name)?;
         if let Some(out) = &self.out {
-            std::fs::copy(&model, out)
-                .with_context(|| format!("{} to {}", model.display(), out.display()))?;
+            std::fs::write(out, bytes).with_context(|| out.display().to_string())?;
         }
         output::line(self.out.unwrap_or(model).display())?;
         Ok(Outcome::Done)
@@ -179,7 +180,14 @@ impl Package {
         let key = signing_key(&self.fleet.keys, &self.key)?;
         let Opened { run, recipe } = &mut opened;
         for target in targets(recipe, self.target.as_deref())? {
-            let packaged = stages::package(run, recipe, &splits, &target, &key)?;
+            let options = PackageOptions {
+                recipe,
+                splits: &splits,
+                target: &target,
+                key: &key,
+            };
+            let packaged = stages::package(run, &options)?;
+            warn_of_same_version(&packaged);
             output::line(format!(
                 "{} {} bytes, {}",
                 packaged.id,
@@ -191,10 +199,16 @@ impl Package {
     }
 }
 
+/// Tells when another run holds a bundle of the same version with other contents.
+pub fn warn_of_same_version(packaged: &Packaged) {
+    if let Some(other) = &packaged.same_version {
+        output::warning(other);
+    }
+}
+
 /// Whether the model that is deployed was evaluated and passed every gate.
 fn has_passed(run: &Run) -> Result<bool> {
-    let path = stages::deployed_model(run);
-    let model = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    let model = stages::deployed_bytes(run)?;
     let evaluation = run.record.evaluation.as_ref();
     Ok(evaluation.is_some_and(|evaluation| {
         evaluation.passed() && evaluation.model_hash == Digest::of(&model).to_string()

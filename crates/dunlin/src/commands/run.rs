@@ -1,6 +1,7 @@
 //! Arguments that several commands share: a run, and the data it was made from.
 
 use super::recipe::load;
+use crate::output;
 use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_host::data::Splits;
@@ -36,7 +37,12 @@ impl RootArguments {
         if exact.join(runs::RECORD).is_file() {
             return Ok(runs::read(&exact)?);
         }
-        let newest = runs::list(&self.runs)?
+        let listing = runs::list(&self.runs)?;
+        for broken in &listing.broken {
+            output::warning(format!("left out: {}", broken.reason));
+        }
+        let newest = listing
+            .records
             .into_iter()
             .rev()
             .find(|record| record.name == name);

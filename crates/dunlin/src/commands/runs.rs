@@ -5,7 +5,7 @@ use crate::{Outcome, output};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use dunlin_host::evaluate::table;
-use dunlin_host::runs::{self, Comparison, MeasureDifference, Record};
+use dunlin_host::runs::{self, Broken, Comparison, MeasureDifference, Record};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -63,16 +63,17 @@ impl Command {
 
 impl List {
     fn run(self) -> Result<()> {
-        let records = runs::list(&self.root.runs)?;
+        let listing = runs::list(&self.root.runs)?;
         if self.json {
-            return output::json(&records);
+            return output::json(&listing);
         }
         let mut rows = vec![
             ["run", "algorithm", "accuracy", "gates"]
                 .map(str::to_owned)
                 .to_vec(),
         ];
-        rows.extend(records.iter().map(row));
+        rows.extend(listing.records.iter().map(row));
+        rows.extend(listing.broken.iter().map(broken_row));
         output::line(table::aligned(&rows).trim_end())
     }
 }
@@ -101,6 +102,13 @@ fn row(record: &Record) -> Vec<String> {
         accuracy,
         gates.to_owned(),
     ]
+}
+
+/// A run that cannot be read: its reason in place of its measures.
+fn broken_row(broken: &Broken) -> Vec<String> {
+    [broken.id.as_str(), "broken", broken.reason.as_str()]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 impl Compare {

@@ -12,7 +12,7 @@ use dunlin_host::stages;
 use dunlin_host::target::Target;
 use dunlin_host::verify::{
     Backend, BackendError, Device, Local, OnnxRuntime, OnnxRuntimeOptions, Rival, Skipped,
-    Tolerance, Tract, verify,
+    Tolerance, Tract, spread, verify,
 };
 use dunlin_link::Link;
 use std::path::{Path, PathBuf};
@@ -34,8 +34,8 @@ pub struct Arguments {
     #[arg(long)]
     part: Option<String>,
     /// At most this many inputs, evenly spread
-    #[arg(long, default_value_t = 200)]
-    inputs: usize,
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    inputs: u32,
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
@@ -58,9 +58,7 @@ impl Arguments {
         let splits = self.run.load(&opened)?;
         let first = splits.tests.first().map_or("validation", |(name, _)| name);
         let examples = part(&splits, self.part.as_deref().unwrap_or(first))?;
-        let step = examples.len().div_ceil(self.inputs.max(1)).max(1);
-        let inputs: Vec<&[f32]> = (0..examples.len())
-            .step_by(step)
+        let inputs: Vec<&[f32]> = spread(examples.len(), self.inputs as usize)
             .filter_map(|index| examples.input(index))
             .collect();
 
@@ -102,7 +100,7 @@ impl Arguments {
     /// kernel class.
     fn reference_plan(&self, opened: &Opened) -> Result<Vec<u8>> {
         let local = Target::find("local")?;
-        let model = dunlin_host::onnx::read(&stages::deployed_model(&opened.run))?;
+        let model = stages::deployed(&opened.run)?;
         Ok(stages::compile_for(&model, &local)?.plan)
     }
 
@@ -114,10 +112,7 @@ impl Arguments {
         guests: &mut Guests,
     ) -> Result<Rival> {
         let near = Tolerance::Absolute(opened.recipe.deploy.probability_tolerance as f32);
-        let onnx = || -> Result<Vec<u8>> {
-            let path = stages::deployed_model(&opened.run);
-            std::fs::read(&path).with_context(|| path.display().to_string())
-        };
+        let onnx = || stages::deployed_bytes(&opened.run);
         Ok(match name {
             "local" => Rival {
                 backend: Box::new(Again::load(plan)?),
@@ -153,15 +148,7 @@ impl Arguments {
     /// Starts a device of this kind for the length of the verification.
     fn start(&self, target: &str, opened: &Opened, guests: &mut Guests) -> Result<Device> {
         let target = Target::find(target)?;
-        let path = opened.run.path(&stages::bundle_file(&opened.run, &target));
-        let bundle = std::fs::read(&path).with_context(|| {
-            format!(
-                "{}; first `dunlin package {} --target {}`",
-                path.display(),
-                opened.run.record.id,
-                target.name
-            )
-        })?;
+        let bundle = stages::bundle(&opened.run, &target)?;
         let trusted = self.fleet.trusted()?;
         let (devices, state) = (guests.file("devices.json"), guests.file(&target.name));
         let options = FlashOptions {

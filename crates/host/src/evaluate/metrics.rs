@@ -153,6 +153,28 @@ pub struct Metrics {
     pub reliability: Vec<ReliabilityBin>,
 }
 
+impl Metrics {
+    /// The measures that describe all classes, by the names that gates and comparisons use; `None` where one is not
+    /// defined on these examples.
+    pub fn all_named(&self) -> [(&'static str, Option<Estimate>); 6] {
+        [
+            ("accuracy", Some(self.accuracy)),
+            ("balanced_accuracy", Some(self.balanced_accuracy)),
+            ("f1", Some(self.macro_f1)),
+            ("roc_auc", self.roc_auc),
+            ("calibration_error", Some(self.calibration_error)),
+            ("log_loss", Some(self.log_loss)),
+        ]
+    }
+
+    /// The measure of that name, where there is one and it is defined.
+    pub fn named(&self, name: &str) -> Option<Estimate> {
+        self.all_named()
+            .into_iter()
+            .find_map(|(measure, value)| value.filter(|_| measure == name))
+    }
+}
+
 /// Why measures cannot be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetricsError {

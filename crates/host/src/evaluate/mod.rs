@@ -27,7 +27,7 @@ use crate::data::{Examples, Splits};
 use crate::onnx::OnnxError;
 use crate::onnx::proto::ModelProto;
 use crate::onnx::session::{Output, RUNTIME, Session};
-use crate::recipe::{Gate, Period, Recipe};
+use crate::recipe::{Demand, Period, Recipe};
 use metrics::{Answers, Metrics, MetricsError, Units};
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +137,7 @@ pub fn evaluate(
     }
     let gates = tests
         .iter()
-        .flat_map(|test| judge(&test.name, &recipe.gates.of(&test.name), &test.metrics))
+        .flat_map(|test| judge(test, &recipe.gates.demands_of(&test.name)))
         .collect();
     let model_hash = crate::runs::sha256_hex(&crate::onnx::encode(model));
     Ok(Evaluation {
@@ -218,53 +218,31 @@ pub fn units(examples: &Examples, block: Period) -> Units {
     Units::rows(examples.len())
 }
 
-fn judge(test: &str, gate: &Gate, metrics: &Metrics) -> Vec<GateResult> {
-    let demands = [
-        (
-            "accuracy",
-            gate.accuracy,
-            Some(metrics.accuracy.value),
-            false,
-        ),
-        (
-            "balanced_accuracy",
-            gate.balanced_accuracy,
-            Some(metrics.balanced_accuracy.value),
-            false,
-        ),
-        ("f1", gate.f1, Some(metrics.macro_f1.value), false),
-        (
-            "roc_auc",
-            gate.roc_auc,
-            metrics.roc_auc.map(|area| area.value),
-            false,
-        ),
-        (
-            "calibration_error",
-            gate.calibration_error,
-            Some(metrics.calibration_error.value),
-            true,
-        ),
-    ];
-    let result = |(measure, limit, value, at_most): (&str, Option<f64>, Option<f64>, bool)| {
-        let limit = limit?;
-        let passed = value.is_some_and(|value| {
+fn judge(test: &Judged, demands: &[Demand]) -> Vec<GateResult> {
+    let result = |demand: &Demand| {
+        let Demand {
+            measure,
+            limit,
+            at_most,
+        } = *demand;
+        let value = test.metrics.named(measure).map(|found| found.value);
+        let enough = |value| {
             if at_most {
                 value <= limit
             } else {
                 value >= limit
             }
-        });
-        Some(GateResult {
-            test: test.to_owned(),
+        };
+        GateResult {
+            test: test.name.clone(),
             measure: measure.to_owned(),
             at_most,
             limit,
             value,
-            passed,
-        })
+            passed: value.is_some_and(enough),
+        }
     };
-    demands.into_iter().filter_map(result).collect()
+    demands.iter().map(result).collect()
 }
 
 #[cfg(test)]

@@ -137,13 +137,17 @@ fn answers_that_do_not_fit_are_refused() {
 #[test]
 fn gates_fail_on_the_wrong_side_of_their_limit() {
     let metrics = Metrics::measure(&ten(), &Units::rows(10)).unwrap();
-    let gate = Gate {
+    let gates = crate::recipe::Gates {
         accuracy: Some(0.8),
         f1: Some(0.81),
         calibration_error: Some(0.0),
-        ..Gate::default()
+        ..Default::default()
     };
-    let results = judge("test", &gate, &metrics);
+    let test = Judged {
+        name: "test".to_owned(),
+        metrics,
+    };
+    let results = judge(&test, &gates.demands_of("test"));
     let verdicts: Vec<(&str, bool)> = results
         .iter()
         .map(|gate| (gate.measure.as_str(), gate.passed))

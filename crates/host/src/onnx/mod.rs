@@ -42,6 +42,14 @@ pub enum OnnxError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file is not a protobuf message of this kind, or one without a graph.
+    #[error("{}: not an ONNX model: {reason}", path.display())]
+    NotAModel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The bytes are not a protobuf message of this kind.
     #[error("not an ONNX model: {0}")]
     Decode(#[from] prost::DecodeError),
@@ -67,13 +75,32 @@ pub enum OnnxError {
 /// Reads a model file.
 ///
 /// # Errors
-/// [`OnnxError::File`], [`OnnxError::Decode`].
+/// [`OnnxError::File`], [`OnnxError::NotAModel`].
 pub fn read(path: &Path) -> Result<ModelProto, OnnxError> {
     let bytes = std::fs::read(path).map_err(|source| OnnxError::File {
         path: path.to_owned(),
         source,
     })?;
-    decode(&bytes)
+    decode_file(&bytes, path)
+}
+
+/// Decodes a model from the bytes of a file that errors are to name.
+///
+/// # Errors
+/// [`OnnxError::NotAModel`], also when the model has no graph, as an empty file.
+pub fn decode_file(bytes: &[u8], path: &Path) -> Result<ModelProto, OnnxError> {
+    let not_a_model = |reason: String| OnnxError::NotAModel {
+        path: path.to_owned(),
+        reason,
+    };
+    let model = ModelProto::decode(bytes).map_err(|error| not_a_model(error.to_string()))?;
+    match model.graph {
+        Some(_) => Ok(model),
+        None => Err(not_a_model(format!(
+            "{} bytes without a graph",
+            bytes.len()
+        ))),
+    }
 }
 
 /// Writes a model file, replacing it.

@@ -151,3 +151,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_that_is_no_model_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for content in [&b"no model at all"[..], b""] {
+        let path = folder.path().join("notes.onnx");
+        std::fs::write(&path, content).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{}: not an ONNX model: ", path.display())),
+            "{error}"
+        );
+    }
+}

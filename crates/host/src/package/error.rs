@@ -1,5 +1,7 @@
 //! Why a bundle was not packaged.
 
+use std::path::PathBuf;
+
 use dunlin_engine::LoadError;
 use dunlin_wire::baseline::BaselineError;
 use dunlin_wire::bundle::{AssembleError, BundleError};
@@ -12,15 +14,20 @@ use crate::verify::BackendError;
 /// Why a bundle was not packaged.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
-    /// The version is not higher than the one last released.
+    /// Versions count from 1.
+    #[error("version 0: expected 1 or more; set `version` in the recipe")]
+    NoVersion,
+    /// The version is lower than the one last released.
     #[error(
-        "version {version} is not newer than {previous}; devices take no older one: raise `version` in the recipe"
+        "{}: holds version {previous}, this would be version {version}, and devices take no older one: set `version = {}` in the recipe and train again", path.display(), previous.saturating_add(1)
     )]
-    VersionNotNewer {
+    VersionOlder {
         /// The version asked for.
         version: u32,
-        /// The one last released; 0 when there was none.
+        /// The one last released.
         previous: u32,
+        /// The file of the one last released.
+        path: PathBuf,
     },
     /// The target does not run that kind of model.
     #[error("target {target} runs no {}; leave that part out", match kind { ModelKind::Plan => "plans", ModelKind::Onnx => "ONNX models" })]

@@ -19,7 +19,7 @@
 //!     &Parts {
 //!         name: "occupancy",
 //!         version: 2,
-//!         previous_version: Some(1),
+//!         previous: None,
 //!         target: &target,
 //!         plan: Some(plan),
 //!         onnx: None,
@@ -48,6 +48,8 @@ mod tests;
 
 pub use error::PackageError;
 pub use show::{Shown, ShownSection, show};
+
+use std::path::Path;
 
 use dunlin_engine::Plan;
 use dunlin_wire::baseline::Baseline;
@@ -79,10 +81,11 @@ pub struct MadeFrom {
 pub struct Parts<'a> {
     /// The model's name.
     pub name: &'a str,
-    /// At least 1, and higher than `previous_version`.
+    /// At least 1, and not lower than that of `previous`. A device refuses an equal version with other contents, so
+    /// that only a bundle that is `previous` itself should have its version.
     pub version: u32,
-    /// The version last released, if there was one.
-    pub previous_version: Option<u32>,
+    /// The bundle last released, if there was one.
+    pub previous: Option<Previous<'a>>,
     /// The kind of device it is for.
     pub target: &'a Target,
     /// The compiled model.
@@ -99,6 +102,15 @@ pub struct Parts<'a> {
     pub golden: &'a [u8],
     /// Hashes of what it was made from.
     pub made_from: MadeFrom,
+}
+
+/// The bundle of the highest version so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Previous<'a> {
+    /// Its version.
+    pub version: u32,
+    /// The file, for errors.
+    pub path: &'a Path,
 }
 
 /// A signed bundle.
@@ -174,15 +186,15 @@ fn seal(draft: &Draft<'_>, parts: &Parts<'_>, key: &SecretKey) -> Result<Package
 }
 
 fn check_version(parts: &Parts<'_>) -> Result<(), PackageError> {
-    let lowest = parts
-        .previous_version
-        .map_or(Some(1), |previous| previous.checked_add(1));
-    match lowest {
-        Some(lowest) if parts.version >= lowest => Ok(()),
-        _ => Err(PackageError::VersionNotNewer {
-            version: parts.version,
-            previous: parts.previous_version.unwrap_or(0),
+    let version = parts.version;
+    match parts.previous {
+        _ if version == 0 => Err(PackageError::NoVersion),
+        Some(previous) if version < previous.version => Err(PackageError::VersionOlder {
+            version,
+            previous: previous.version,
+            path: previous.path.to_owned(),
         }),
+        _ => Ok(()),
     }
 }
 

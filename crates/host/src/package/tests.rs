@@ -61,7 +61,10 @@ impl Fixture {
         Parts {
             name: "occupancy",
             version: 3,
-            previous_version: Some(2),
+            previous: Some(Previous {
+                version: 2,
+                path: Path::new("occupancy-2.bundle"),
+            }),
             target: &self.target,
             plan: None,
             onnx: Some(b"a model"),
@@ -202,38 +205,35 @@ fn the_same_parts_give_the_same_bytes() {
 }
 
 #[test]
-fn a_version_that_is_not_newer_is_refused() {
+fn an_older_version_is_refused_and_an_equal_one_is_not() {
     let (fixture, key) = (Fixture::new(), key());
-    for (version, previous) in [
-        (2, Some(2)),
-        (1, Some(2)),
-        (0, None),
-        (u32::MAX, Some(u32::MAX)),
-    ] {
+    let of_version = |version, previous: Option<u32>| {
+        let previous = previous.map(|version| Previous {
+            version,
+            path: Path::new("runs/x/x.bundle"),
+        });
         let parts = Parts {
             version,
-            previous_version: previous,
+            previous,
             ..fixture.parts()
         };
+        package(&parts, &key)
+    };
+    for (version, previous) in [(1, 2), (3, u32::MAX)] {
+        let error = of_version(version, Some(previous)).unwrap_err();
         assert!(
-            matches!(
-                package(&parts, &key),
-                Err(PackageError::VersionNotNewer { .. })
-            ),
-            "{version}"
+            matches!(error, PackageError::VersionOlder { .. }),
+            "{error}"
+        );
+        assert!(
+            error.to_string().starts_with("runs/x/x.bundle: "),
+            "{error}"
         );
     }
-    assert!(
-        package(
-            &Parts {
-                version: 1,
-                previous_version: None,
-                ..fixture.parts()
-            },
-            &key
-        )
-        .is_ok()
-    );
+    assert!(matches!(of_version(0, None), Err(PackageError::NoVersion)));
+    for (version, previous) in [(2, Some(2)), (1, None), (u32::MAX, Some(u32::MAX))] {
+        assert!(of_version(version, previous).is_ok(), "{version}");
+    }
 }
 
 #[test]

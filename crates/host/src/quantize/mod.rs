@@ -168,50 +168,6 @@ pub fn quantize(
     })
 }
 
-/// Shares of right labels before and after quantization.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct AccuracyDelta {
-    /// Rows compared.
-    pub rows: usize,
-    /// Share the original labels rightly.
-    pub original: f64,
-    /// Share the quantized model labels rightly.
-    pub quantized: f64,
-}
-
-/// Labels `inputs`, row after row, with both models in the engine and compares with `labels`.
-///
-/// # Errors
-/// [`QuantizeError::Rows`] also where there is not one label per row, or a model gives none.
-pub fn accuracy_delta(
-    original: &ModelProto,
-    quantized: &ModelProto,
-    inputs: &[f32],
-    labels: &[u32],
-) -> Result<AccuracyDelta, QuantizeError> {
-    let share = |model: &ModelProto| {
-        let given = Measured::of(model, &[], inputs, usize::MAX)?.labels;
-        if given.len() != labels.len() {
-            let width = inputs.len() / labels.len().max(1);
-            return Err(QuantizeError::Rows {
-                values: inputs.len(),
-                width,
-            });
-        }
-        let right = given
-            .iter()
-            .zip(labels)
-            .filter(|(given, label)| given == label)
-            .count();
-        Ok(right as f64 / labels.len() as f64)
-    };
-    Ok(AccuracyDelta {
-        rows: labels.len(),
-        original: share(original)?,
-        quantized: share(quantized)?,
-    })
-}
-
 /// An activation's scale and zero point.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Range {

@@ -1,6 +1,6 @@
 //! Quantized models against their originals.
 
-use super::{AccuracyDelta, QuantizeError, QuantizeOptions, accuracy_delta, quantize};
+use super::{QuantizeError, QuantizeOptions, quantize};
 use crate::compile::{CompileOptions, compile};
 use crate::onnx;
 use crate::onnx::builder::{Extent, GraphBuilder, Value, int};
@@ -197,19 +197,4 @@ fn what_cannot_be_quantized_is_refused() {
         quantize(&model, &rows(3), &none),
         Err(QuantizeError::KeptShare(_))
     ));
-}
-
-#[test]
-fn accuracy_is_told_before_and_after() {
-    let model = classifier(Style::Gemm);
-    let quantized = quantize(&model, &rows(200), &QuantizeOptions::default()).unwrap();
-    let zeros = accuracy_delta(&model, &quantized.model, &rows(200), &[0; 200]).unwrap();
-    let ones = accuracy_delta(&model, &quantized.model, &rows(200), &[1; 200]).unwrap();
-    let twos = accuracy_delta(&model, &quantized.model, &rows(200), &[2; 200]).unwrap();
-    let total =
-        |share: fn(&AccuracyDelta) -> f64| [zeros, ones, twos].iter().map(share).sum::<f64>();
-    assert!((total(|delta| delta.original) - 1.0).abs() < 1e-9);
-    assert!((total(|delta| delta.quantized) - 1.0).abs() < 1e-9);
-    assert!((zeros.original - zeros.quantized).abs() < 0.05);
-    assert!(accuracy_delta(&model, &quantized.model, &rows(3), &[0; 2]).is_err());
 }

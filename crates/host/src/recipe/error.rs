@@ -17,7 +17,7 @@ pub enum RecipeError {
     /// The file is read and wrong; every problem found, at least one.
     #[error("{}", lines(problems))]
     Invalid {
-        /// In the order of their lines.
+        /// In the order of their places.
         problems: Vec<Problem>,
     },
 }
@@ -37,6 +37,8 @@ pub struct Problem {
     pub file: PathBuf,
     /// The line, from 1.
     pub line: usize,
+    /// The character of the line, from 1.
+    pub column: usize,
     /// The key with its tables, such as `data.column[2].unit`; empty where the text is not TOML.
     pub key: String,
     /// What was found, what was expected and what to do.
@@ -45,7 +47,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        write!(f, "{}:{}:{}: ", self.file.display(), self.line, self.column)?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }

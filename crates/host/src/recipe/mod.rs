@@ -1,7 +1,7 @@
 //! Recipes: the TOML file from which a model can be made again.
 //!
 //! Runs on the workstation. A recipe is parsed dumbly into the types here and validated once, in
-//! [`Recipe::parse`]; every problem is reported with its file, line and key. What holds of a
+//! [`Recipe::parse`]; every problem is reported with its file, line, column and key. What holds of a
 //! validated recipe need not be checked again.
 //!
 //! ```no_run
@@ -35,7 +35,7 @@ pub use data::{
 pub use device::{Deploy, Monitor};
 pub use error::{Problem, RecipeError};
 pub use model::{
-    Algorithm, ClassWeights, Feature, Forest, Gate, Gates, Logistic, Mlp, Quantize, Scheme,
+    Algorithm, ClassWeights, Demand, Feature, Forest, Gates, Logistic, Mlp, Quantize, Scheme,
     Statistic, Train, UnknownAlgorithm,
 };
 pub use period::{Period, PeriodError};

@@ -216,10 +216,11 @@ impl Default for Mlp {
     }
 }
 
-/// The measures a gate can stand on; each is absent or a number from 0 to 1.
+/// `[gates]`: what a model must reach on every test, and `[gates.test.NAME]` on one of them. Each measure is absent or
+/// a number from 0 to 1.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Gate {
+pub struct Gates {
     /// Share of right answers, at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
@@ -235,57 +236,51 @@ pub struct Gate {
     /// Expected calibration error, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration_error: Option<f64>,
+    /// Gates of one test by its name; what is absent there is taken from the gates of all. A test has no tests.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub test: BTreeMap<String, Gates>,
 }
 
-/// `[gates]`: what a model must reach on every test, and `[gates.test.NAME]` on one of them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Gates {
-    /// See [`Gate::accuracy`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy: Option<f64>,
-    /// See [`Gate::balanced_accuracy`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub balanced_accuracy: Option<f64>,
-    /// See [`Gate::f1`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub f1: Option<f64>,
-    /// See [`Gate::roc_auc`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub roc_auc: Option<f64>,
-    /// See [`Gate::calibration_error`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub calibration_error: Option<f64>,
-    /// Gates of one test by its name; what is absent there is taken from the gates of all.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub test: BTreeMap<String, Gate>,
+/// One measure with its limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Demand {
+    /// Name of the measure.
+    pub measure: &'static str,
+    /// Its limit.
+    pub limit: f64,
+    /// Whether the limit is the highest allowed value; otherwise the lowest.
+    pub at_most: bool,
 }
 
 impl Gates {
-    /// The gates of all tests.
-    pub fn of_all(&self) -> Gate {
-        Gate {
-            accuracy: self.accuracy,
-            balanced_accuracy: self.balanced_accuracy,
-            f1: self.f1,
-            roc_auc: self.roc_auc,
-            calibration_error: self.calibration_error,
-        }
+    /// What is demanded on every test.
+    pub fn demands(&self) -> Vec<Demand> {
+        let measures = [
+            ("accuracy", self.accuracy, false),
+            ("balanced_accuracy", self.balanced_accuracy, false),
+            ("f1", self.f1, false),
+            ("roc_auc", self.roc_auc, false),
+            ("calibration_error", self.calibration_error, true),
+        ];
+        let demand = |(measure, limit, at_most)| {
+            Some(Demand {
+                measure,
+                limit: limit?,
+                at_most,
+            })
+        };
+        measures.into_iter().filter_map(demand).collect()
     }
 
-    /// The gates of one test: its own, and those of all where it has none.
-    pub fn of(&self, test: &str) -> Gate {
-        let all = self.of_all();
-        let Some(own) = self.test.get(test) else {
-            return all;
-        };
-        Gate {
-            accuracy: own.accuracy.or(all.accuracy),
-            balanced_accuracy: own.balanced_accuracy.or(all.balanced_accuracy),
-            f1: own.f1.or(all.f1),
-            roc_auc: own.roc_auc.or(all.roc_auc),
-            calibration_error: own.calibration_error.or(all.calibration_error),
+    /// What is demanded on one test: its own gates, and those of all where it has none.
+    pub fn demands_of(&self, test: &str) -> Vec<Demand> {
+        let mut demands = self.test.get(test).map(Gates::demands).unwrap_or_default();
+        for demand in self.demands() {
+            if demands.iter().all(|own| own.measure != demand.measure) {
+                demands.push(demand);
+            }
         }
+        demands
     }
 }
 

@@ -8,6 +8,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::Problem;
 
+/// A place in a text.
+pub(super) struct Place {
+    /// The line, from 1.
+    pub(super) line: usize,
+    /// The character of the line, from 1.
+    pub(super) column: usize,
+}
+
 /// The text of a recipe with the place of each of its keys.
 pub(super) struct Positions<'t> {
     text: &'t str,
@@ -22,10 +30,12 @@ impl<'t> Positions<'t> {
         }
     }
 
-    /// The line of a key such as `data.column[2].unit`, or of the nearest table around it that is
+    /// The place of a key such as `data.column[2].unit`, or of the nearest table around it that is
     /// written in the text.
-    pub(super) fn line(&self, key: &str) -> usize {
-        let Some(root) = &self.root else { return 1 };
+    pub(super) fn place(&self, key: &str) -> Place {
+        let Some(root) = &self.root else {
+            return self.place_of(0);
+        };
         let mut span = 0..0;
         let mut table = Some(root.get_ref());
         for part in key.split('.') {
@@ -42,27 +52,29 @@ impl<'t> Positions<'t> {
             }
             table = value.get_ref().as_table();
         }
-        self.line_of(span.start)
+        self.place_of(span.start)
     }
 
     /// An error of the TOML parser or of a type, as a problem.
     pub(super) fn syntax_problem(&self, path: &Path, error: &toml::de::Error) -> Problem {
         let span = error.span().unwrap_or(0..0);
+        let Place { line, column } = self.place_of(span.start);
         Problem {
             file: path.to_owned(),
-            line: self.line_of(span.start),
+            line,
+            column,
             key: self.key_at(&span).unwrap_or_default(),
             message: error.message().replace('\n', "; "),
         }
     }
 
-    fn line_of(&self, offset: usize) -> usize {
-        let before = self
-            .text
-            .as_bytes()
-            .get(..offset)
-            .unwrap_or(self.text.as_bytes());
-        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+    fn place_of(&self, offset: usize) -> Place {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Place {
+            line: 1 + before.matches('\n').count(),
+            column: 1 + line.chars().count(),
+        }
     }
 
     fn key_at(&self, span: &Range<usize>) -> Option<String> {

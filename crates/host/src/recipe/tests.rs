@@ -98,7 +98,9 @@ fn unknown_algorithm_lists_those_that_exist() {
     let message = problem("algorithm = \"mlp\"", "algorithm = \"svm\"");
     let line = line_of(OCCUPANCY, "algorithm = \"mlp\"");
     assert!(
-        message.starts_with(&format!("models/x/recipe.toml:{line}: train.algorithm: ")),
+        message.starts_with(&format!(
+            "models/x/recipe.toml:{line}:13: train.algorithm: "
+        )),
         "{message}"
     );
     for name in ["svm", "logistic", "forest", "mlp"] {
@@ -114,7 +116,7 @@ fn unknown_key_is_refused_with_its_line_and_the_known_ones() {
     let line = line_of(OCCUPANCY, "delimiter = ");
     assert!(
         message.starts_with(&format!(
-            "models/x/recipe.toml:{line}: data.delimeter: unknown field"
+            "models/x/recipe.toml:{line}:1: data.delimeter: unknown field"
         )),
         "{message}"
     );
@@ -126,7 +128,7 @@ fn unknown_key_in_a_feature_names_its_table() {
     let message = problem("kind = \"standardize\"", "kind = \"spectrum\"\nbanks = 2");
     let line = line_of(OCCUPANCY, "[[features]]");
     assert!(
-        message.starts_with(&format!("models/x/recipe.toml:{line}: features[0]: ")),
+        message.starts_with(&format!("models/x/recipe.toml:{line}:1: features[0]: ")),
         "{message}"
     );
     assert!(
@@ -140,7 +142,10 @@ fn text_that_is_not_toml_is_refused_with_its_line() {
     let message = parse("name = \"x\"\nversion = = 1\n")
         .unwrap_err()
         .to_string();
-    assert!(message.starts_with("models/x/recipe.toml:2: "), "{message}");
+    assert!(
+        message.starts_with("models/x/recipe.toml:2:11: "),
+        "{message}"
+    );
 }
 
 #[test]
@@ -248,12 +253,13 @@ fn each_value_out_of_bounds_is_refused_with_line_key_and_expectation() {
     for (from, to, at, key, expected) in cases {
         let message = problem(from, to);
         let line = line_of(OCCUPANCY, at);
-        let start = format!("models/x/recipe.toml:{line}: {key}: ");
+        let start = format!("models/x/recipe.toml:{line}:");
+        let key = format!(": {key}: ");
         assert!(
-            message
-                .lines()
-                .any(|problem| problem.starts_with(&start) && problem.contains(expected)),
-            "{start}\n{message}"
+            message.lines().any(|problem| problem.starts_with(&start)
+                && problem.contains(&key)
+                && problem.contains(expected)),
+            "{start} {key}\n{message}"
         );
     }
 }
@@ -315,7 +321,119 @@ fn gates_of_a_test_come_before_those_of_all() {
         "accuracy = 0.95\nf1 = 0.9\ntest.datatest2.accuracy = 0.97",
     );
     let gates = parse(&text).unwrap().gates;
-    assert_eq!(gates.of("datatest").accuracy, Some(0.95));
-    assert_eq!(gates.of("datatest2").accuracy, Some(0.97));
-    assert_eq!(gates.of("datatest2").f1, Some(0.9));
+    let limit = |test: &str, measure: &str| {
+        let demands = gates.demands_of(test);
+        demands
+            .iter()
+            .find(|demand| demand.measure == measure)
+            .map(|demand| demand.limit)
+    };
+    assert_eq!(limit("datatest", "accuracy"), Some(0.95));
+    assert_eq!(limit("datatest2", "accuracy"), Some(0.97));
+    assert_eq!(limit("datatest2", "f1"), Some(0.9));
+    assert_eq!(limit("datatest2", "roc_auc"), None);
+}
+
+#[test]
+fn a_test_has_no_tests_of_its_own() {
+    let message = problem(
+        "accuracy = 0.95",
+        "test.datatest.test.datatest2.accuracy = 0.97",
+    );
+    assert!(
+        message.contains("gates.test.datatest.test: a test has no tests"),
+        "{message}"
+    );
+}
+
+#[test]
+fn problems_are_told_with_the_column_of_their_key() {
+    let message = problem(
+        "accuracy = 0.95",
+        "test = { datatest = { accuracy = 95.0 } }",
+    );
+    let line = line_of(OCCUPANCY, "accuracy = 0.95");
+    assert!(
+        message.starts_with(&format!(
+            "models/x/recipe.toml:{line}:23: gates.test.datatest.accuracy: "
+        )),
+        "{message}"
+    );
+}
+
+/// Each asks for more memory, or for something else that would fail only after training.
+#[test]
+fn what_would_fail_after_training_is_refused_with_place_figure_limit_and_advice() {
+    let wide = format!("hidden = [{}]", ["65536"; 3].join(", "));
+    let labels: Vec<String> = (0..17).map(|label| format!("\"l{label}\"")).collect();
+    let labels = format!("labels = [{}]", labels.join(", "));
+    let cases = [
+        (
+            "hidden = [32]",
+            wide.as_str(),
+            ":1: train.mlp.hidden: 8590589954 weights (layers of 5 × 65536 × 65536 × 65536 × 2), at most 10000000; make",
+        ),
+        (
+            "batch = 256",
+            "batch = 100000000",
+            ":1: train.mlp.batch: 3900000000 values per step of training (100000000 examples × 39 values), at most 250000000; ",
+        ),
+        (
+            "calibration_rows = 2000",
+            "calibration_rows = 10000000",
+            ":1: quantize.calibration_rows: 390000000 values measured (10000000 rows × 39 values), at most 250000000; ",
+        ),
+        (
+            "min_leaf = 50",
+            "trees = 20000",
+            ":1: train.forest.trees: 20000 trees, at most 10000; ",
+        ),
+        (
+            "min_leaf = 50",
+            "max_depth = 1000",
+            ":1: train.forest.max_depth: 1000 levels of a tree, at most 64; ",
+        ),
+        (
+            "labels = [\"empty\", \"occupied\"]\nvalues = [0, 1]",
+            labels.as_str(),
+            ":1: target.labels: 17 labels, at most 16; ",
+        ),
+        (
+            "[data.time]",
+            "[data.window]\nsteps = 4000\nstride = 1\n\n[data.time]",
+            ":1: data.window.steps: 20000 values per input (4000 steps × 5 channels), at most 16384; ",
+        ),
+        (
+            "targets = [\"local\", \"qemu-cortex-m4f\", \"linux-aarch64\", \"linux-armv7\"]",
+            "targets = []",
+            ":1: deploy.targets: no target is named; name at least one of local, ",
+        ),
+        (
+            "\"qemu-cortex-m4f\"",
+            "\"esp32\"",
+            ":21: deploy.targets[1]: there is no target \"esp32\"; there are local, ",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let message = problem(from, to);
+        assert!(message.contains(expected), "{expected}\n{message}");
+    }
+}
+
+#[test]
+fn simulated_data_and_spectra_that_fill_the_memory_are_refused() {
+    let refused = |text: String| parse(&text).unwrap_err().to_string();
+    let message = refused(MACHINE.replacen("sessions = 40", "sessions = 10000", 1));
+    let expected = "data.simulation: 768000000 simulated values (10000 sessions × 4 conditions × 50 windows × 128 steps \
+                    × 3 channels), at most 100000000; ";
+    assert!(message.contains(expected), "{message}");
+    let long =
+        MACHINE
+            .replacen("steps = 128", "steps = 4096", 1)
+            .replacen("bands = 16", "bands = 2", 1);
+    let message = refused(long);
+    assert!(
+        message.contains("features[1].bands: 4194336 constants (8 × 2² bands + (4096 steps / 2 bands)²), at most 4000000; "),
+        "{message}"
+    );
 }

@@ -1,7 +1,7 @@
 //! What differs between two runs.
 
 use super::Record;
-use crate::evaluate::metrics::{Estimate, Metrics};
+use crate::evaluate::metrics::Estimate;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -109,23 +109,12 @@ fn measures(first: &Record, second: &Record) -> Vec<MeasureDifference> {
         .iter()
         .filter_map(|test| Some((test.name.as_str(), &test.metrics, b.test(&test.name)?)));
     both.flat_map(|(test, a, b)| {
-        let pairs = named(a).into_iter().zip(named(b));
+        let pairs = a.all_named().into_iter().zip(b.all_named());
         pairs.filter_map(move |((measure, first), (_, second))| {
             difference(test, measure, first?, second?)
         })
     })
     .collect()
-}
-
-fn named(metrics: &Metrics) -> [(&'static str, Option<Estimate>); 6] {
-    [
-        ("accuracy", Some(metrics.accuracy_by_unit)),
-        ("balanced_accuracy", Some(metrics.balanced_accuracy)),
-        ("f1", Some(metrics.macro_f1)),
-        ("roc_auc", metrics.roc_auc),
-        ("calibration_error", Some(metrics.calibration_error)),
-        ("log_loss", Some(metrics.log_loss)),
-    ]
 }
 
 fn difference(

@@ -20,7 +20,7 @@ fn small(algorithm: Algorithm) -> (Recipe, Splits, Trained) {
 #[test]
 fn a_run_is_written_judged_listed_and_read_again() {
     let root = tempfile::tempdir().unwrap();
-    assert_eq!(list(root.path()).unwrap(), []);
+    assert_eq!(list(root.path()).unwrap(), Listing::default());
     let (recipe, splits, trained) = small(Algorithm::Mlp);
     let mut run = create(root.path(), &recipe, &splits, &trained).unwrap();
     let evaluation = evaluate::evaluate(&trained.model, &recipe, &splits).unwrap();
@@ -36,7 +36,7 @@ fn a_run_is_written_judged_listed_and_read_again() {
             .value
     };
     assert!((measured(&again) - measured(&run)).abs() < 1e-12);
-    assert_eq!(list(root.path()).unwrap(), [again.record.clone()]);
+    assert_eq!(list(root.path()).unwrap().records, [again.record.clone()]);
     for file in &again.record.files {
         assert_eq!(
             sha256_hex(&std::fs::read(again.path(&file.name)).unwrap()),
@@ -147,4 +147,53 @@ fn a_record_of_another_version_is_refused() {
     run.record.format = FORMAT + 1;
     run.save().unwrap();
     assert!(matches!(read(&run.folder), Err(RunsError::Record { .. })));
+}
+
+#[test]
+fn a_broken_run_is_listed_with_its_reason_and_does_not_hide_the_others() {
+    let root = tempfile::tempdir().unwrap();
+    let (recipe, splits, trained) = small(Algorithm::Logistic);
+    let good = create(root.path(), &recipe, &splits, &trained).unwrap();
+    let broken = root.path().join("machine-99991231-000000-beef");
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::write(broken.join(RECORD), "{\"format\": 1,").unwrap();
+    let listing = list(root.path()).unwrap();
+    assert_eq!((listing.records.len(), listing.broken.len()), (1, 1));
+    assert_eq!(listing.broken[0].id, "machine-99991231-000000-beef");
+    let reason = &listing.broken[0].reason;
+    assert!(
+        reason.contains("run.json: not a run record: ") && reason.contains("line 1"),
+        "{reason}"
+    );
+    assert_eq!(
+        load(root.path(), "latest").unwrap().record.id,
+        good.record.id
+    );
+    assert!(matches!(
+        load(root.path(), "machine-9999"),
+        Err(RunsError::Record { .. })
+    ));
+}
+
+#[test]
+fn a_file_that_was_changed_or_put_there_is_not_used() {
+    let root = tempfile::tempdir().unwrap();
+    let (recipe, splits, trained) = small(Algorithm::Logistic);
+    let run = create(root.path(), &recipe, &splits, &trained).unwrap();
+    let model = run.file(MODEL).unwrap();
+    assert_eq!(onnx::decode(&model).unwrap(), trained.model);
+    std::fs::write(run.path(MODEL), [model, vec![0]].concat()).unwrap();
+    let error = run.file(MODEL).unwrap_err().to_string();
+    assert!(
+        error.contains("model.onnx: changed since run machine-")
+            && error.contains("is ")
+            && error.contains("train again"),
+        "{error}"
+    );
+    std::fs::write(run.path("model.int8.onnx"), "other").unwrap();
+    assert!(matches!(
+        run.file("model.int8.onnx"),
+        Err(RunsError::Foreign { .. })
+    ));
+    assert!(matches!(run.file("none"), Err(RunsError::File { .. })));
 }

@@ -33,7 +33,7 @@ fn packaged(target: &Target, plan: &[u8], key: &SecretKey) -> Package {
     let parts = Parts {
         name: "logistic",
         version: 1,
-        previous_version: None,
+        previous: None,
         target,
         plan: Some(plan),
         onnx: None,

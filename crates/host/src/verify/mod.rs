@@ -99,37 +99,6 @@ pub struct Rival {
     pub tolerance: Tolerance,
 }
 
-/// The ONNX libraries that [`library`] knows, by name.
-pub const LIBRARIES: [&str; 2] = ["tract", "onnxruntime"];
-
-/// Opens an ONNX file in the library of that name.
-///
-/// # Errors
-/// When the library is not one of [`LIBRARIES`], is not there, or cannot load the file: a reason to
-/// say so and go on without it.
-pub fn library(
-    name: &str,
-    onnx: &[u8],
-    options: &OnnxRuntimeOptions,
-) -> Result<Box<dyn Backend>, Skipped> {
-    let opened = match name {
-        "tract" => Tract::load(onnx).map(boxed),
-        "onnxruntime" => OnnxRuntime::load(onnx, options).map(boxed),
-        _ => Err(BackendError::new(
-            name,
-            format!("no such library; there are {}", LIBRARIES.join(", ")),
-        )),
-    };
-    opened.map_err(|error| Skipped {
-        backend: error.backend,
-        reason: error.reason,
-    })
-}
-
-fn boxed(backend: impl Backend + 'static) -> Box<dyn Backend> {
-    Box::new(backend)
-}
-
 /// Up to `most` of `total` indices, spread evenly and ascending: which inputs to compare when a
 /// device is too slow for all.
 pub fn spread(total: usize, most: usize) -> impl Iterator<Item = usize> {

@@ -181,23 +181,6 @@ fn a_library_that_is_not_there_is_not_found() {
 }
 
 #[test]
-fn a_library_is_opened_by_name() {
-    let options = OnnxRuntimeOptions::default();
-    assert_eq!(
-        library("tract", &model(0.5), &options).map(|backend| backend.name().to_owned()),
-        Ok("tract".to_owned())
-    );
-    let skipped = library("glow", &model(0.5), &options)
-        .map(|_| ())
-        .unwrap_err();
-    assert!(
-        skipped.reason.contains("tract, onnxruntime"),
-        "{}",
-        skipped.reason
-    );
-}
-
-#[test]
 fn indices_are_spread_over_all_inputs() {
     assert_eq!(spread(10, 4).collect::<Vec<_>>(), [0, 2, 5, 7]);
     assert_eq!(spread(3, 100).collect::<Vec<_>>(), [0, 1, 2]);
@@ -208,6 +191,10 @@ pub(super) fn plan(model: &[u8]) -> Vec<u8> {
     compile(&onnx::decode(model).unwrap(), &CompileOptions::default())
         .unwrap()
         .plan
+}
+
+fn boxed(backend: impl Backend + 'static) -> Box<dyn Backend> {
+    Box::new(backend)
 }
 
 fn rivals(model: &[u8], tolerance: Tolerance) -> Vec<Rival> {

@@ -3,9 +3,10 @@
 mod data;
 mod model;
 mod simulation;
+mod size;
 mod split;
 
-use super::position::Positions;
+use super::position::{Place, Positions};
 use super::{Problem, Recipe};
 
 /// Every problem of a recipe, in the order of their lines.
@@ -25,7 +26,11 @@ pub(super) fn problems(recipe: &Recipe, positions: &Positions) -> Vec<Problem> {
     check.train();
     check.gates();
     check.device();
-    check.problems.sort_by_key(|problem| problem.line);
+    check.targets();
+    check.sizes();
+    check
+        .problems
+        .sort_by_key(|problem| (problem.line, problem.column));
     check.problems
 }
 
@@ -38,10 +43,11 @@ struct Check<'a, 't> {
 impl Check<'_, '_> {
     fn problem(&mut self, key: impl Into<String>, message: impl Into<String>) {
         let key = key.into();
-        let line = self.positions.line(&key);
+        let Place { line, column } = self.positions.place(&key);
         self.problems.push(Problem {
             file: self.recipe.path.clone(),
             line,
+            column,
             key,
             message: message.into(),
         });

@@ -1,6 +1,6 @@
 //! `[[features]]`, `[train]`, `[gates]`, `[quantize]`, `[monitor]` and `[deploy]`.
 
-use super::super::{Feature, Gate};
+use super::super::{Feature, Gates};
 use super::Check;
 
 impl Check<'_, '_> {
@@ -84,7 +84,7 @@ impl Check<'_, '_> {
 
     pub(super) fn gates(&mut self) {
         let gates = &self.recipe.gates;
-        self.gate("gates", &gates.of_all());
+        self.limits("gates", gates);
         let split = &self.recipe.split;
         let mut known: Vec<&str> = split
             .test_file
@@ -102,22 +102,18 @@ impl Check<'_, '_> {
                     known.join(", ")
                 )
             });
-            self.gate(&key, gate);
+            self.require(gate.test.is_empty(), format!("{key}.test"), || {
+                "a test has no tests of its own".to_owned()
+            });
+            self.limits(&key, gate);
         }
     }
 
-    fn gate(&mut self, key: &str, gate: &Gate) {
-        let measures = [
-            ("accuracy", gate.accuracy),
-            ("balanced_accuracy", gate.balanced_accuracy),
-            ("f1", gate.f1),
-            ("roc_auc", gate.roc_auc),
-            ("calibration_error", gate.calibration_error),
-        ];
-        for (name, value) in measures {
-            let inside = value.is_none_or(|value| (0.0..=1.0).contains(&value));
-            self.require(inside, format!("{key}.{name}"), || {
-                format!("found {}, expected 0 to 1", value.unwrap_or_default())
+    fn limits(&mut self, key: &str, gates: &Gates) {
+        for demand in gates.demands() {
+            let inside = (0.0..=1.0).contains(&demand.limit);
+            self.require(inside, format!("{key}.{}", demand.measure), || {
+                format!("found {}, expected 0 to 1", demand.limit)
             });
         }
     }
