@@ -28,11 +28,11 @@ use std::rc::Rc;
 pub const DEVICE: DeviceId = DeviceId([0xd0; 8]);
 pub const CREDENTIAL: Credential = Credential([0xc5; 32]);
 pub const TARGET: &str = "bench";
-pub const PAGE_BYTES: usize = 1024;
+pub const PAGE_BYTES: usize = 4096;
 pub const LAYOUT: Layout = Layout {
     page_bytes: PAGE_BYTES,
     records_bytes: 16 * PAGE_BYTES,
-    bundle_bytes: 4 * PAGE_BYTES,
+    bundle_bytes: 2 * PAGE_BYTES,
 };
 /// What the nRF52840 takes to erase a page and to write a word.
 const ERASE_US: u32 = 85_000;
@@ -108,7 +108,7 @@ impl<const SLICES: usize> Chip for SlowChip<'_, SLICES> {
 pub struct Accelerometer {
     time: Time,
     /// Steps taken out or overwritten so far.
-    gone: u64,
+    pub gone: Rc<Cell<u64>>,
     started_us: Option<u64>,
     pub overwritten: Rc<Cell<u64>>,
 }
@@ -117,7 +117,7 @@ impl Accelerometer {
     pub fn new(time: &Time) -> Self {
         Self {
             time: time.clone(),
-            gone: 0,
+            gone: Rc::default(),
             started_us: None,
             overwritten: Rc::default(),
         }
@@ -129,10 +129,10 @@ impl Accelerometer {
             return (0, false);
         };
         let made = (self.time.now_us() - started_us) * 400 / 1_000_000;
-        let too_many = (made - self.gone).saturating_sub(32);
-        self.gone += too_many;
+        let too_many = (made - self.gone.get()).saturating_sub(32);
+        self.gone.set(self.gone.get() + too_many);
         self.overwritten.set(self.overwritten.get() + too_many);
-        (made - self.gone, too_many > 0)
+        (made - self.gone.get(), too_many > 0)
     }
 
     fn read(&mut self, register: u8, bytes: &mut [u8]) {
@@ -141,8 +141,8 @@ impl Accelerometer {
             0x0f => bytes[0] = 0x33,
             0x2f => bytes[0] = (level.min(31) as u8) | u8::from(overrun) << 6,
             0xa8 => {
-                let step = self.gone as u16;
-                self.gone += 1;
+                let step = self.gone.get() as u16;
+                self.gone.set(self.gone.get() + 1);
                 bytes[..2].copy_from_slice(&((step & 0x7ff) << 4).to_le_bytes());
                 bytes[2..4].copy_from_slice(&((step >> 11 & 0x7ff) << 4).to_le_bytes());
                 bytes[4..6].fill(0);
@@ -235,8 +235,8 @@ impl Answer {
     }
 }
 
-/// The workstation and the watchdog: sends the next message when the last one is answered, and ends
-/// the loop `linger_us` after the last answer.
+/// The workstation and the watchdog: sends a message every `pace_us`, but not before the last one is
+/// answered, and ends the loop after the last answer.
 pub struct Script<'c> {
     clock: &'c Clock<Time>,
     time: Time,
@@ -244,8 +244,8 @@ pub struct Script<'c> {
     decoder: Decoder<Vec<u8>>,
     messages: VecDeque<Vec<u8>>,
     is_waiting: bool,
-    linger_us: u64,
-    ends_us: Option<u64>,
+    pace_us: u64,
+    next_us: u64,
     fed_us: u64,
     pub answers: Vec<Answer>,
     pub feeds: usize,
@@ -263,8 +263,8 @@ impl<'c> Script<'c> {
             decoder: Decoder::new(vec![0; MAX_FRAME_BYTES]),
             messages,
             is_waiting: false,
-            linger_us: 0,
-            ends_us: None,
+            pace_us: 0,
+            next_us: 0,
             fed_us: time.now_us(),
             answers: Vec::new(),
             feeds: 0,
@@ -280,18 +280,14 @@ impl<'c> Script<'c> {
                 self.is_waiting = false;
             }
         }
-        if self.is_waiting {
+        let now_us = self.time.now_us();
+        if self.is_waiting || now_us < self.next_us {
             return ControlFlow::Continue(());
         }
         let Some(message) = self.messages.pop_front() else {
-            let ends_us = *self
-                .ends_us
-                .get_or_insert(self.time.now_us() + self.linger_us);
-            return match self.time.now_us() >= ends_us {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            };
+            return ControlFlow::Break(());
         };
+        self.next_us = now_us + self.pace_us;
         let mut line = vec![0; MAX_FRAME_BYTES];
         let length = frame::encode(&message, &mut line).expect("fits");
         self.line.0.borrow_mut().to_device.extend(&line[..length]);
@@ -327,7 +323,7 @@ impl Platform for Script<'_> {
 pub struct Bench {
     pub memory: Vec<u8>,
     pub messages: VecDeque<Vec<u8>>,
-    pub linger_us: u64,
+    pub pace_us: u64,
     pub time: Time,
     pub erases: Rc<Cell<usize>>,
     next_id: u16,
@@ -351,7 +347,7 @@ impl Bench {
         Self {
             memory: vec![0xff; LAYOUT.bytes() + MARK_BYTES],
             messages: VecDeque::new(),
-            linger_us: 0,
+            pace_us: 0,
             time: Time::default(),
             erases: Rc::default(),
             next_id: 1,
@@ -387,11 +383,11 @@ impl Bench {
     }
 
     /// The same with the accelerometer and flash that is erased in `SLICES` slices; gives how many
-    /// steps the sensor overwrote, too.
-    pub fn start_sensing<const SLICES: usize>(&mut self) -> (Vec<Answer>, u64) {
+    /// steps the sensor made, and how many of them it overwrote.
+    pub fn start_sensing<const SLICES: usize>(&mut self) -> (u64, u64) {
         let clock = Clock::new(self.time.clone());
         let sensor = Accelerometer::new(&self.time);
-        let overwritten = Rc::clone(&sensor.overwritten);
+        let (gone, overwritten) = (Rc::clone(&sensor.gone), Rc::clone(&sensor.overwritten));
         let settings = dunlin_firmware::sensors::Settings::default();
         let driver = dunlin_firmware::sensors::Lis3dh::new(sensor, settings);
         let sampler: Sampler<_, 2, 128> = Sampler::new(FirstTwo(driver));
@@ -399,8 +395,8 @@ impl Bench {
             sampler: &sampler,
             clock: &clock,
         };
-        let script = self.start_with::<SLICES, _, _>(&clock, &sampler, keep);
-        (script.answers, overwritten.get())
+        self.start_with::<SLICES, _, _>(&clock, &sampler, keep);
+        (gone.get(), overwritten.get())
     }
 
     pub fn start_with<'c, const SLICES: usize, S, W>(
@@ -441,7 +437,7 @@ impl Bench {
         };
         let messages = std::mem::take(&mut self.messages);
         let mut script = Script::new(clock, time, line, messages);
-        script.linger_us = self.linger_us;
+        script.pace_us = self.pace_us;
         let mut device = Device::start(assembly.parts(), &mut script).expect("the flash suits");
         run(&mut device, &mut script);
         script
