@@ -1,6 +1,7 @@
 //! What can go wrong on a link.
 
 use crate::address::AddressError;
+use dunlin_wire::bundle::BundleError;
 use dunlin_wire::frame::FrameError;
 use dunlin_wire::link::{MessageError, Refusal};
 use std::io;
@@ -49,6 +50,9 @@ pub enum LinkError {
         /// Where it stays.
         held_bytes: u32,
     },
+    /// What was to be sent is not a bundle.
+    #[error("{0}")]
+    Bundle(BundleError),
     /// The bundle is longer than the format allows.
     #[error("a bundle of {bytes} bytes is longer than a transfer can be")]
     BundleTooLong {

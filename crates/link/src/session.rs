@@ -10,7 +10,6 @@ use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
 use dunlin_wire::link::{
     MAX_OVERHEAD_BYTES, Message, Reply, Request, SAMPLE_TIME_BYTES, Sample, Samples,
 };
-use sha2::{Digest, Sha256};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -106,7 +105,9 @@ impl Link {
     /// bundle ended. `progress` is called at the start and after every chunk.
     ///
     /// # Errors
-    /// Any [`LinkError`] of a request; what was sent until then stays, and another call goes on there.
+    /// [`LinkError::Bundle`] for what is none; [`LinkError::Refused`] already at its first bytes when
+    /// the device would not run it; any [`LinkError`] of a request. What was sent until then stays,
+    /// and another call goes on there.
     pub fn put_bundle(
         &mut self,
         bundle: &[u8],
@@ -115,8 +116,10 @@ impl Link {
         let total_bytes = u32::try_from(bundle.len()).map_err(|_| LinkError::BundleTooLong {
             bytes: bundle.len(),
         })?;
+        let digest = dunlin_wire::bundle::digest(bundle)
+            .map_err(LinkError::Bundle)?
+            .0;
         self.info()?;
-        let digest = Sha256::digest(bundle).into();
         let mut held_bytes = self.ask(
             Request::PutBegin {
                 total_bytes,

@@ -141,14 +141,27 @@ fn a_closed_port_is_an_error_at_once() {
     assert!(matches!(link.info(), Err(LinkError::Io(_))));
 }
 
+/// A bundle's header, and something in the place of all the rest.
+fn bundle_of(bytes: u32) -> Vec<u8> {
+    let mut bundle: Vec<u8> = (0..bytes).map(|n| n as u8).collect();
+    bundle[..8].copy_from_slice(&dunlin_wire::bundle::MAGIC);
+    bundle[8..12].copy_from_slice(&20_u32.to_le_bytes());
+    bundle[12..16].copy_from_slice(&bytes.to_le_bytes());
+    bundle
+}
+
 #[test]
 fn a_transfer_goes_on_where_the_device_says() {
-    let bundle: Vec<u8> = (0..2000u32).map(|n| n as u8).collect();
+    let bundle = bundle_of(2000);
+    let named = dunlin_wire::Digest::of(&bundle[16..36]).0;
     let expected = bundle.clone();
     let (mut link, serving) = device(move |id, request| match request {
         Request::Info => line(id, info(120)),
-        Request::PutBegin { total_bytes, .. } => {
-            assert_eq!(total_bytes, 2000);
+        Request::PutBegin {
+            total_bytes,
+            digest,
+        } => {
+            assert_eq!((total_bytes, digest), (2000, named));
             line(id, Reply::PutBegin { held_bytes: 1500 })
         }
         Request::PutChunk { offset, bytes } => {
@@ -186,8 +199,19 @@ fn a_transfer_that_does_not_move_ends() {
         _ => line(id, Reply::PutChunk { held_bytes: 10 }),
     });
     assert!(matches!(
-        link.put_bundle(&[0; 50], |_| ()),
+        link.put_bundle(&bundle_of(50), |_| ()),
         Err(LinkError::Stuck { held_bytes: 10 })
+    ));
+}
+
+#[test]
+fn what_is_no_bundle_is_not_sent() {
+    let (mut link, _) = device(|_, request| panic!("not asked for: {request:?}"));
+    assert!(matches!(
+        link.put_bundle(&[0; 50], |_| ()),
+        Err(LinkError::Bundle(
+            dunlin_wire::bundle::BundleError::NotABundle
+        ))
     ));
 }
 

@@ -3,12 +3,13 @@
 use crate::backend::{Backend, Model};
 use crate::device::Profile;
 use crate::flash::FlashFault;
+use crate::slot::Announcement;
 use crate::state::State;
 use core::cmp::Ordering;
 use dunlin_engine::LoadError;
 use dunlin_monitor::{Monitor, MonitorError};
 use dunlin_wire::baseline::{Baseline, BaselineError};
-use dunlin_wire::bundle::{self, Bundle, BundleError, SectionKind};
+use dunlin_wire::bundle::{self, Bundle, BundleError, Manifest, SectionKind};
 use dunlin_wire::golden::{Golden, GoldenError, Vector};
 use dunlin_wire::schema::{Schema, SchemaError};
 use dunlin_wire::{BundleId, PublicKey};
@@ -42,6 +43,8 @@ pub enum ActivateError {
         /// The bundle's, the same.
         offered: u32,
     },
+    /// Its head is not that of the bundle announced.
+    OtherBundle,
     /// Made for another target.
     WrongTarget,
     /// Its weights are packed for other kernels.
@@ -191,6 +194,42 @@ pub(crate) fn admit<'a, B: Backend>(
     Ok(admitted)
 }
 
+/// The first bytes of a bundle, and what was said of it before they came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offer<'a> {
+    pub head: &'a [u8],
+    pub announced: Announcement,
+}
+
+/// Verifies the head of the bundle that was announced and checks all that a head tells: that it is
+/// for this target, that the backend could load it, and its version.
+#[inline(never)]
+pub(crate) fn admit_head<B: Backend>(
+    offer: Offer<'_>,
+    backend: &B,
+    conditions: &Conditions<'_>,
+    state: &State,
+) -> Result<(), ActivateError> {
+    let total_bytes = offer.announced.total_bytes as usize;
+    let head = bundle::verify_head(offer.head, total_bytes, conditions.trusted)
+        .map_err(ActivateError::Bundle)?;
+    if head.digest().0 != offer.announced.digest {
+        return Err(ActivateError::OtherBundle);
+    }
+    let manifest = head.manifest();
+    check_target(manifest, conditions.profile)?;
+    backend.check(manifest, conditions.profile)?;
+    check_version(manifest.version, head.id(), state)
+}
+
+fn check_target(manifest: &Manifest<'_>, profile: &Profile<'_>) -> Result<(), ActivateError> {
+    if manifest.target == profile.target {
+        Ok(())
+    } else {
+        Err(ActivateError::WrongTarget)
+    }
+}
+
 #[inline(never)]
 fn verify<'a>(bytes: &'a [u8], trusted: &[PublicKey]) -> Result<Bundle<'a>, ActivateError> {
     bundle::verify(bytes, trusted).map_err(ActivateError::Bundle)
@@ -208,9 +247,7 @@ fn load<'a, B: Backend>(
     backend: &mut B,
     profile: &Profile<'_>,
 ) -> Result<B::Model<'a>, ActivateError> {
-    if bundle.manifest().target != profile.target {
-        return Err(ActivateError::WrongTarget);
-    }
+    check_target(bundle.manifest(), profile)?;
     backend.load(bundle, profile)
 }
 

@@ -1,17 +1,16 @@
 //! What a device answers to each request.
 
-use crate::admit::ActivateError;
 use crate::backend::{Backend, Model};
 use crate::device::Board;
-use crate::flash::{FlashFault, MappedFlash};
+use crate::flash::MappedFlash;
 use crate::session::{Core, ObserveError};
-use crate::slot::{Announcement, TransferError};
+use crate::slot::Announcement;
 use dunlin_wire::limits::MAX_MESSAGE_BYTES;
 use dunlin_wire::link::{
     ActiveBundle, Info, Limits, MAX_OVERHEAD_BYTES, Message, MessageError, PROTOCOL, Reason,
     Records, Refusal, Reply, Request, Samples,
 };
-use dunlin_wire::record::EventCode;
+use dunlin_wire::record::{Event, EventCode};
 
 /// A time told is noted when it moves the clock by more than this.
 const CLOCK_TOLERANCE_MS: u64 = 2000;
@@ -56,24 +55,31 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
             Request::PutBegin {
                 total_bytes,
                 digest,
-            } => self.put_begin(Announcement {
-                total_bytes,
-                digest,
+            } => {
+                let announcement = Announcement {
+                    total_bytes,
+                    digest,
+                };
+                reply(self.put_begin(announcement), |held_bytes| Reply::PutBegin {
+                    held_bytes,
+                })
+            }
+            Request::PutChunk { offset, bytes } => {
+                reply(self.put_chunk(offset, bytes), |held_bytes| {
+                    Reply::PutChunk { held_bytes }
+                })
+            }
+            Request::Activate => reply(self.activate(record, board), |bundle| Reply::Activate {
+                bundle,
             }),
-            Request::PutChunk { offset, bytes } => self.put_chunk(offset, bytes),
-            Request::Activate => match self.activate(record, board) {
-                Ok(bundle) => Reply::Activate { bundle },
-                Err(error) => self.refuse_bundle(error, record, board),
-            },
             Request::RecordsSince { sequence } => self.pack_records(sequence, scratch),
             Request::Acknowledge { up_to, tag } => self.acknowledge(up_to, &tag),
             Request::Time { unix_ms } => self.set_time(unix_ms, record, board),
             Request::Observe(samples) => self.observe_all(samples, record, board),
             Request::Infer { input } => self.infer_once(input, board),
-            Request::CloseWindow => match self.close_window(record, board) {
-                Ok(closed) => Reply::CloseWindow { closed },
-                Err(fault) => storage(fault),
-            },
+            Request::CloseWindow => reply(self.close_window(record, board), |closed| {
+                Reply::CloseWindow { closed }
+            }),
             Request::Unknown { code } => refuse(Reason::UnknownRequest, 0, code.into()),
         }
     }
@@ -108,32 +114,6 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         })
     }
 
-    fn put_begin(&mut self, announcement: Announcement) -> Reply<'static> {
-        self.transfer_begun = true;
-        match self.spare.begin(announcement) {
-            Ok(held_bytes) => Reply::PutBegin { held_bytes },
-            Err(error) => refuse_transfer(error),
-        }
-    }
-
-    fn put_chunk(&mut self, offset: u32, bytes: &[u8]) -> Reply<'static> {
-        match self.spare.put(offset, bytes) {
-            Ok(held_bytes) => Reply::PutChunk { held_bytes },
-            Err(error) => refuse_transfer(error),
-        }
-    }
-
-    fn refuse_bundle(
-        &mut self,
-        error: ActivateError,
-        record: &mut [u8],
-        board: &mut impl Board,
-    ) -> Reply<'static> {
-        let refusal = error.refusal();
-        self.note(EventCode::REFUSED, refusal.code.into(), None, record, board);
-        Reply::Refused(refusal)
-    }
-
     fn pack_records<'r>(&mut self, sequence: u32, scratch: &'r mut [u8]) -> Reply<'r> {
         let room = scratch.len().min(MAX_MESSAGE_BYTES - MAX_OVERHEAD_BYTES);
         let block = scratch.get_mut(..room).unwrap_or_default();
@@ -147,7 +127,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
                     more: packed.more,
                 }
             }
-            Err(fault) => storage(fault),
+            Err(fault) => Reply::Refused(fault.into()),
         }
     }
 
@@ -167,7 +147,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
             Ok(()) => Reply::Acknowledge {
                 up_to: self.records.acknowledged(),
             },
-            Err(fault) => storage(fault),
+            Err(fault) => Reply::Refused(fault.into()),
         }
     }
 
@@ -184,8 +164,12 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         *self.clock_offset_ms = i64::try_from(uptime_ms)
             .ok()
             .and_then(|uptime| unix_ms.checked_sub(uptime));
-        if moved {
-            self.note(EventCode::CLOCK_SET, 0, None, record, board);
+        if moved && self.allowance.take_clock_record() {
+            let event = Event {
+                code: EventCode::CLOCK_SET,
+                ..Event::default()
+            };
+            self.note(event, record, board);
         }
         Reply::Time
     }
@@ -233,26 +217,18 @@ fn refuse(reason: Reason, needed: usize, got: usize) -> Reply<'static> {
     Reply::Refused(Refusal::with(reason, number(needed), number(got)))
 }
 
-fn storage(_: FlashFault) -> Reply<'static> {
-    refuse(Reason::StorageFailed, 0, 0)
+/// What was done, as its reply, or why it was not.
+fn reply<T, E: Into<Refusal>>(
+    done: Result<T, E>,
+    reply: impl FnOnce(T) -> Reply<'static>,
+) -> Reply<'static> {
+    done.map_or_else(|error| Reply::Refused(error.into()), reply)
 }
 
 fn refuse_observation(error: ObserveError) -> Reply<'static> {
     match error {
         ObserveError::NoBundle => refuse(Reason::NoBundle, 0, 0),
         ObserveError::InputSize { needed, got } => refuse(Reason::InputSize, needed, got),
-        ObserveError::Flash(fault) => storage(fault),
+        ObserveError::Flash(fault) => Reply::Refused(fault.into()),
     }
-}
-
-fn refuse_transfer(error: TransferError) -> Reply<'static> {
-    let (reason, needed, got) = match error {
-        TransferError::BundleTooLong { limit, got } => (Reason::BundleTooLong, limit, got),
-        TransferError::NoTransfer => (Reason::NoTransfer, 0, 0),
-        TransferError::WrongOffset { held, got } => (Reason::WrongOffset, held, got),
-        TransferError::PastTheEnd { total, got } => (Reason::PastTheEnd, total, got),
-        TransferError::Incomplete { total, held } => (Reason::Incomplete, total, held),
-        TransferError::Flash(_) => (Reason::StorageFailed, 0, 0),
-    };
-    Reply::Refused(Refusal::with(reason, needed, got))
 }

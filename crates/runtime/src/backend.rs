@@ -3,7 +3,7 @@
 use crate::admit::ActivateError;
 use crate::device::Profile;
 use dunlin_engine::{KernelId, LoadError, Plan, format, supported_kernels};
-use dunlin_wire::bundle::{Bundle, SectionKind};
+use dunlin_wire::bundle::{Bundle, Manifest, SectionKind};
 
 /// Turns a verified bundle into a model.
 ///
@@ -12,6 +12,15 @@ use dunlin_wire::bundle::{Bundle, SectionKind};
 pub trait Backend {
     /// A model that reads the bundle in place.
     type Model<'a>: Model;
+
+    /// Checks what the signed manifest alone says of the model, before the rest of the bundle is
+    /// taken: whatever is refused here erases nothing. Accepts everything unless a backend says more.
+    ///
+    /// # Errors
+    /// The reason why [`Backend::load`] would refuse it.
+    fn check(&self, _manifest: &Manifest<'_>, _profile: &Profile<'_>) -> Result<(), ActivateError> {
+        Ok(())
+    }
 
     /// Checks that the bundle's model can run within `profile` and prepares it.
     ///
@@ -52,12 +61,16 @@ pub struct EngineBackend;
 impl Backend for EngineBackend {
     type Model<'a> = PlanModel<'a>;
 
+    fn check(&self, manifest: &Manifest<'_>, profile: &Profile<'_>) -> Result<(), ActivateError> {
+        check_requirements(manifest, profile)
+    }
+
     fn load<'a>(
         &mut self,
         bundle: &Bundle<'a>,
         profile: &Profile<'_>,
     ) -> Result<PlanModel<'a>, ActivateError> {
-        check_requirements(bundle, profile)?;
+        check_requirements(bundle.manifest(), profile)?;
         let section = bundle.plan().ok_or(ActivateError::MissingSection {
             kind: SectionKind::PLAN,
         })?;
@@ -78,8 +91,7 @@ impl Backend for EngineBackend {
 }
 
 /// What the manifest says it needs, before the plan itself is looked at.
-fn check_requirements(bundle: &Bundle<'_>, profile: &Profile<'_>) -> Result<(), ActivateError> {
-    let manifest = bundle.manifest();
+fn check_requirements(manifest: &Manifest<'_>, profile: &Profile<'_>) -> Result<(), ActivateError> {
     let requires = &manifest.requires;
     if manifest.kernel_class != profile.kernel_class {
         return Err(ActivateError::WrongKernelClass);

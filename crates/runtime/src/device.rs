@@ -1,13 +1,14 @@
 //! A device: what it is made of, and how it starts.
 
 use crate::admit::{ActivateError, Admitted, Conditions, admit};
+use crate::allowance::Allowance;
 use crate::backend::Backend;
 use crate::flash::{FlashFault, MappedFlash, Regions};
 use crate::records::{Origin, Records};
-use crate::session::{Core, Session};
+use crate::session::{Core, Session, Transfer};
 use crate::slot::Slot;
 use crate::source::SampleSource;
-use crate::state::{Choice, Choices};
+use crate::state::{Choice, Choices, State};
 use crate::wire::{Port, Wire};
 use dunlin_wire::FirmwareId;
 use dunlin_wire::frame::CHECKSUM_BYTES;
@@ -99,6 +100,7 @@ pub struct Device<'d, F, P, S, B> {
     reply: &'d mut [u8],
     /// Unix time less uptime, ms, once somebody has told the time.
     clock_offset_ms: Option<i64>,
+    allowance: Allowance,
 }
 
 impl<'d, F, P, S, B> Device<'d, F, P, S, B>
@@ -133,6 +135,7 @@ where
             output: buffers.output,
             reply: buffers.reply,
             clock_offset_ms: None,
+            allowance: Allowance::default(),
         };
         device.record_start(board.now_us() / 1000)?;
         Ok(device)
@@ -165,12 +168,7 @@ where
             output_bytes: self.output.len(),
         };
         let state = self.state.newest();
-        let mut setback = match (state.active, state.previous) {
-            (Some(active), Some(_)) => {
-                refusal_of(&self.slots, active, &mut self.backend, &conditions)
-            }
-            _ => None,
-        };
+        let mut setback = setback(&mut self.slots, &state, &mut self.backend, &conditions);
         let chosen = setback.map_or(state.active, |_| state.previous);
         let [first, second] = &mut self.slots;
         let (running, spare, spare_index) = match chosen {
@@ -178,41 +176,57 @@ where
             _ => (first, second, 1),
         };
         let running: &Slot<F> = running;
-        let mut run = |choice| run(running, choice, &mut self.backend, &conditions);
-        let active = chosen.and_then(|choice| match run(choice) {
-            Ok(admitted) => Some(admitted),
-            Err(error) => {
-                setback.get_or_insert(error);
-                None
-            }
-        });
+        let admitted = chosen.map(|choice| run(running, choice, &mut self.backend, &conditions));
+        setback = setback.or(admitted
+            .as_ref()
+            .and_then(|admitted| admitted.as_ref().err().copied()));
+        let active = admitted.and_then(Result::ok);
+        let core = Core {
+            provision: &self.provision,
+            profile: &self.profile,
+            conditions,
+            monitor: active.as_ref().and_then(Admitted::monitor),
+            active,
+            spare,
+            spare_index,
+            state: &mut self.state,
+            records: &mut self.records,
+            backend: &mut self.backend,
+            arena: self.arena,
+            input: self.input,
+            output: self.output,
+            clock_offset_ms: &mut self.clock_offset_ms,
+            allowance: &mut self.allowance,
+            transfer: Transfer::None,
+            filled: 0,
+            sampling: None,
+            reload: false,
+        };
         Session {
             wire: &mut self.wire,
             source: &mut self.source,
-            core: Core {
-                provision: &self.provision,
-                profile: &self.profile,
-                conditions,
-                monitor: active.as_ref().and_then(Admitted::monitor),
-                active,
-                spare,
-                spare_index,
-                state: &mut self.state,
-                records: &mut self.records,
-                backend: &mut self.backend,
-                arena: self.arena,
-                input: self.input,
-                output: self.output,
-                clock_offset_ms: &mut self.clock_offset_ms,
-                filled: 0,
-                sampling: None,
-                reload: false,
-                transfer_begun: false,
-            },
+            core,
             reply: self.reply,
             setback,
         }
     }
+}
+
+/// Why the active bundle does not run, though there is one to fall back on; its slot is then free
+/// for it to come again.
+#[inline(never)]
+fn setback<F: MappedFlash, B: Backend>(
+    slots: &mut [Slot<F>; 2],
+    state: &State,
+    backend: &mut B,
+    conditions: &Conditions<'_>,
+) -> Option<ActivateError> {
+    let (active, _) = state.active.zip(state.previous)?;
+    let setback = refusal_of(slots, active, backend, conditions)?;
+    if let Some(slot) = slots.get_mut(active.slot) {
+        slot.disregard();
+    }
+    Some(setback)
 }
 
 /// Why the bundle of `choice` may not run, if so.

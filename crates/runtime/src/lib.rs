@@ -29,9 +29,10 @@
 //! ```
 //!
 //! # Updates
-//! A bundle is written to the slot that does not run, verified there, held against what this device
-//! is and has run before, and tried on its golden vectors; only then does one small cell in flash
-//! make it the one that runs. Power may fail at any write: the old bundle runs, or the new one. What
+//! A bundle's head comes first and whole: signature, target, needs and version are checked in RAM
+//! before anything is erased. The bundle is then written to the slot that does not run, verified
+//! there, held against what this device is and has run before, and tried on its golden vectors; only
+//! then does one small cell in flash make it the one that runs. Power may fail at any write: the old bundle runs, or the new one. What
 //! is refused is forgotten, with its own [`ActivateError`], and the device goes on with what it had.
 //! At every start the bundle is verified again; when it no longer can be, the one before it runs.
 //!
@@ -42,10 +43,13 @@
 //! - Nothing of a bundle is looked at before its signature and hashes were verified, and nothing of
 //!   it is run before its golden vectors gave the bytes they must.
 //! - The device only answers; it never speaks first.
+//! - Who asks need not prove who he is, so what a request without a proof can have written or erased
+//!   is bounded: `dunlin_wire`'s `FORMAT-link.md` says what somebody on the wire can and cannot do.
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod admit;
+mod allowance;
 mod answer;
 mod backend;
 mod device;

@@ -1,6 +1,8 @@
 //! [`ActivateError`] in words, and as it travels.
 
 use crate::admit::ActivateError;
+use crate::flash::FlashFault;
+use crate::slot::TransferError;
 use dunlin_wire::bundle::BundleError;
 use dunlin_wire::link::{Reason, Refusal};
 
@@ -17,6 +19,7 @@ impl ActivateError {
             Self::VersionTaken { held, offered } => {
                 (Reason::VersionTaken, held as usize, offered as usize)
             }
+            Self::OtherBundle => (Reason::OtherBundle, 0, 0),
             Self::WrongTarget => (Reason::WrongTarget, 0, 0),
             Self::WrongKernelClass => (Reason::WrongKernelClass, 0, 0),
             Self::MissingSection { kind } => (Reason::MissingSection, kind.0.into(), 0),
@@ -40,6 +43,33 @@ impl ActivateError {
         };
         let number = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
         Refusal::with(reason, number(needed), number(got))
+    }
+}
+
+impl From<ActivateError> for Refusal {
+    fn from(error: ActivateError) -> Self {
+        error.refusal()
+    }
+}
+
+impl From<TransferError> for Refusal {
+    fn from(error: TransferError) -> Self {
+        let (reason, needed, got) = match error {
+            TransferError::BundleTooLong { limit, got } => (Reason::BundleTooLong, limit, got),
+            TransferError::NoTransfer => (Reason::NoTransfer, 0, 0),
+            TransferError::TooManyTransfers { limit } => (Reason::TooManyTransfers, limit, 0),
+            TransferError::WrongOffset { held, got } => (Reason::WrongOffset, held, got),
+            TransferError::PastTheEnd { total, got } => (Reason::PastTheEnd, total, got),
+            TransferError::Incomplete { total, held } => (Reason::Incomplete, total, held),
+            TransferError::Flash(_) => (Reason::StorageFailed, 0, 0),
+        };
+        Self::with(reason, needed, got)
+    }
+}
+
+impl From<FlashFault> for Refusal {
+    fn from(_: FlashFault) -> Self {
+        Self::new(Reason::StorageFailed)
     }
 }
 

@@ -15,15 +15,22 @@ use crate::flash::{
     check_word, is_erased,
 };
 use dunlin_wire::frame::crc32;
+use dunlin_wire::{BundleId, Digest};
 
 const MAGIC: [u8; 4] = *b"SLT1";
 const MARK_BYTES: usize = MAX_WORD_BYTES;
 
-/// Which bundle a slot is being filled with.
+/// Which bundle a slot is being filled with: its length and the digest of its signed head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Announcement {
     pub total_bytes: u32,
     pub digest: [u8; 32],
+}
+
+impl Announcement {
+    pub fn bundle(&self) -> BundleId {
+        BundleId(Digest(self.digest).prefix())
+    }
 }
 
 /// Why bytes were not taken.
@@ -31,6 +38,7 @@ pub(crate) struct Announcement {
 pub(crate) enum TransferError {
     BundleTooLong { limit: u32, got: u32 },
     NoTransfer,
+    TooManyTransfers { limit: u32 },
     WrongOffset { held: u32, got: u32 },
     PastTheEnd { total: u32, got: u32 },
     Incomplete { total: u32, held: u32 },
@@ -85,26 +93,45 @@ impl<F: MappedFlash> Slot<F> {
             .ok_or(TransferError::NoTransfer)
     }
 
-    /// Announces a bundle; returns how much of this very one is held.
-    pub fn begin(&mut self, announcement: Announcement) -> Result<u32, TransferError> {
+    /// The bundle that the slot holds or is being filled with.
+    pub fn announced(&self) -> Option<Announcement> {
+        self.announced
+    }
+
+    /// Bytes of it that are held.
+    pub fn held_bytes(&self) -> u32 {
+        self.held_bytes
+    }
+
+    /// Whether a bundle of this length fits.
+    pub fn check_length(&self, total_bytes: u32) -> Result<(), TransferError> {
         let limit = self.bundle_bytes();
-        if announcement.total_bytes > limit {
+        if total_bytes > limit {
             return Err(TransferError::BundleTooLong {
                 limit,
-                got: announcement.total_bytes,
+                got: total_bytes,
             });
         }
-        if self.announced != Some(announcement) {
-            self.forget()?;
-            self.write_announcement(announcement)?;
-        }
-        Ok(self.held_bytes)
+        Ok(())
+    }
+
+    /// Lets go of what the slot holds and announces another bundle.
+    pub fn begin(&mut self, announcement: Announcement) -> Result<(), TransferError> {
+        self.check_length(announcement.total_bytes)?;
+        self.forget()?;
+        self.write_announcement(announcement)?;
+        Ok(())
     }
 
     /// Lets go of what the slot holds.
     pub fn forget(&mut self) -> Result<(), FlashFault> {
-        (self.announced, self.held_bytes) = (None, 0);
+        self.disregard();
         flash::erase(&mut self.flash, 0, Self::PAGE)
+    }
+
+    /// Lets go of what the slot holds until the next start, and writes nothing.
+    pub fn disregard(&mut self) {
+        (self.announced, self.held_bytes) = (None, 0);
     }
 
     /// Takes the next bytes; whole words only, until the bundle's end. Returns how much is held.
@@ -140,13 +167,17 @@ impl<F: MappedFlash> Slot<F> {
     /// many were taken: a word that is not full waits for the rest of it.
     fn put_in_page(&mut self, bytes: &[u8], total: u32) -> Result<usize, FlashFault> {
         let at = Self::PAGE + self.held_bytes as usize;
+        let is_last = self.held_bytes as usize + bytes.len() == total as usize;
+        if bytes.len() < F::WRITE_SIZE && !is_last {
+            return Ok(0);
+        }
         if (self.held_bytes as usize).is_multiple_of(Self::PAGE) {
             flash::erase(&mut self.flash, at, at + Self::PAGE)?;
         }
         let (words, tail) = bytes.split_at(bytes.len() / F::WRITE_SIZE * F::WRITE_SIZE);
         flash::write(&mut self.flash, at, words)?;
         let mut taken = words.len();
-        if !tail.is_empty() && self.held_bytes as usize + bytes.len() == total as usize {
+        if !tail.is_empty() && is_last {
             let mut word = [0xff; MAX_WORD_BYTES];
             word.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
             flash::write(

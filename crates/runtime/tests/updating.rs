@@ -341,52 +341,37 @@ fn a_bundle_longer_than_a_slot_is_refused_before_a_byte_is_sent() {
 fn chunks_that_do_not_follow_are_refused_and_nothing_is_lost() {
     let mut bench = Bench::default();
     let bundle = Recipe::version(1).build();
-    let digest = dunlin_wire::Digest::of(&bundle).0;
+    let total = bundle.len() as u32;
+    let chunk = |offset: usize, to: usize| Request::PutChunk {
+        offset: offset as u32,
+        bytes: &bundle[offset..to],
+    };
+    let beyond = vec![0; bundle.len() - 599];
     let answers = bench.ask_all(&[
+        chunk(0, 601),
+        support::begin(&bundle),
+        chunk(0, 100),
+        chunk(4, 601),
+        chunk(0, 601),
+        chunk(601, 700),
         Request::PutChunk {
-            offset: 0,
-            bytes: &bundle[..4],
-        },
-        Request::PutBegin {
-            total_bytes: bundle.len() as u32,
-            digest,
-        },
-        Request::PutChunk {
-            offset: 0,
-            bytes: &bundle[..101],
-        },
-        Request::PutChunk {
-            offset: 101,
-            bytes: &bundle[101..200],
-        },
-        Request::PutChunk {
-            offset: 100,
-            bytes: &vec![0; bundle.len() - 99],
+            offset: 600,
+            bytes: &beyond,
         },
         Request::Activate,
-        Request::PutChunk {
-            offset: 100,
-            bytes: &bundle[100..],
-        },
+        chunk(600, bundle.len()),
         Request::Activate,
     ]);
     assert_eq!(refusal(&answers[0]).0, Reason::NoTransfer);
-    assert_eq!(answers[2].reply(), Reply::PutChunk { held_bytes: 100 });
-    assert_eq!(refusal(&answers[3]), (Reason::WrongOffset, 100, 101));
+    let head = support::head_bytes(&bundle) as u32;
+    assert_eq!(refusal(&answers[2]), (Reason::Truncated, head, 100));
+    assert_eq!(refusal(&answers[3]), (Reason::WrongOffset, 0, 4));
+    assert_eq!(answers[4].reply(), Reply::PutChunk { held_bytes: 600 });
+    assert_eq!(refusal(&answers[5]), (Reason::WrongOffset, 600, 601));
+    assert_eq!(refusal(&answers[6]), (Reason::PastTheEnd, total, total + 1));
+    assert_eq!(refusal(&answers[7]), (Reason::Incomplete, total, 600));
     assert_eq!(
-        refusal(&answers[4]),
-        (
-            Reason::PastTheEnd,
-            bundle.len() as u32,
-            bundle.len() as u32 + 1
-        )
-    );
-    assert_eq!(
-        refusal(&answers[5]),
-        (Reason::Incomplete, bundle.len() as u32, 100)
-    );
-    assert_eq!(
-        answers[7].reply(),
+        answers[9].reply(),
         Reply::Activate {
             bundle: id_of(&bundle)
         }
@@ -405,16 +390,11 @@ fn a_transfer_goes_on_after_a_restart_at_the_last_whole_page() {
     let first: Vec<_> = bench
         .transfer(&bundle, 0, 100)
         .into_iter()
-        .take(12)
+        .take(8)
         .collect();
     bench.start(first);
-    let digest = dunlin_wire::Digest::of(&bundle).0;
-    let begin = Request::PutBegin {
-        total_bytes: bundle.len() as u32,
-        digest,
-    };
     assert_eq!(
-        bench.ask(begin).reply(),
+        bench.ask(support::begin(&bundle)).reply(),
         Reply::PutBegin { held_bytes: 1024 }
     );
     let mut rest = bench.transfer(&bundle, 1024, 256);
@@ -425,11 +405,11 @@ fn a_transfer_goes_on_after_a_restart_at_the_last_whole_page() {
             bundle: id_of(&bundle)
         }
     );
-    let other = Request::PutBegin {
-        total_bytes: bundle.len() as u32,
-        digest: [1; 32],
-    };
-    assert_eq!(bench.ask(other).reply(), Reply::PutBegin { held_bytes: 0 });
+    let other = Recipe::version(2).build();
+    assert_eq!(
+        bench.ask(support::begin(&other)).reply(),
+        Reply::PutBegin { held_bytes: 0 }
+    );
 }
 
 /// A bundle that differs from `Recipe::version(version)` in one channel's threshold only.
@@ -488,16 +468,45 @@ fn the_version_that_fell_back_is_still_taken_and_that_very_bundle_may_come_again
 #[test]
 fn the_bundle_that_runs_may_come_again_and_changes_nothing() {
     let mut bench = Bench::default();
-    let good = Recipe::version(2).build();
-    bench.install(&good);
-    let again = bench.install(&good);
-    assert_eq!(
-        again.reply(),
-        Reply::Activate {
-            bundle: id_of(&good)
-        }
-    );
-    assert_eq!(active(&mut bench), Some((2, id_of(&good))));
+    let (old, new) = (Recipe::version(1).build(), Recipe::version(2).build());
+    bench.install(&old);
+    bench.install(&new);
+    let slots = bench.slots.clone();
+    let answers = bench.ask_all(&[
+        support::begin(&new),
+        Request::PutChunk {
+            offset: 0,
+            bytes: &new,
+        },
+        Request::Activate,
+        Request::Activate,
+    ]);
+    let total = new.len() as u32;
+    assert_eq!(answers[0].reply(), Reply::PutBegin { held_bytes: total });
+    assert_eq!(refusal(&answers[1]), (Reason::WrongOffset, total, 0));
+    for answer in &answers[2..] {
+        let bundle = id_of(&new);
+        assert_eq!(answer.reply(), Reply::Activate { bundle });
+    }
+    assert!(bench.slots == slots, "a slot was written");
+    damage(&mut bench, &new);
+    assert_eq!(active(&mut bench), Some((1, id_of(&old))));
+}
+
+#[test]
+fn the_bundle_to_fall_back_on_is_refused_as_older_and_kept() {
+    let mut bench = Bench::default();
+    let (old, new) = (Recipe::version(1).build(), Recipe::version(2).build());
+    bench.install(&old);
+    bench.install(&new);
+    let slots = bench.slots.clone();
+    let answers = bench.ask_all(&[support::begin(&old), Request::Activate]);
+    let held_bytes = old.len() as u32;
+    assert_eq!(answers[0].reply(), Reply::PutBegin { held_bytes });
+    assert_eq!(refusal(&answers[1]), (Reason::OlderVersion, 2, 1));
+    assert!(bench.slots == slots, "a slot was written");
+    damage(&mut bench, &new);
+    assert_eq!(active(&mut bench), Some((1, id_of(&old))));
 }
 
 /// Spoils a byte of a bundle that is in a slot.

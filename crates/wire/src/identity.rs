@@ -76,7 +76,7 @@ impl Digest {
     }
 
     /// The first 8 bytes, of which short identities are made.
-    pub(crate) fn prefix(&self) -> [u8; 8] {
+    pub fn prefix(&self) -> [u8; 8] {
         let mut prefix = [0; 8];
         prefix
             .iter_mut()

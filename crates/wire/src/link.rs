@@ -32,6 +32,11 @@ pub const PROTOCOL: u8 = 1;
 /// Bytes of a message around the samples of [`Request::Observe`], the bytes of
 /// [`Request::PutChunk`] or the records of [`Reply::Records`], at most.
 pub const MAX_OVERHEAD_BYTES: usize = 20;
+/// A bundle's head fits the first chunk.
+const _: () = assert!(
+    crate::bundle::HEADER_BYTES + crate::limits::MAX_MANIFEST_BYTES
+        <= crate::limits::MAX_MESSAGE_BYTES - MAX_OVERHEAD_BYTES
+);
 /// Bytes of the time that precedes each sample's input.
 pub const SAMPLE_TIME_BYTES: usize = 8;
 /// Bytes of the length that precedes each record in a [`Records`] block.
@@ -63,14 +68,16 @@ pub struct Message<T> {
 pub enum Request<'a> {
     /// Who are you, and how are you?
     Info,
-    /// A bundle will come. The reply says how much of this very bundle is already held.
+    /// A bundle will come. The reply says how much of this very bundle is already held; all of it
+    /// when it is the one that runs. Nothing is written yet.
     PutBegin {
         /// Length of the whole bundle.
         total_bytes: u32,
-        /// SHA-256 of the whole bundle.
+        /// SHA-256 of its COSE_Sign1: [`crate::bundle::digest`].
         digest: [u8; 32],
     },
-    /// The next bytes of the bundle announced last.
+    /// The next bytes of the bundle announced last. The first chunk holds at least the bundle's
+    /// header and COSE_Sign1, which must be admitted before anything is erased.
     PutChunk {
         /// Where in the bundle the bytes stand: right after what the device holds already.
         offset: u32,

@@ -305,13 +305,14 @@ impl Agent {
     }
 
     /// Puts a bundle as a workstation would, unless it runs already.
-    fn install(&mut self, session: &mut AgentSession<'_, '_>, bundle: &[u8]) -> After {
-        let signed = bundle::signed_bytes(bundle).unwrap_or_default();
-        let id = Digest::of(signed).0.first_chunk().copied().map(BundleId);
+    fn install(&mut self, session: &mut AgentSession<'_, '_>, file: &[u8]) -> After {
+        let id = bundle::digest(file)
+            .ok()
+            .map(|digest| BundleId(digest.prefix()));
         if id.is_some() && session.bundle() == id {
             return After::Continue;
         }
-        if let Err(reason) = self.put(session, bundle) {
+        if let Err(reason) = self.put(session, file) {
             log(format_args!("the bundle could not be stored: {reason}"));
             return After::Continue;
         }
@@ -327,9 +328,9 @@ impl Agent {
         after
     }
 
-    fn put(&mut self, session: &mut AgentSession<'_, '_>, bundle: &[u8]) -> Result<(), String> {
-        let total_bytes = u32::try_from(bundle.len()).map_err(|_| "it is too long")?;
-        let digest = Digest::of(bundle).0;
+    fn put(&mut self, session: &mut AgentSession<'_, '_>, file: &[u8]) -> Result<(), String> {
+        let total_bytes = u32::try_from(file.len()).map_err(|_| "it is too long")?;
+        let digest = bundle::digest(file).map_err(|error| error.to_string())?.0;
         let (held, _) = self.ask(
             session,
             Request::PutBegin {
@@ -340,8 +341,8 @@ impl Agent {
         );
         let mut held = held.unwrap_or_else(|| Err("no answer".into()))?;
         while held < total_bytes {
-            let end = (held as usize + MAX_MESSAGE_BYTES - MAX_OVERHEAD_BYTES).min(bundle.len());
-            let bytes = bundle.get(held as usize..end).unwrap_or_default();
+            let end = (held as usize + MAX_MESSAGE_BYTES - MAX_OVERHEAD_BYTES).min(file.len());
+            let bytes = file.get(held as usize..end).unwrap_or_default();
             let (now, _) = self.ask(
                 session,
                 Request::PutChunk {

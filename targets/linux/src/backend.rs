@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dunlin_runtime::{ActivateError, Backend, EngineBackend, Model, PlanModel, Profile, RunFailed};
 use dunlin_wire::BundleId;
-use dunlin_wire::bundle::Bundle;
+use dunlin_wire::bundle::{Bundle, Manifest, SectionKind};
 
 use crate::log::log;
 use crate::onnx::{OnnxModel, probabilities};
@@ -65,6 +65,13 @@ pub struct LinuxBackend {
 
 impl Backend for LinuxBackend {
     type Model<'a> = LinuxModel<'a>;
+
+    fn check(&self, manifest: &Manifest<'_>, profile: &Profile<'_>) -> Result<(), ActivateError> {
+        match manifest.section(SectionKind::PLAN) {
+            Some(_) => self.engine.check(manifest, profile),
+            None => Ok(()),
+        }
+    }
 
     fn load<'a>(
         &mut self,

@@ -186,8 +186,8 @@ fn a_refused_bundle_leaves_the_old_one_running() {
     let mut link = agent.link();
     let running = link.info().expect("answers").bundle.expect("runs").id;
     for refused in [plan_bundle(1), altered(plan_bundle(3))] {
-        link.put_bundle(&refused, |_| ()).expect("takes bytes");
-        link.activate().expect_err("refuses");
+        let put = link.put_bundle(&refused, |_| ());
+        put.and_then(|()| link.activate()).expect_err("refuses");
         assert_eq!(
             link.info().expect("answers").bundle.expect("runs").id,
             running
@@ -197,7 +197,7 @@ fn a_refused_bundle_leaves_the_old_one_running() {
     let kinds = events
         .iter()
         .map(|record| Record::parse(record).expect("a record").0.header().kind);
-    assert!(kinds.filter(|kind| *kind == Kind::EVENT).count() >= 3);
+    assert!(kinds.filter(|kind| *kind == Kind::EVENT).count() >= 2);
 }
 
 fn altered(mut bundle: Vec<u8>) -> Vec<u8> {

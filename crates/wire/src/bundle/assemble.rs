@@ -2,10 +2,11 @@
 
 use core::fmt;
 
+use super::layout::align;
 use super::{
     BundleError, HEADER_BYTES, MAGIC, MANIFEST_FORMAT, Manifest, Provenance, Requirements, Section,
 };
-use super::{SectionKind, Signature, align, cose};
+use super::{SectionKind, Signature, cose};
 use crate::limits::{MAX_MANIFEST_BYTES, MAX_SECTIONS};
 use crate::{BundleId, Digest, KeyId, Table, encode};
 

@@ -24,13 +24,14 @@
 //! ```
 //!
 //! # Architecture invariants
-//! - A [`Bundle`] exists only verified: there is no view of an unverified one.
+//! - A [`Bundle`] or a [`Head`] exists only verified: there is no view of an unverified one.
 //! - The manifest is decoded after its signature was verified, sections after their hashes were.
 //! - What a device has (version, target, kernels, memory) is not judged here but where it is known.
 
 mod assemble;
 mod cose;
 mod error;
+mod layout;
 mod manifest;
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,9 @@ pub use error::BundleError;
 pub use manifest::{MANIFEST_FORMAT, Manifest, Provenance, Requirements, Section, SectionKind};
 
 use crate::golden::{Golden, GoldenError};
-use crate::limits::{MAX_MANIFEST_BYTES, SECTION_ALIGNMENT};
+use crate::limits::MAX_MANIFEST_BYTES;
+#[cfg(doc)]
+use crate::limits::SECTION_ALIGNMENT;
 use crate::schema::{Schema, SchemaError};
 use crate::{BundleId, Digest, KeyId, PublicKey};
 
@@ -59,22 +62,72 @@ pub struct Bundle<'a> {
     manifest: Manifest<'a>,
 }
 
+/// The verified beginning of a bundle: what it is, needs and consists of. Its sections are not looked
+/// at, and need not have come yet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Head<'a> {
+    digest: Digest,
+    key: KeyId,
+    manifest: Manifest<'a>,
+    /// Where the COSE_Sign1 ends.
+    end: usize,
+}
+
+impl<'a> Head<'a> {
+    /// SHA-256 of the COSE_Sign1, and so of all of the bundle's content.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Names the bundle: the first bytes of its digest.
+    pub fn id(&self) -> BundleId {
+        BundleId(self.digest.prefix())
+    }
+
+    /// What the bundle is, needs and was made from.
+    pub fn manifest(&self) -> &Manifest<'a> {
+        &self.manifest
+    }
+}
+
+/// Verifies the beginning of a bundle of `total_bytes`: header, signature by one of the `trusted`
+/// keys, manifest, and that its sections fill the rest of the file. `head` holds the header and the
+/// COSE_Sign1, at most [`HEADER_BYTES`]` + `[`MAX_MANIFEST_BYTES`]; what follows is not looked at.
+///
+/// # Errors
+/// Each reason for refusal has its variant in [`BundleError`]; the first one found is returned.
+pub fn verify_head<'a>(
+    head: &'a [u8],
+    total_bytes: usize,
+    trusted: &[PublicKey],
+) -> Result<Head<'a>, BundleError> {
+    let signed = signed_within(head, total_bytes)?;
+    let sign1 = cose::Sign1::parse(signed, HEADER_BYTES)?;
+    sign1.verify(trusted)?;
+    let manifest = Manifest::parse(sign1.payload, HEADER_BYTES + sign1.payload_at)?;
+    let end = HEADER_BYTES + signed.len();
+    layout::check_places(&manifest, end, total_bytes)?;
+    Ok(Head {
+        digest: Digest::of(signed),
+        key: sign1.key,
+        manifest,
+        end,
+    })
+}
+
 /// Verifies a bundle: header, signature by one of the `trusted` keys, manifest, the place and hash
 /// of every section, and that schema, golden vectors and a model are there and well formed.
 ///
 /// # Errors
 /// Each reason for refusal has its variant in [`BundleError`]; the first one found is returned.
 pub fn verify<'a>(bytes: &'a [u8], trusted: &[PublicKey]) -> Result<Bundle<'a>, BundleError> {
-    let signed = signed_bytes(bytes)?;
-    let sign1 = cose::Sign1::parse(signed, HEADER_BYTES)?;
-    sign1.verify(trusted)?;
-    let manifest = Manifest::parse(sign1.payload, HEADER_BYTES + sign1.payload_at)?;
-    check_sections(bytes, HEADER_BYTES + signed.len(), &manifest)?;
+    let head = verify_head(bytes, bytes.len(), trusted)?;
+    layout::check_bytes(bytes, head.end, &head.manifest)?;
     let bundle = Bundle {
         bytes,
-        id: BundleId(Digest::of(signed).prefix()),
-        key: sign1.key,
-        manifest,
+        id: head.id(),
+        key: head.key,
+        manifest: head.manifest,
     };
     bundle.check_content()?;
     Ok(bundle)
@@ -85,30 +138,31 @@ pub fn verify<'a>(bytes: &'a [u8], trusted: &[PublicKey]) -> Result<Bundle<'a>, 
 /// # Errors
 /// When the header is not a bundle's or announces other lengths than there are.
 pub fn signed_bytes(bytes: &[u8]) -> Result<&[u8], BundleError> {
-    let header = bytes.get(..HEADER_BYTES);
-    if bytes.get(..MAGIC.len()).is_some_and(|magic| magic != MAGIC) {
+    signed_within(bytes, bytes.len())
+}
+
+/// SHA-256 of the COSE_Sign1 of a bundle, which names the bundle on the link; nothing is verified.
+///
+/// # Errors
+/// As [`signed_bytes`].
+pub fn digest(bytes: &[u8]) -> Result<Digest, BundleError> {
+    signed_bytes(bytes).map(Digest::of)
+}
+
+/// The COSE_Sign1 in the first bytes of a bundle that has `got` bytes in all.
+fn signed_within(head: &[u8], got: usize) -> Result<&[u8], BundleError> {
+    if head.get(..MAGIC.len()).is_some_and(|magic| magic != MAGIC) {
         return Err(BundleError::NotABundle);
     }
-    let header = header.ok_or(BundleError::Truncated {
-        needed: HEADER_BYTES,
-        got: bytes.len(),
-    })?;
-    let length_at = |at: usize| {
-        let field = header
-            .get(at..at + 4)
-            .and_then(|field| field.try_into().ok());
-        u32::from_le_bytes(field.unwrap_or_default()) as usize
-    };
-    let (manifest_bytes, total) = (length_at(8), length_at(12));
-    match bytes.len() {
-        got if got < total => return Err(BundleError::Truncated { needed: total, got }),
-        got if got > total => {
-            return Err(BundleError::TrailingBytes {
-                expected: total,
-                got,
-            });
-        }
-        _ => {}
+    let (manifest_bytes, total) = lengths(head)?;
+    if got < total {
+        return Err(BundleError::Truncated { needed: total, got });
+    }
+    if got > total {
+        return Err(BundleError::TrailingBytes {
+            expected: total,
+            got,
+        });
     }
     if manifest_bytes > MAX_MANIFEST_BYTES {
         return Err(BundleError::ManifestTooLarge {
@@ -116,63 +170,26 @@ pub fn signed_bytes(bytes: &[u8]) -> Result<&[u8], BundleError> {
         });
     }
     let needed = HEADER_BYTES + manifest_bytes;
-    bytes
-        .get(HEADER_BYTES..needed)
+    head.get(HEADER_BYTES..needed)
         .ok_or(BundleError::Truncated {
             needed,
-            got: bytes.len(),
+            got: head.len(),
         })
 }
 
-/// The next position at which a section may start; `None` beyond the largest.
-pub(crate) fn align(position: usize) -> Option<usize> {
-    position.checked_next_multiple_of(SECTION_ALIGNMENT)
-}
-
-fn check_sections(
-    bytes: &[u8],
-    signed_end: usize,
-    manifest: &Manifest<'_>,
-) -> Result<(), BundleError> {
-    let mut end = signed_end;
-    for (index, section) in manifest.sections.iter().enumerate() {
-        let kind = section.kind;
-        if manifest
-            .sections
-            .iter()
-            .take(index)
-            .any(|earlier| earlier.kind == kind)
-        {
-            return Err(BundleError::DuplicateSection { kind });
-        }
-        let expected = align(end).ok_or(BundleError::SectionOutOfBounds { kind })?;
-        if section.offset as usize != expected {
-            return Err(BundleError::SectionMisplaced {
-                kind,
-                expected,
-                got: section.offset as usize,
-            });
-        }
-        let content = slice(bytes, section).ok_or(BundleError::SectionOutOfBounds { kind })?;
-        let padding = bytes.get(end..expected).unwrap_or_default();
-        if let Some(at) = padding.iter().position(|&byte| byte != 0) {
-            return Err(BundleError::PaddingNotZero { position: end + at });
-        }
-        if Digest::of(content) != section.sha256 {
-            return Err(BundleError::SectionHashMismatch { kind });
-        }
-        end = expected + content.len();
-    }
-    if end == bytes.len() {
-        Ok(())
-    } else {
-        Err(BundleError::UnclaimedBytes { position: end })
-    }
-}
-
-fn slice<'a>(bytes: &'a [u8], section: &Section) -> Option<&'a [u8]> {
-    let offset = section.offset as usize;
-    bytes.get(offset..offset.checked_add(section.length as usize)?)
+/// The header's two lengths: of the COSE_Sign1 and of the whole file.
+fn lengths(head: &[u8]) -> Result<(usize, usize), BundleError> {
+    let truncated = BundleError::Truncated {
+        needed: HEADER_BYTES,
+        got: head.len(),
+    };
+    let header = head.get(MAGIC.len()..HEADER_BYTES).ok_or(truncated)?;
+    let mut fields = header
+        .as_chunks()
+        .0
+        .iter()
+        .map(|field| u32::from_le_bytes(*field) as usize);
+    fields.next().zip(fields.next()).ok_or(truncated)
 }
 
 impl<'a> Bundle<'a> {
@@ -213,7 +230,7 @@ impl<'a> Bundle<'a> {
 
     /// The bytes of a section, if there is one of that kind.
     pub fn section(&self, kind: SectionKind) -> Option<&'a [u8]> {
-        slice(self.bytes, self.manifest.section(kind)?)
+        layout::slice(self.bytes, self.manifest.section(kind)?)
     }
 
     /// The compiled model, if there is one.

@@ -7,6 +7,7 @@ use std::vec::Vec;
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::*;
 
+use super::layout::align;
 use super::*;
 use crate::Table;
 use crate::golden::{GoldenDraft, Vector};
@@ -209,6 +210,46 @@ fn every_altered_byte_is_refused() {
     }
     assert_eq!(refused, 3 * file.len());
     assert!(check(&file).is_ok());
+}
+
+#[test]
+fn a_head_is_verified_before_the_sections_have_come() {
+    let file = sample();
+    let trusted = [public_key(&signing_key())];
+    let end = HEADER_BYTES + signed_bytes(&file).expect("a bundle").len();
+    let whole = check(&file).expect("verifies");
+    let head = verify_head(&file[..end], file.len(), &trusted).expect("verifies");
+    assert_eq!((head.id(), head.manifest()), (whole.id(), whole.manifest()));
+    assert_eq!(digest(&file), Ok(head.digest()));
+    for cut in 0..end {
+        assert!(
+            verify_head(&file[..cut], file.len(), &trusted).is_err(),
+            "{cut} bytes"
+        );
+    }
+    for bit in 0..8 * end {
+        let mut altered = file[..end].to_vec();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        assert!(
+            verify_head(&altered, file.len(), &trusted).is_err(),
+            "bit {bit}"
+        );
+    }
+    let (total, last) = (file.len(), file.len() - 1);
+    assert_eq!(
+        verify_head(&file[..end], last, &trusted),
+        Err(BundleError::Truncated {
+            needed: total,
+            got: last
+        })
+    );
+    assert_eq!(
+        verify_head(&file[..end - 1], total, &trusted),
+        Err(BundleError::Truncated {
+            needed: end,
+            got: end - 1
+        })
+    );
 }
 
 #[test]

@@ -53,7 +53,8 @@ reasons! {
 
     /// The bundle has `got` bytes, a slot `needed`.
     BundleTooLong = 16, "has slots of {needed} bytes, the bundle has {got}";
-    /// Bytes came, or activation was asked for, with no bundle announced.
+    /// Bytes came, or activation was asked for, with no bundle announced since the device took up the
+    /// one that runs.
     NoTransfer = 17, "was not told which bundle comes";
     /// A chunk starts at `got`, the device holds `needed`.
     WrongOffset = 18, "holds {needed} bytes, the chunk starts at {got}";
@@ -135,6 +136,10 @@ reasons! {
 
     /// Another bundle of version `needed` was activated before; the bundle has the same, `got`.
     VersionTaken = 80, "has run another bundle of version {needed} already: raise `version` in the recipe above {needed} and package again";
+    /// The bundle that comes has another digest than the one announced.
+    OtherBundle = 81, "was told of another bundle than the one that comes";
+    /// `needed` transfers were begun since the last start or activation, and that many are taken.
+    TooManyTransfers = 82, "has begun {needed} transfers and none led to an activation: restart it to go on";
 }
 
 impl Refusal {
