@@ -53,7 +53,7 @@ mod store;
 pub use broker::{MAX_CONNECTIONS, MAX_UPLOAD_BYTES};
 pub use collect::link::{Polling, collect_link};
 pub use collect::mqtt::{BrokerChoice, BrokerUrl, Password, collect_mqtt};
-pub use collect::{Collected, Event, Until};
+pub use collect::{Collected, Collecting, Event, Until};
 pub use devices::{Device, Devices};
 pub use error::FleetError;
 pub use ingest::{Ingested, MAX_QUARANTINE_BYTES, MAX_REFUSAL_ROWS, Sender};

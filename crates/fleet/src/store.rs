@@ -345,13 +345,12 @@ mod tests {
     fn a_store_opened_for_reading_refuses_to_write_and_names_its_file() {
         let (_folder, path) = place();
         drop(Store::create(&path).unwrap());
+        let refusal = crate::Refusal::at_login("00112233445566ff");
         let mut store = Store::open(&path).unwrap();
-        let error = store.register_devices(&crate::Devices::default());
+        let error = store.note_refusals("mqtt", 1, &[refusal]).unwrap_err();
         assert!(
-            error
-                .unwrap_err()
-                .to_string()
-                .contains(path.to_str().unwrap())
+            error.to_string().contains(path.to_str().unwrap()),
+            "{error}"
         );
     }
 }

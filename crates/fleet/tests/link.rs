@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dunlin_fleet::{Collected, Devices, Event, FleetError, Polling, Store, Until, collect_link};
+use dunlin_fleet::{
+    Collected, Collecting, Devices, Event, FleetError, Polling, Store, Until, collect_link,
+};
 use dunlin_wire::frame::{self, Decoder};
 use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
 use dunlin_wire::link::{
@@ -185,17 +187,16 @@ fn collect_once(
     address: &str,
 ) -> Result<Collected, FleetError> {
     let stop = AtomicBool::new(false);
-    collect_link(
+    let collecting = Collecting {
         store,
-        known,
-        address,
-        Polling::Once,
-        Until {
+        devices: known,
+        until: Until {
             stop: &stop,
             idle: None,
         },
-        &mut |_| {},
-    )
+        show: &mut |_| {},
+    };
+    collect_link(collecting, address, Polling::Once)
 }
 
 #[test]
@@ -339,15 +340,13 @@ fn following_goes_on_until_the_device_is_silent() {
         idle: Some(Duration::from_secs(1)),
     };
     let polling = Polling::Every(Duration::from_millis(50));
-    let collected = collect_link(
-        &mut shelf.store,
-        &devices([1]),
-        &address,
-        polling,
+    let collecting = Collecting {
+        store: &mut shelf.store,
+        devices: &devices([1]),
         until,
-        &mut show,
-    )
-    .unwrap();
+        show: &mut show,
+    };
+    let collected = collect_link(collecting, &address, polling).unwrap();
     assert_eq!(
         (collected.stored, collected.duplicates, interruptions),
         (2, 1, 1)

@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dunlin_fleet::{
-    BrokerChoice, Collected, Device, Event, FleetError, Password, Store, Until, collect_mqtt,
+    BrokerChoice, Collected, Collecting, Device, Event, FleetError, Password, Store, Until,
+    collect_mqtt,
 };
 use kit::mosquitto::Mosquitto;
 use kit::*;
@@ -43,16 +44,16 @@ fn collect(choice: BrokerChoice, known: impl IntoIterator<Item = u8>) -> Running
             Event::Connected { .. } => connected.send(()).unwrap(),
             _ => {}
         };
-        collect_mqtt(
-            &mut store,
-            &known,
-            &choice,
-            Until {
+        let collecting = Collecting {
+            store: &mut store,
+            devices: &known,
+            until: Until {
                 stop: &flag,
                 idle: None,
             },
-            &mut show,
-        )
+            show: &mut show,
+        };
+        collect_mqtt(collecting, &choice)
     });
     Running {
         folder,

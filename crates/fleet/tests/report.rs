@@ -3,104 +3,75 @@
 mod kit;
 
 use dunlin_fleet::report::{Judgement, Merged};
-use dunlin_fleet::{Report, ReportOptions, TerminalOptions, report};
+use dunlin_fleet::{FleetError, ReportOptions, Store, TerminalOptions, report};
 use dunlin_monitor::statistics;
 use dunlin_wire::BundleId;
 use dunlin_wire::record::{EventCode, Window};
+use kit::reports::*;
 use kit::*;
 use proptest::prelude::*;
-
-const NOW_MS: i64 = 1_424_304_000_000;
-
-/// Two rooms with a week each, one of which drifts on its last three days, one device that was
-/// never heard of, and a stranger.
-fn fleet() -> (Shelf, BundleId) {
-    let mut shelf = Shelf::new();
-    let (path, bundle) = bundle_file(shelf.folder.path());
-    shelf.store.register_bundle(&path, &[public_key()]).unwrap();
-    let known = devices([1, 2, 3]);
-    shelf.store.register_devices(&known).unwrap();
-    for (number, drifted) in [(1, 0), (2, 3)] {
-        let records = week(&device(number), bundle, drifted);
-        shelf
-            .store
-            .ingest(
-                &known,
-                sender(&device(number)),
-                NOW_MS,
-                records.iter().map(Vec::as_slice),
-            )
-            .unwrap();
-    }
-    let stranger = boot_record(&device(7), 1, 1);
-    shelf
-        .store
-        .ingest(&known, sender(&device(7)), NOW_MS, [stranger.as_slice()])
-        .unwrap();
-    (shelf, bundle)
-}
-
-fn made(shelf: &Shelf) -> Report {
-    report(&shelf.store, ReportOptions::default(), NOW_MS).unwrap()
-}
 
 #[test]
 fn drift_is_named_where_it_was_and_since_when() {
     let (shelf, bundle) = fleet();
     let report = made(&shelf);
+    let overview = report.overview;
     assert_eq!(
-        (
-            report.overview.devices,
-            report.overview.silent,
-            report.overview.windows
-        ),
-        (3, 1, 14)
+        (overview.devices, overview.silent, overview.refusals),
+        (3, 1, 1)
     );
     assert_eq!(
-        (
-            report.overview.judged,
-            report.overview.drifted,
-            report.overview.refusals
-        ),
-        (14, 3, 1)
+        (overview.windows, overview.judged, overview.drifted),
+        (14, 14, 3)
     );
-    assert_eq!(report.overview.disagreements, 0);
+    assert_eq!(overview.disagreements, 0);
     let [drift] = &report.devices[1].drifts[..] else {
         panic!("{:?}", report.devices[1].drifts)
     };
-    assert_eq!(
-        (
-            drift.what.as_str(),
-            drift.windows,
-            drift.judged,
-            drift.ongoing
-        ),
-        (CHANNELS[1], 3, 3, true)
-    );
+    assert_eq!((drift.what.as_str(), drift.ongoing), (CHANNELS[1], true));
+    assert_eq!((drift.windows, drift.judged), (3, 3));
     assert_eq!(drift.since_ms, (START_MS + 4 * DAY_MS) as i64);
     assert_eq!(drift.bundle, Some(bundle.to_string()));
     assert!(drift.peak > drift.threshold && drift.threshold == Some(0.5));
     assert!(report.devices[0].drifts.is_empty());
+}
+
+#[test]
+fn findings_tell_who_drifted_who_is_quiet_and_who_is_silent() {
+    let (shelf, _) = fleet();
+    let report = made(&shelf);
+    let drifted =
+        "CO2 <ppm> drifted under occupancy 3 in 3 of 3 judged windows since 2015-02-15 00:00 UTC";
     assert!(
-        report.findings[0].contains(
-            "CO2 <ppm> drifted under occupancy 3 in 3 of 3 judged windows since 2015-02-15"
-        ),
+        report.findings[0].contains(drifted),
         "{}",
         report.findings[0]
     );
-    assert!(
-        report
-            .findings
-            .iter()
-            .any(|finding| finding.contains("room 1")
-                && finding.contains("no drift in 7 judged windows"))
+    assert!(finding(&report, "no drift in 7 judged windows").contains("room 1"));
+    assert!(finding(&report, "never heard of").contains("room 3"));
+}
+
+#[test]
+fn what_drifted_together_is_told_in_one_sentence() {
+    let (mut shelf, bundle) = fleet();
+    let mut both = window(8, 8.0);
+    both.prediction_drifted = true;
+    both.channels = both
+        .channels
+        .iter()
+        .map(|channel| dunlin_wire::record::Channel {
+            drifted: true,
+            ..*channel
+        })
+        .collect();
+    take(
+        &mut shelf,
+        &device(1),
+        &[window_record(&device(1), 10, bundle, &both)],
     );
-    assert!(
-        report
-            .findings
-            .iter()
-            .any(|finding| finding.contains("room 3") && finding.contains("never heard of"))
-    );
+    let told = "temperature, CO2 <ppm> and the mix of predictions drifted under occupancy 3 in 1 of 1 judged window since 2015-02-19 00:00 UTC";
+    let report = made(&shelf);
+    assert!(finding(&report, told).contains("They still do"));
 }
 
 #[test]
@@ -116,47 +87,33 @@ fn the_false_alarm_rate_is_told_with_its_uncertainty() {
     assert!(report.html().replace('\u{a0}', " ").contains(promise));
 }
 
+fn not_judged(window: &Window) -> Window {
+    let channels = window.channels.iter();
+    Window {
+        partial: true,
+        judged: false,
+        channels: channels
+            .map(|channel| dunlin_wire::record::Channel {
+                score: None,
+                drifted: false,
+                ..*channel
+            })
+            .collect(),
+        ..*window
+    }
+}
+
 #[test]
 fn a_partial_window_is_marked_and_not_judged() {
     let (mut shelf, bundle) = fleet();
-    let partial = Window {
-        partial: true,
-        judged: false,
-        ..window(9, 8.0)
-    };
-    let partial = Window {
-        channels: partial
-            .channels
-            .iter()
-            .map(|c| dunlin_wire::record::Channel {
-                score: None,
-                drifted: false,
-                ..*c
-            })
-            .collect(),
-        ..partial
-    };
+    let partial = not_judged(&window(9, 8.0));
     let record = window_record(&device(1), 20, bundle, &partial);
-    shelf
-        .store
-        .ingest(
-            &devices([1]),
-            sender(&device(1)),
-            NOW_MS,
-            [record.as_slice()],
-        )
-        .unwrap();
+    take(&mut shelf, &device(1), &[record]);
     let report = made(&shelf);
-    assert_eq!(
-        report.devices[0].windows.last().unwrap().judgement,
-        Judgement::Partial
-    );
+    let last = report.devices[0].windows.last().unwrap();
+    assert_eq!(last.judgement, Judgement::Partial);
     assert_eq!((report.overview.windows, report.overview.judged), (15, 14));
-    assert!(
-        report
-            .terminal(TerminalOptions::default())
-            .contains("not judged: partial")
-    );
+    assert!(wide(&report).contains("not judged: partial"));
     assert!(report.html().contains("not judged: partial"));
 }
 
@@ -347,29 +304,6 @@ fn keep(name: &str, text: &str) {
     }
 }
 
-/// Every tag that opens closes, in order; void elements of HTML and self-closed ones of SVG apart.
-fn well_formed(html: &str) {
-    let mut open: Vec<&str> = Vec::new();
-    let mut tags = 0;
-    for part in html.split('<').skip(1) {
-        let (tag, _) = part
-            .split_once('>')
-            .unwrap_or_else(|| panic!("a tag that does not end: {part}"));
-        let name = tag
-            .trim_start_matches('/')
-            .split([' ', '\n', '/'])
-            .next()
-            .unwrap();
-        tags += 1;
-        match tag {
-            _ if tag.starts_with('!') || tag.ends_with('/') || name == "meta" => {}
-            _ if tag.starts_with('/') => assert_eq!(open.pop(), Some(name), "near {part}"),
-            _ => open.push(name),
-        }
-    }
-    assert!(open.is_empty() && tags > 20, "{open:?}");
-}
-
 #[test]
 fn json_has_the_numbers() {
     let (shelf, _) = fleet();
@@ -384,6 +318,52 @@ fn json_has_the_numbers() {
     );
     assert_eq!(json["bundles"][0]["merged"]["channels"][0]["mean"], 7.5);
     assert_eq!(json["bundles"][0]["reference"]["false_alarms"]["blocks"], 5);
+}
+
+#[test]
+fn a_report_changes_nothing_and_needs_nothing_that_can_be_written() {
+    let (shelf, _) = fleet();
+    let expected = made(&shelf).json();
+    let path = shelf.path();
+    let Shelf { folder, store } = shelf;
+    drop(store);
+    let before = std::fs::read(&path).unwrap();
+    let mode = |mode| {
+        use std::os::unix::fs::PermissionsExt;
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.path(), permissions).unwrap();
+    };
+    mode(0o555);
+    if std::fs::write(folder.path().join("probe"), "").is_ok() {
+        eprintln!("skipped: this user may write into any folder, so only the file is watched");
+    }
+    let store = Store::open(&path).unwrap();
+    let read = report(&store, ReportOptions::default(), NOW_MS).unwrap();
+    assert_eq!(read.json(), expected);
+    drop(store);
+    mode(0o755);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+/// A database that was not closed, somewhere else: either its newest records are read or it is said
+/// that they cannot be.
+#[test]
+fn a_report_is_never_of_old_records_without_saying_so() {
+    let (shelf, _) = fleet();
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["fleet.sqlite", "fleet.sqlite-wal"] {
+        std::fs::copy(shelf.folder.path().join(name), copy.path().join(name)).unwrap();
+    }
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(copy.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
+    match Store::open(&copy.path().join("fleet.sqlite")) {
+        Ok(store) => {
+            let read = report(&store, ReportOptions::default(), NOW_MS).unwrap();
+            assert_eq!(read.overview.windows, 14);
+        }
+        Err(error) => assert!(matches!(error, FleetError::Unfinished { .. }), "{error}"),
+    }
+    std::fs::set_permissions(copy.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

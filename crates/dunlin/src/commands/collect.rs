@@ -5,7 +5,8 @@ use crate::{Outcome, output};
 use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_fleet::{
-    BrokerChoice, BrokerUrl, Collected, Event, Password, Polling, Until, collect_link, collect_mqtt,
+    BrokerChoice, BrokerUrl, Collected, Collecting, Event, Password, Polling, Until, collect_link,
+    collect_mqtt,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,16 +57,21 @@ impl Arguments {
             stop: &stop,
             idle: self.idle.map(Duration::from_secs),
         };
-        let mut show = |event: Event<'_>| show(&event);
+        let collecting = Collecting {
+            store: &mut store,
+            devices: &devices,
+            until,
+            show: &mut |event| show(&event),
+        };
         let collected = match &self.from {
             Some(from) => {
                 let polling = self.every.map_or(Polling::Once, |seconds| {
                     Polling::Every(Duration::from_secs(seconds))
                 });
                 let address = self.fleet.address(from)?;
-                collect_link(&mut store, &devices, &address, polling, until, &mut show)?
+                collect_link(collecting, &address, polling)?
             }
-            None => collect_mqtt(&mut store, &devices, &self.broker()?, until, &mut show)?,
+            None => collect_mqtt(collecting, &self.broker()?)?,
         };
         self.print(&collected)?;
         Ok(Outcome::of(

@@ -8,7 +8,7 @@ use crate::output::{self, Bar};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use dunlin_fleet::report::Judgement;
-use dunlin_fleet::{Polling, ReportOptions, Until, collect_link};
+use dunlin_fleet::{Collecting, Polling, ReportOptions, Until, collect_link};
 use dunlin_host::data::Examples;
 use dunlin_host::flash::{self, FlashOptions, FlashedDevice, Step};
 use dunlin_host::recipe::Recipe;
@@ -199,18 +199,16 @@ impl Arguments {
         let mut store = fleet.store()?;
         store.register_devices(&devices)?;
         let stop = AtomicBool::new(false);
-        let until = Until {
-            stop: &stop,
-            idle: None,
+        let collecting = Collecting {
+            store: &mut store,
+            devices: &devices,
+            until: Until {
+                stop: &stop,
+                idle: None,
+            },
+            show: &mut |_| (),
         };
-        let collected = collect_link(
-            &mut store,
-            &devices,
-            &device.link_url,
-            Polling::Once,
-            until,
-            &mut |_| (),
-        )?;
+        let collected = collect_link(collecting, &device.link_url, Polling::Once)?;
         output::line(format!("{} records stored", collected.stored))?;
         let made = report::make(&store, ReportOptions::default())?;
         let path = self.folder.join("report.html");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dunlin_link::{Info, Link};
 use dunlin_wire::DeviceId;
 
-use super::{Collected, Event, Until, now_ms};
+use super::{Collected, Collecting, Event, now_ms};
 use crate::{Devices, FleetError, Ingested, Sender, Store};
 
 /// How often to ask a device for records.
@@ -17,7 +17,7 @@ pub enum Polling {
     Every(Duration),
 }
 
-/// Asks the device at `address` (as [`Link::open`] takes it) for its records until `until` says so:
+/// Asks the device at `address` (as [`Link::open`] takes it) for its records until it is time to stop:
 /// sets its time, takes its records in, and acknowledges them when they are on the disk. Returns
 /// who it was last and what was done.
 ///
@@ -28,13 +28,16 @@ pub enum Polling {
 /// When the device is unknown, when the database fails, or, when polling once or before the device
 /// was ever reached, when the link fails. Afterwards a link that fails is opened anew.
 pub fn collect_link(
-    store: &mut Store,
-    devices: &Devices,
+    collecting: Collecting<'_>,
     address: &str,
     polling: Polling,
-    until: Until<'_>,
-    show: &mut dyn FnMut(Event<'_>),
 ) -> Result<Collected, FleetError> {
+    let Collecting {
+        store,
+        devices,
+        until,
+        show,
+    } = collecting;
     let mut collector = Collector {
         store,
         devices,

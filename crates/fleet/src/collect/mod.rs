@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dunlin_wire::DeviceId;
 use serde::Serialize;
 
-use crate::{Ingested, Refusal};
+use crate::{Devices, Ingested, Refusal, Store};
 
 /// What happens while collecting, for whoever shows it.
 #[derive(Debug)]
@@ -40,6 +40,18 @@ pub enum Event<'a> {
     },
     /// Someone was turned away before sending a record.
     Refused(&'a Refusal),
+}
+
+/// What collecting works with.
+pub struct Collecting<'a> {
+    /// Where records go.
+    pub store: &'a mut Store,
+    /// Whose records are taken.
+    pub devices: &'a Devices,
+    /// When to stop.
+    pub until: Until<'a>,
+    /// Is told what happens.
+    pub show: &'a mut dyn FnMut(Event<'_>),
 }
 
 /// What one call of a collecting function did.

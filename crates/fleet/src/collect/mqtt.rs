@@ -17,7 +17,7 @@ use rumqttc::mqttbytes::v5::Packet;
 use rumqttc::{Client, Connection, MqttOptions, PublishOptions, QoS};
 
 use super::flow::Flows;
-use super::{Collected, Event, PATIENCE, Until, now_ms};
+use super::{Collected, Collecting, Event, PATIENCE, Until, now_ms};
 use crate::broker::{self, Broker, Login};
 use crate::devices::{hexadecimal, same};
 use crate::{Devices, FleetError, Ingested, Refusal, RefusalReason, Sender, Store};
@@ -107,18 +107,21 @@ pub enum BrokerChoice {
     },
 }
 
-/// Takes in what devices publish until `until` says so. Blocks; reconnects when the broker is gone.
+/// Takes in what devices publish until it is time to stop. Blocks; reconnects when the broker is gone.
 ///
 /// # Errors
 /// When the broker cannot be reached or refuses the collector at the first attempt, when the
 /// embedded broker cannot listen, or when the database fails.
 pub fn collect_mqtt(
-    store: &mut Store,
-    devices: &Devices,
+    collecting: Collecting<'_>,
     choice: &BrokerChoice,
-    until: Until<'_>,
-    show: &mut dyn FnMut(Event<'_>),
 ) -> Result<Collected, FleetError> {
+    let Collecting {
+        store,
+        devices,
+        until,
+        show,
+    } = collecting;
     let (strangers, refused) = mpsc::channel();
     let (session, _broker) = match choice {
         BrokerChoice::Embedded { listen } => {

@@ -3,10 +3,12 @@
 use std::error::Error;
 
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf32;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::html::escape;
+use super::text;
 
 /// Drawn in place of the page's text colour, and replaced by it.
 const INK: RGBColor = RGBColor(1, 2, 3);
@@ -46,9 +48,11 @@ pub(super) struct Row<'a> {
     pub threshold: Option<f32>,
 }
 
-/// Scores of one channel over the windows; `ends` name the first and the last window.
+/// Scores of one channel over the windows; `ends` name the first and the last window, `statistic`
+/// what a score is.
 pub(super) struct Timeline<'a> {
     pub row: &'a Row<'a>,
+    pub statistic: &'a str,
     pub ends: (&'a str, &'a str),
 }
 
@@ -65,60 +69,95 @@ pub(super) struct Mix<'a> {
     pub ends: (&'a str, &'a str),
 }
 
+/// Pixels from which to which the windows of a strip go.
+const STRIP: (i32, i32) = (136, 932);
+/// Text to the left of a strip.
+const RIGHT: Pos = Pos {
+    h_pos: HPos::Right,
+    v_pos: VPos::Center,
+};
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-/// Scores as points joined by a line, with the threshold across them.
+/// Pixels of a timeline.
+const TIMELINE: (u32, u32) = (460, 196);
+/// Pixels from which to which its axis of windows goes.
+const TIMELINE_AXIS: (i32, i32) = (64, 448);
+
+type Axes<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf32, RangedCoordf32>>;
+
+/// Scores as points joined by a line, with the threshold across them and in the title.
 pub(super) fn timeline(chart: &Timeline<'_>) -> String {
     let row = chart.row;
     draw(
-        (460, 190),
+        TIMELINE,
         &format!("Scores of {} over the windows", row.name),
         |area| {
-            let top = top_of(row);
-            let last = row.marks.len().saturating_sub(1).max(1) as f32;
-            let mut axes = ChartBuilder::on(area)
-                .caption(row.name, (FONT, 14, &INK))
-                .margin(6)
-                .margin_right(12)
-                .x_label_area_size(22)
-                .y_label_area_size(44)
-                .build_cartesian_2d(-0.5..last + 0.5, 0.0..top)?;
-            axes.configure_mesh()
-                .disable_x_mesh()
-                .x_labels(0)
-                .y_labels(4)
-                .bold_line_style(INK.mix(0.12))
-                .light_line_style(INK.mix(0.0))
-                .axis_style(INK.mix(0.5))
-                .label_style((FONT, FONT_SIZE - 1, &INK))
-                .draw()?;
-            let marks = || row.marks.iter().enumerate();
-            let points = || {
-                marks().filter_map(|(index, mark)| {
-                    Some(((index as f32, mark.score?.min(top)), mark.drifted))
-                })
-            };
-            axes.draw_series(LineSeries::new(
-                points().map(|(point, _)| point),
-                QUIET.stroke_width(1),
-            ))?;
-            let limit = row
-                .threshold
-                .map(|threshold| [(-0.5, threshold), (last + 0.5, threshold)]);
-            axes.draw_series(DashedLineSeries::new(
-                limit.into_iter().flatten(),
-                6,
-                4,
-                LIMIT.stroke_width(2),
-            ))?;
-            axes.draw_series(points().map(|(point, drifted)| {
-                let (size, colour) = if drifted { (4, DRIFTED) } else { (3, QUIET) };
-                Circle::new(point, size, colour.filled())
-            }))?;
-            ends(area, chart.ends, 50, 460 - 12, 190 - 8)
+            let mut axes = axes(area, chart)?;
+            threshold(&mut axes, row)?;
+            points(&mut axes, row)?;
+            ends(area, chart.ends, TIMELINE_AXIS, TIMELINE.1 as i32 - 8)
         },
     )
+}
+
+fn axes<'a, 'b>(area: &Area<'b>, chart: &Timeline<'_>) -> Result<Axes<'a, 'b>, Box<dyn Error>> {
+    let row = chart.row;
+    let title = match row.threshold {
+        Some(threshold) => format!("{} (threshold {})", row.name, text::score(threshold)),
+        None => format!("{} (no threshold)", row.name),
+    };
+    let mut axes = ChartBuilder::on(area)
+        .caption(title, (FONT, 14, &INK))
+        .margin(6)
+        .margin_right(12)
+        .x_label_area_size(22)
+        .y_label_area_size(58)
+        .build_cartesian_2d(-0.5..last_of(row) + 0.5, 0.0..top_of(row))?;
+    axes.configure_mesh()
+        .disable_x_mesh()
+        .x_labels(0)
+        .y_labels(4)
+        .y_desc(chart.statistic)
+        .axis_desc_style((FONT, FONT_SIZE, &INK))
+        .bold_line_style(INK.mix(0.12))
+        .light_line_style(INK.mix(0.0))
+        .axis_style(INK.mix(0.5))
+        .label_style((FONT, FONT_SIZE - 1, &INK))
+        .draw()?;
+    Ok(axes)
+}
+
+fn threshold(axes: &mut Axes<'_, '_>, row: &Row<'_>) -> Drawn {
+    let ends = row
+        .threshold
+        .map(|threshold| [(-0.5, threshold), (last_of(row) + 0.5, threshold)]);
+    let line = ends.into_iter().flatten();
+    axes.draw_series(DashedLineSeries::new(line, 6, 4, LIMIT.stroke_width(2)))?;
+    Ok(())
+}
+
+/// The line is broken where a window was not judged.
+fn points(axes: &mut Axes<'_, '_>, row: &Row<'_>) -> Drawn {
+    let top = top_of(row);
+    let points: Vec<Option<((f32, f32), bool)>> = (0..)
+        .zip(&row.marks)
+        .map(|(index, mark)| Some(((index as f32, mark.score?.min(top)), mark.drifted)))
+        .collect();
+    for run in points.split(Option::is_none) {
+        let line = run.iter().flatten().map(|(point, _)| *point);
+        axes.draw_series(LineSeries::new(line, QUIET.stroke_width(1)))?;
+    }
+    axes.draw_series(points.into_iter().flatten().map(|(point, drifted)| {
+        let (size, colour) = if drifted { (4, DRIFTED) } else { (3, QUIET) };
+        Circle::new(point, size, colour.filled())
+    }))?;
+    Ok(())
+}
+
+fn last_of(row: &Row<'_>) -> f32 {
+    row.marks.len().saturating_sub(1).max(1) as f32
 }
 
 /// A little above everything finite that is to be seen.
@@ -143,20 +182,14 @@ pub(super) fn heat(chart: &Heat<'_>) -> String {
         |area| {
             for (index, row) in chart.rows.iter().enumerate() {
                 let top = ROW * index as i32;
-                write(
-                    area,
-                    row.name,
-                    (128, top + ROW / 2),
-                    HPos::Right,
-                    VPos::Center,
-                )?;
+                write(area, row.name, (128, top + ROW / 2), RIGHT)?;
                 for (column, mark) in row.marks.iter().enumerate() {
-                    let (left, right) = column_of(column, row.marks.len(), 136, 940 - 8);
+                    let (left, right) = column_of(column, row.marks.len(), STRIP);
                     let cell = [(left, top + 2), (right, top + ROW - 2)];
                     area.draw(&Rectangle::new(cell, shade(mark, row.threshold)))?;
                 }
             }
-            ends(area, chart.ends, 136, 940 - 8, height - 6)
+            ends(area, chart.ends, STRIP, height - 6)
         },
     )
 }
@@ -182,7 +215,7 @@ pub(super) fn mix(chart: &Mix<'_>) -> String {
         legend(area, chart.labels)?;
         for (column, counts) in chart.windows.iter().enumerate() {
             let total: f64 = counts.iter().map(|&count| f64::from(count)).sum();
-            let (left, right) = column_of(column, chart.windows.len(), 136, 940 - 8);
+            let (left, right) = column_of(column, chart.windows.len(), STRIP);
             let mut below = 0.0;
             for (label, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                 let height = |share: f64| BOTTOM - (share * f64::from(BOTTOM - TOP)).round() as i32;
@@ -194,9 +227,9 @@ pub(super) fn mix(chart: &Mix<'_>) -> String {
                 below = above;
             }
         }
-        write(area, "100 %", (128, TOP), HPos::Right, VPos::Center)?;
-        write(area, "0 %", (128, BOTTOM), HPos::Right, VPos::Center)?;
-        ends(area, chart.ends, 136, 940 - 8, 150 - 6)
+        write(area, "100 %", (128, TOP), RIGHT)?;
+        write(area, "0 %", (128, BOTTOM), RIGHT)?;
+        ends(area, chart.ends, STRIP, 150 - 6)
     })
 }
 
@@ -207,7 +240,12 @@ fn legend(area: &Area<'_>, labels: &[String]) -> Drawn {
             [(left, 4), (left + 12, 16)],
             label_colour(index).filled(),
         ))?;
-        write(area, label, (left + 17, 10), HPos::Left, VPos::Center)?;
+        write(
+            area,
+            label,
+            (left + 17, 10),
+            Pos::new(HPos::Left, VPos::Center),
+        )?;
         left += 40 + 7 * label.chars().count() as i32;
     }
     Ok(())
@@ -218,25 +256,23 @@ fn label_colour(label: usize) -> RGBColor {
 }
 
 /// Left and right edge of a column; a pixel stays free between columns that are wide enough.
-fn column_of(column: usize, columns: usize, left: i32, right: i32) -> (i32, i32) {
+fn column_of(column: usize, columns: usize, (left, right): (i32, i32)) -> (i32, i32) {
     let edge = |column: usize| left + ((right - left) as usize * column / columns.max(1)) as i32;
     let (from, to) = (edge(column), edge(column + 1));
     (from, if to - from > 3 { to - 1 } else { to })
 }
 
-fn ends(area: &Area<'_>, (first, last): (&str, &str), left: i32, right: i32, y: i32) -> Drawn {
-    write(area, first, (left, y), HPos::Left, VPos::Bottom)?;
+fn ends(area: &Area<'_>, (first, last): (&str, &str), (left, right): (i32, i32), y: i32) -> Drawn {
+    write(area, first, (left, y), Pos::new(HPos::Left, VPos::Bottom))?;
     if first == last {
         Ok(())
     } else {
-        write(area, last, (right, y), HPos::Right, VPos::Bottom)
+        write(area, last, (right, y), Pos::new(HPos::Right, VPos::Bottom))
     }
 }
 
-fn write(area: &Area<'_>, text: &str, at: (i32, i32), horizontal: HPos, vertical: VPos) -> Drawn {
-    let style = TextStyle::from((FONT, FONT_SIZE))
-        .color(&INK)
-        .pos(Pos::new(horizontal, vertical));
+fn write(area: &Area<'_>, text: &str, at: (i32, i32), anchor: Pos) -> Drawn {
+    let style = TextStyle::from((FONT, FONT_SIZE)).color(&INK).pos(anchor);
     Ok(area.draw_text(text, &style, at)?)
 }
 
@@ -296,7 +332,11 @@ mod tests {
     #[test]
     fn a_chart_is_inline_and_uses_the_pages_ink() {
         let (row, ends) = (row(&MARKS, Some(2.0)), ("first", "last"));
-        let timeline = timeline(&Timeline { row: &row, ends });
+        let timeline = timeline(&Timeline {
+            row: &row,
+            ends,
+            statistic: "PSI",
+        });
         let heat = heat(&Heat { rows: &[row], ends });
         let mix = mix(&Mix {
             labels: &["empty".to_owned()],
@@ -327,6 +367,7 @@ mod tests {
             let svg = timeline(&Timeline {
                 row: &row(marks, None),
                 ends: ("", ""),
+                statistic: "PSI",
             });
             assert!(svg.starts_with("<svg"), "{svg}");
         }
@@ -342,7 +383,7 @@ mod tests {
     #[test]
     fn columns_tile_the_strip() {
         let columns: Vec<_> = (0..7)
-            .map(|column| column_of(column, 7, 100, 200))
+            .map(|column| column_of(column, 7, (100, 200)))
             .collect();
         assert_eq!(columns.first().unwrap().0, 100);
         assert!(

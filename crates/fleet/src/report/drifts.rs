@@ -59,6 +59,7 @@ fn drift_of(windows: &[Seen<'_>]) -> Option<Drift> {
     Some(Drift {
         bundle: opened.bundle.clone(),
         what: signal.what.to_owned(),
+        since_boot: opened.boot,
         since_ms: opened.opened_ms,
         until_ms: drifted.last()?.0.opened_ms,
         windows: drifted.len() as u64,

@@ -4,24 +4,17 @@ use dunlin_wire::record::Loss;
 
 use super::model::Gap;
 
-/// Sequence numbers of one device as they go by, and those it says it dropped.
+/// Sequence numbers of one device, and those it says it dropped.
 #[derive(Default)]
 pub(super) struct Sequences {
-    last: Option<u32>,
-    holes: Vec<Gap>,
+    numbers: Vec<u32>,
     losses: Vec<Loss>,
 }
 
 impl Sequences {
-    /// The next record's number; they come in ascending order.
+    /// A record's number; they come in any order.
     pub fn take(&mut self, sequence: u32) {
-        if let Some(last) = self.last.filter(|last| sequence - last > 1) {
-            self.holes.push(Gap {
-                first_sequence: last + 1,
-                last_sequence: sequence - 1,
-            });
-        }
-        self.last = Some(sequence);
+        self.numbers.push(sequence);
     }
 
     /// A record said that these were dropped.
@@ -29,14 +22,36 @@ impl Sequences {
         self.losses.push(loss);
     }
 
-    /// The holes, or parts of them, that no loss record explains.
-    pub fn gaps(&self) -> Vec<Gap> {
-        let mut losses = self.losses.clone();
-        losses.sort_by_key(|loss| loss.first_sequence);
-        self.holes
-            .iter()
-            .flat_map(|hole| without(*hole, &losses))
+    /// The holes between the numbers, or parts of them, that no loss record explains.
+    pub fn gaps(&mut self) -> Vec<Gap> {
+        self.numbers.sort_unstable();
+        self.losses.sort_by_key(|loss| loss.first_sequence);
+        let pairs = self.numbers.iter().zip(self.numbers.iter().skip(1));
+        pairs
+            .filter(|(before, after)| *after - *before > 1)
+            .map(|(before, after)| Gap {
+                first_sequence: before + 1,
+                last_sequence: after - 1,
+            })
+            .flat_map(|hole| without(hole, &self.losses))
             .collect()
+    }
+
+    /// The numbers that came more than once, as runs.
+    pub fn repeated(&mut self) -> Vec<Gap> {
+        self.numbers.sort_unstable();
+        let pairs = self.numbers.iter().zip(self.numbers.iter().skip(1));
+        let twice = pairs.filter(|(before, after)| before == after);
+        twice.fold(Vec::<Gap>::new(), |mut runs, (_, &number)| {
+            match runs.last_mut() {
+                Some(run) if number - run.last_sequence <= 1 => run.last_sequence = number,
+                _ => runs.push(Gap {
+                    first_sequence: number,
+                    last_sequence: number,
+                }),
+            }
+            runs
+        })
     }
 }
 
@@ -80,10 +95,12 @@ mod tests {
                 last_sequence,
             })
             .collect();
-        numbers
-            .gaps()
-            .into_iter()
-            .map(|gap| (gap.first_sequence, gap.last_sequence))
+        pairs(numbers.gaps())
+    }
+
+    fn pairs(runs: Vec<Gap>) -> Vec<(u32, u32)> {
+        runs.into_iter()
+            .map(|run| (run.first_sequence, run.last_sequence))
             .collect()
     }
 
@@ -100,6 +117,16 @@ mod tests {
 
     #[test]
     fn a_sequence_number_that_comes_with_two_starts_makes_no_gap() {
-        assert_eq!(gaps(&[1, 1, 2, 2, 3], &[]), []);
+        assert_eq!(gaps(&[1, 2, 3, 1, 2], &[]), []);
+    }
+
+    #[test]
+    fn numbers_that_come_with_two_starts_are_told_as_runs() {
+        let mut numbers = Sequences::default();
+        [1, 2, 3, 4, 5, 6, 2, 3, 6, 6]
+            .iter()
+            .for_each(|&sequence| numbers.take(sequence));
+        assert_eq!(pairs(numbers.repeated()), [(2, 3), (6, 6)]);
+        assert_eq!(numbers.gaps(), []);
     }
 }

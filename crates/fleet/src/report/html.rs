@@ -1,12 +1,14 @@
 //! The report as one HTML file: no script, nothing loaded from elsewhere, light and dark.
 
 use super::chart::{self, Heat, Mark, Mix, Row, Timeline};
+use super::findings::title;
 use super::model::*;
+use super::tables::{
+    conflict_table, device_table, event_table, quarantine_table, refusal_table, table, window_table,
+};
 use super::{Merged, MergedChannel, findings, terminal, text};
 
 const STYLE: &str = include_str!("style.css");
-/// Rows of a device's table of windows, the newest ones.
-const WINDOWS: usize = 200;
 /// Windows in a chart, the newest ones.
 const CHARTED: usize = 400;
 
@@ -55,8 +57,15 @@ fn tiles(overview: &Overview) -> String {
             if alarm && number > 0 { " alarm" } else { "" }
         )
     };
+    let seldom = |number: u64, name: &str| {
+        if number == 0 {
+            String::new()
+        } else {
+            tile(number, name, true)
+        }
+    };
     format!(
-        "<div class=\"tiles\">{}{}{}{}{}{}</div>\n",
+        "<div class=\"tiles\">{}{}{}{}{}{}{}{}</div>\n",
         tile(overview.devices, "devices", false),
         tile(overview.windows, "windows", false),
         tile(overview.judged, "windows judged", false),
@@ -66,6 +75,8 @@ fn tiles(overview: &Overview) -> String {
             "records lost or missing",
             true
         ),
+        seldom(overview.conflicts, "records in conflict"),
+        seldom(overview.quarantined, "in quarantine"),
         tile(overview.refusals, "refused", false),
     )
 }
@@ -84,46 +95,6 @@ fn news(report: &Report) -> String {
     format!("<h2>What was seen</h2>\n<ul class=\"news\">\n{items}</ul>\n")
 }
 
-/// A table; `headings` are separated by `|`.
-fn table(headings: &str, rows: &[Vec<String>]) -> String {
-    let head: String = headings
-        .split('|')
-        .map(|heading| format!("<th>{}</th>", escape(heading)))
-        .collect();
-    let cells = |row: &Vec<String>| {
-        row.iter()
-            .map(|cell| format!("<td>{}</td>", escape(cell)))
-            .collect::<String>()
-    };
-    let body: String = rows
-        .iter()
-        .map(|row| format!("<tr>{}</tr>\n", cells(row)))
-        .collect();
-    format!(
-        "<div class=\"scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
-    )
-}
-
-fn device_table(report: &Report) -> String {
-    let row = |device: &DeviceReport| {
-        vec![
-            device.id.clone(),
-            device.name.clone(),
-            terminal::title(report, device.bundle.as_deref()),
-            device.last_seen(),
-            device.sum(|merged| merged.windows).to_string(),
-            device.sum(|merged| merged.judged).to_string(),
-            device.sum(|merged| merged.drifted).to_string(),
-            device.lost_records.to_string(),
-            device.missing_records().to_string(),
-            device.boots.to_string(),
-        ]
-    };
-    let rows: Vec<Vec<String>> = report.devices.iter().map(row).collect();
-    let headings = "Device|Name|Bundle|Last seen|Windows|Judged|Drifted|Lost|Missing|Starts";
-    format!("<h2>Devices</h2>\n{}", table(headings, &rows))
-}
-
 fn device_section(report: &Report, device: &DeviceReport) -> String {
     let charts: String = device
         .merged
@@ -135,34 +106,12 @@ fn device_section(report: &Report, device: &DeviceReport) -> String {
     } else {
         charts + &window_table(report, device)
     };
-    let events: Vec<Vec<String>> = device
-        .events
-        .iter()
-        .map(|event| {
-            vec![
-                event.boot.to_string(),
-                event.sequence.to_string(),
-                text::time(event.time_ms),
-                event.what.clone(),
-            ]
-        })
-        .collect();
-    let events = folded("Starts and events", &events, "Start|Record|When|What");
     format!(
-        "<section>\n<h2>{}</h2>\n{windows}{events}</section>\n",
-        escape(&findings::called(device))
-    )
-}
-
-fn folded(title: &str, rows: &[Vec<String>], headings: &str) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    format!(
-        "<details>\n<summary>{} ({})</summary>\n{}</details>\n",
-        escape(title),
-        rows.len(),
-        table(headings, rows)
+        "<section>\n<h2>{}</h2>\n{windows}{}{}{}</section>\n",
+        escape(&findings::called(device)),
+        conflict_table(report, device),
+        quarantine_table(device),
+        event_table(device),
     )
 }
 
@@ -176,63 +125,93 @@ fn charts(report: &Report, device: &DeviceReport, merged: &Merged) -> String {
     let shown = windows
         .get(windows.len().saturating_sub(CHARTED)..)
         .unwrap_or_default();
-    let newest = if shown.len() < windows.len() {
-        format!(
-            "<p>The newest {} of {}.</p>\n",
-            shown.len(),
-            text::count(windows.len() as u64, "window")
-        )
-    } else {
-        String::new()
-    };
     let Some((first, last)) = shown.first().zip(shown.last()) else {
         return String::new();
     };
+    let clock = device.clock();
     let (from, to) = (
-        text::time(Some(first.opened_ms)),
-        text::time(Some(last.opened_ms)),
+        clock.at(first.boot, first.opened_ms),
+        clock.at(last.boot, last.opened_ms),
     );
     let ends = (from.as_str(), to.as_str());
     let rows = signals(shown);
-    let drifts = device
-        .drifts
-        .iter()
-        .filter(|drift| drift.bundle == merged.bundle);
-    let sentences: String = drifts
+    format!(
+        "<h3>{}</h3>\n{}{}{}{}{}",
+        escape(&title(report, merged.bundle.as_deref())),
+        drifted(device, merged),
+        left_out(shown.len(), windows.len()),
+        heat_figure(&rows, ends),
+        mix_figure(report, merged, shown, ends),
+        timeline_figure(&rows, ends, statistic(report, merged)),
+    )
+}
+
+/// In a few words; the findings tell it whole.
+fn drifted(device: &DeviceReport, merged: &Merged) -> String {
+    let drifts = device.drifts.iter();
+    let items: Vec<String> = drifts
+        .filter(|drift| drift.bundle == merged.bundle)
         .map(|drift| {
+            let since = device.clock().at(drift.since_boot, drift.since_ms);
+            let windows = text::count(drift.judged, "window");
             format!(
-                "<p class=\"alarm\">{}</p>\n",
-                escape(&findings::drifted(report, device, drift))
+                "{} since {since}, in {} of {windows}",
+                drift.what, drift.windows
             )
         })
         .collect();
+    if items.is_empty() {
+        return String::new();
+    }
     format!(
-        "<h3>{}</h3>\n{sentences}{newest}{}{}{}",
-        escape(&terminal::title(report, merged.bundle.as_deref())),
-        heat_figure(&rows, ends),
-        mix_figure(report, merged, shown, ends),
-        timeline_figure(&rows, ends),
+        "<p class=\"alarm\">Drifted: {}.</p>\n",
+        escape(&items.join("; "))
     )
+}
+
+fn left_out(shown: usize, all: usize) -> String {
+    if shown < all {
+        let windows = text::count(all as u64, "window");
+        format!("<p>The newest {shown} of {windows}.</p>\n")
+    } else {
+        String::new()
+    }
 }
 
 fn heat_figure(rows: &[Row<'_>], ends: (&str, &str)) -> String {
     format!(
-        "<figure>\n{}<figcaption>Every channel in every window, oldest to newest: the fuller the colour, the nearer \
-         the score is to its threshold; <span class=\"swatch\"></span> drifted; an outline was not judged.\
-         </figcaption>\n</figure>\n",
+        "<figure>\n<div class=\"wide\">{}</div><figcaption>Every channel in every window, oldest to newest, with when \
+         the first and the last began: the fuller the colour, the nearer the score is to its threshold; \
+         <span class=\"swatch\"></span> drifted; an outline was not judged.</figcaption>\n</figure>\n",
         chart::heat(&Heat { rows, ends }),
     )
 }
 
-fn timeline_figure(rows: &[Row<'_>], ends: (&str, &str)) -> String {
-    let timelines: String = rows
-        .iter()
-        .map(|row| chart::timeline(&Timeline { row, ends }))
-        .collect();
+fn timeline_figure(rows: &[Row<'_>], ends: (&str, &str), statistic: &str) -> String {
+    let draw = |row| {
+        chart::timeline(&Timeline {
+            row,
+            ends,
+            statistic,
+        })
+    };
+    let timelines: String = rows.iter().map(draw).collect();
     format!(
-        "<figure>\n<div class=\"multiples\">\n{timelines}</div>\n<figcaption>Score of each channel over its windows; \
-         the dashed line is the threshold.</figcaption>\n</figure>\n"
+        "<figure>\n<div class=\"multiples\">\n{timelines}</div>\n<figcaption>How far each channel is from the training \
+         data ({}), window by window; the dashed line is the threshold, a gap was not judged.</figcaption>\n</figure>\n",
+        escape(statistic),
     )
+}
+
+/// What the scores under a bundle are.
+fn statistic<'r>(report: &'r Report, merged: &Merged) -> &'r str {
+    let bundle = report
+        .bundles
+        .iter()
+        .find(|bundle| Some(&bundle.id) == merged.bundle.as_ref());
+    bundle
+        .and_then(|bundle| bundle.reference.as_ref())
+        .map_or("score", |reference| &reference.statistic)
 }
 
 fn mix_figure(
@@ -262,7 +241,7 @@ fn mix_figure(
         ends,
     });
     format!(
-        "<figure>\n{figure}<figcaption>Mix of predictions in every window.</figcaption>\n</figure>\n"
+        "<figure>\n<div class=\"wide\">{figure}</div><figcaption>Mix of predictions in every window, oldest to newest.</figcaption>\n</figure>\n"
     )
 }
 
@@ -314,52 +293,6 @@ impl From<&PredictionReport> for Mark {
     }
 }
 
-fn window_table(report: &Report, device: &DeviceReport) -> String {
-    let newest = device
-        .windows
-        .get(device.windows.len().saturating_sub(WINDOWS)..)
-        .unwrap_or_default();
-    let rows: Vec<Vec<String>> = newest
-        .iter()
-        .map(|window| {
-            vec![
-                text::time(Some(window.opened_ms)),
-                text::span(window.span_ms),
-                window.inputs.to_string(),
-                terminal::verdict(window),
-                scores(window),
-                terminal::mix(report, window),
-                window
-                    .confidence
-                    .map_or_else(String::new, |confidence| format!("{confidence:.2}")),
-                window
-                    .latency_median_us
-                    .zip(window.latency_99_us)
-                    .map_or_else(String::new, |(median, high)| {
-                        format!("{} / {}", text::latency(median), text::latency(high))
-                    }),
-                terminal::sensors(window),
-            ]
-        })
-        .collect();
-    let headings = "Began|Span|Inputs|Drift|Scores / thresholds|Predictions|Confidence|Latency, median / 99 %|Sensors";
-    folded("Windows", &rows, headings)
-}
-
-fn scores(window: &WindowReport) -> String {
-    let channels = window.channels.iter().filter_map(|channel| {
-        let threshold = channel.threshold.map_or_else(String::new, |threshold| {
-            format!("/{}", text::score(threshold))
-        });
-        Some(format!(
-            "{} {}{threshold}",
-            channel.name,
-            text::score(channel.score?)
-        ))
-    });
-    channels.collect::<Vec<_>>().join(", ")
-}
-
 fn bundle_sections(report: &Report) -> String {
     let used = report
         .bundles
@@ -374,10 +307,6 @@ fn bundle_sections(report: &Report) -> String {
 }
 
 fn bundle_section(bundle: &BundleReport) -> String {
-    let promise = findings::promise(bundle).unwrap_or_else(|| {
-        "This bundle's file was not registered, so its names and thresholds are unknown here."
-            .to_owned()
-    });
     let merged = &bundle.merged;
     let rows: Vec<Vec<String>> = merged
         .channels
@@ -389,7 +318,7 @@ fn bundle_section(bundle: &BundleReport) -> String {
         "<h3>{} <span class=\"quiet\">{}</span></h3>\n<p>{}</p>\n<p>{}, {}, {}.</p>\n{}",
         escape(&bundle.title()),
         escape(&bundle.id),
-        held(&promise),
+        held(&judged_by(bundle)),
         text::count(merged.windows, "window"),
         text::count(merged.inputs, "input"),
         text::count(merged.errors, "error"),
@@ -398,6 +327,24 @@ fn bundle_section(bundle: &BundleReport) -> String {
             &rows
         ),
     )
+}
+
+fn judged_by(bundle: &BundleReport) -> String {
+    match &bundle.reference {
+        Some(reference) => format!(
+            "Windows of {}, judged from {} on, by {} against the threshold of each channel.",
+            text::span(reference.window_ms),
+            text::count(reference.minimum_samples.into(), "input"),
+            reference.statistic,
+        ),
+        None if bundle.name.is_some() => {
+            "This bundle has no baseline, so no window is judged.".to_owned()
+        }
+        None => {
+            "This bundle's file was not registered, so its names and thresholds are unknown here."
+                .to_owned()
+        }
+    }
 }
 
 fn merged_row(bundle: &BundleReport, index: usize, channel: &MergedChannel) -> Vec<String> {
@@ -415,29 +362,4 @@ fn merged_row(bundle: &BundleReport, index: usize, channel: &MergedChannel) -> V
         channel.out_of_range.to_string(),
         channel.stuck.to_string(),
     ]
-}
-
-fn refusal_table(report: &Report) -> String {
-    if report.refusals.is_empty() {
-        return String::new();
-    }
-    let rows: Vec<Vec<String>> = report
-        .refusals
-        .iter()
-        .map(|refusal| {
-            vec![
-                refusal.reason.clone(),
-                refusal.device.clone().unwrap_or_default(),
-                refusal.transport.clone(),
-                refusal.count.to_string(),
-                text::time(Some(refusal.first_ms)),
-                text::time(Some(refusal.last_ms)),
-            ]
-        })
-        .collect();
-    let note = "<p>None of this changed anything. A name proves nothing about who it was.</p>\n";
-    format!(
-        "<h2>Refused</h2>\n{note}{}",
-        table("Why|Device named|By|Times|First|Last", &rows)
-    )
 }

@@ -2,6 +2,8 @@
 
 mod chart;
 mod drifts;
+mod events;
+mod filler;
 mod findings;
 mod gaps;
 mod gather;
@@ -9,13 +11,16 @@ mod html;
 mod merge;
 mod model;
 mod table;
+mod tables;
 mod terminal;
 mod text;
+mod trouble;
 
 pub use merge::{Merged, MergedChannel};
 pub use model::{
-    BundleReport, ChannelReport, DeviceReport, Drift, EventReport, FalseAlarms, Gap, Judgement,
-    Overview, PredictionReport, Reference, RefusalCount, Report, WindowReport,
+    BundleReport, ChannelReport, ClockJump, Conflict, DeviceReport, Drift, EventReport,
+    FalseAlarms, Gap, Judgement, Overview, PredictionReport, Quarantined, Range, Reference,
+    RefusalCount, Report, WindowReport,
 };
 pub use terminal::TerminalOptions;
 

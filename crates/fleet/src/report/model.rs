@@ -43,6 +43,8 @@ pub struct Overview {
     pub missing_records: u64,
     /// Authentic records that contradict a stored one.
     pub conflicts: u64,
+    /// Refused items of known devices whose bytes are kept.
+    pub quarantined: u64,
     /// Judged windows whose scores are not what their own counts and the baseline give.
     pub disagreements: u64,
     /// Records and logins refused.
@@ -64,6 +66,8 @@ pub struct BundleReport {
     pub channels: Vec<String>,
     /// Units of its channels.
     pub units: Vec<String>,
+    /// What its channels may read.
+    pub ranges: Vec<Range>,
     /// Names of its labels.
     pub labels: Vec<String>,
     /// What windows are compared with.
@@ -96,6 +100,15 @@ impl BundleReport {
             .cloned()
             .unwrap_or_else(|| format!("label {index}"))
     }
+}
+
+/// What a channel may read, in its unit; beyond is out of range.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Range {
+    /// The lowest.
+    pub minimum: f32,
+    /// The highest.
+    pub maximum: f32,
 }
 
 /// The thresholds of a bundle and what they promise.
@@ -157,15 +170,21 @@ pub struct DeviceReport {
     pub lost_records: u64,
     /// Sequence numbers between those that came which nothing explains; they may still be on their way.
     pub gaps: Vec<Gap>,
-    /// Authentic records that contradict a stored one.
-    pub conflicts: u64,
+    /// Sequence numbers that came with more than one start.
+    pub repeated: Vec<Gap>,
+    /// Authentic records that contradict a stored one, as they came.
+    pub conflicts: Vec<Conflict>,
+    /// What was refused under its name and is kept, as it came.
+    pub quarantine: Vec<Quarantined>,
     /// Judged windows whose scores are not what their own counts and the baseline give.
     pub disagreements: u64,
-    /// Its windows, oldest first.
+    /// Where the sample time of its windows went back within one start.
+    pub clock_jumps: Vec<ClockJump>,
+    /// Its windows in the order of starts and sequence numbers, whatever their times say.
     pub windows: Vec<WindowReport>,
     /// What drifted since when.
     pub drifts: Vec<Drift>,
-    /// Starts and other events, oldest first.
+    /// Starts and other events, in the same order.
     pub events: Vec<EventReport>,
     /// Its windows added up, for each bundle it ran.
     pub merged: Vec<Merged>,
@@ -175,6 +194,21 @@ impl DeviceReport {
     /// Records that nothing explains the absence of.
     pub fn missing_records(&self) -> u64 {
         self.gaps.iter().map(|gap| gap.records()).sum()
+    }
+
+    /// How its times are written.
+    pub(super) fn clock(&self) -> text::Clock {
+        let starts = self
+            .windows
+            .iter()
+            .map(|window| (window.boot, window.opened_ms));
+        let apart = starts
+            .clone()
+            .zip(starts.skip(1))
+            .filter(|(a, b)| a.0 == b.0 && b.1 > a.1)
+            .map(|(a, b)| a.1.abs_diff(b.1));
+        let spans = self.windows.iter().map(|window| window.span_ms);
+        text::Clock::for_steps_of(apart.min().or(spans.min()))
     }
 
     /// A number of [`Merged`] over all bundles.
@@ -192,7 +226,7 @@ impl DeviceReport {
     }
 }
 
-/// Missing sequence numbers.
+/// A run of sequence numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Gap {
     /// The first.
@@ -202,10 +236,63 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// How many records are missing.
+    /// How many numbers.
     pub fn records(self) -> u64 {
         u64::from(self.last_sequence.saturating_sub(self.first_sequence)) + 1
     }
+}
+
+/// An authentic record whose start and sequence number were taken by one of other content.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Conflict {
+    /// Which start of the device.
+    pub boot: u32,
+    /// Sequence number of both records.
+    pub sequence: u32,
+    /// What it tells: `window`, `loss`, `start`, `event`, or the code of a kind unknown here.
+    pub kind: String,
+    /// When the stored record came.
+    pub first_received_ms: i64,
+    /// When this one came.
+    pub received_ms: i64,
+    /// How this one came.
+    pub transport: String,
+    /// The window, where it is one; in no sum of this report.
+    pub window: Option<WindowReport>,
+}
+
+/// Refused bytes that are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quarantined {
+    /// Which start they claim, where that can be read.
+    pub boot: Option<u32>,
+    /// Which sequence number they claim, where that can be read.
+    pub sequence: Option<u32>,
+    /// Why they were refused.
+    pub reason: String,
+    /// How they came first.
+    pub transport: String,
+    /// How many bytes.
+    pub bytes: u64,
+    /// How often they came.
+    pub count: u64,
+    /// First time.
+    pub first_ms: i64,
+    /// Last time.
+    pub last_ms: i64,
+}
+
+/// A window that began earlier than the one made before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ClockJump {
+    /// Which start of the device.
+    pub boot: u32,
+    /// Sequence number of the later record.
+    pub sequence: u32,
+    /// When the window before began.
+    pub from_ms: i64,
+    /// When this one began.
+    pub to_ms: i64,
 }
 
 /// Whether a window was compared with the baseline, and how it came out.
@@ -302,6 +389,8 @@ pub struct Drift {
     pub bundle: Option<String>,
     /// The channel's name, or `predictions` for the mix of answers.
     pub what: String,
+    /// Which start of the device made that window.
+    pub since_boot: u32,
     /// When the first window in which it drifted began.
     pub since_ms: i64,
     /// When the last window in which it drifted began.
@@ -327,6 +416,8 @@ pub struct EventReport {
     pub sequence: u32,
     /// When, where the device knew.
     pub time_ms: Option<i64>,
+    /// How long after the start.
+    pub uptime_ms: i64,
     /// What, in words.
     pub what: String,
 }

@@ -1,8 +1,9 @@
 //! The report as aligned text.
 
+use super::findings::{self, title};
 use super::model::*;
 use super::table::{Cell, Table};
-use super::{findings, text};
+use super::text;
 
 /// How text is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +65,7 @@ fn section(out: &mut String, table: &Table, options: TerminalOptions) {
 
 fn summary(report: &Report, width: usize, out: &mut String) {
     let overview = &report.overview;
-    let line = format!(
+    let mut line = format!(
         "{}, {} ({} judged, {} with drift), {} lost, {} missing, {} refused",
         text::count(overview.devices, "device"),
         text::count(overview.windows, "window"),
@@ -74,6 +75,12 @@ fn summary(report: &Report, width: usize, out: &mut String) {
         overview.missing_records,
         overview.refusals,
     );
+    if overview.conflicts > 0 {
+        line += &format!(", {} in conflict", overview.conflicts);
+    }
+    if overview.quarantined > 0 {
+        line += &format!(", {} in quarantine", overview.quarantined);
+    }
     wrap("", &line, width, out);
     let (made, heard) = (
         text::time(Some(report.made_ms)),
@@ -120,42 +127,53 @@ fn devices(report: &Report) -> Table {
         .optional()
         .right("DRIFTED")
         .right("LOST")
-        .optional()
         .right("MISSING")
-        .optional();
+        .right("CONFLICTS")
+        .right("QUARANTINE");
     for device in &report.devices {
-        let drifted = device.sum(|merged| merged.drifted);
         table.push(vec![
             device.id.clone().into(),
             device.name.clone().into(),
-            title(report, device.bundle.as_deref()).into(),
+            bundle(report, device).into(),
             device.last_seen().into(),
             device.sum(|merged| merged.windows).to_string().into(),
             device.sum(|merged| merged.judged).to_string().into(),
             Cell {
-                text: drifted.to_string(),
-                alarm: drifted > 0,
+                text: device.sum(|merged| merged.drifted).to_string(),
+                alarm: device.sum(|merged| merged.drifted) > 0,
             },
-            device.lost_records.to_string().into(),
-            device.missing_records().to_string().into(),
+            trouble(device.lost_records),
+            trouble(device.missing_records()),
+            trouble(device.conflicts.len() as u64),
+            trouble(device.quarantine.len() as u64),
         ]);
     }
     table
 }
 
-pub(super) fn title(report: &Report, id: Option<&str>) -> String {
-    match id {
-        Some(id) => report
-            .bundles
-            .iter()
-            .find(|bundle| bundle.id == id)
-            .map_or_else(|| format!("bundle {id}"), BundleReport::title),
+/// The bundle of the device's newest record.
+pub(super) fn bundle(report: &Report, device: &DeviceReport) -> String {
+    match device.bundle.as_deref() {
+        Some(id) => title(report, Some(id)),
         None => "none".to_owned(),
+    }
+}
+
+/// A number that should be nothing: then its cell, and a column of such, is empty.
+fn trouble(number: u64) -> Cell {
+    Cell {
+        text: if number == 0 {
+            String::new()
+        } else {
+            number.to_string()
+        },
+        alarm: true,
     }
 }
 
 fn windows(report: &Report, device: &DeviceReport) -> Table {
     let mut table = Table::default()
+        .right("START")
         .left("BEGAN")
         .right("INPUTS")
         .text("DRIFT")
@@ -165,31 +183,47 @@ fn windows(report: &Report, device: &DeviceReport) -> Table {
         .optional()
         .right("LATENCY")
         .optional()
-        .text("SENSORS")
-        .optional();
+        .text("SENSORS");
     for window in newest(device) {
-        let judgement = verdict(window);
-        table.push(vec![
-            text::time(Some(window.opened_ms)).into(),
-            window.inputs.to_string().into(),
-            Cell {
-                text: judgement,
-                alarm: window.judgement == Judgement::Drifted,
-            },
-            highest(window).into(),
-            mix(report, window).into(),
-            window
-                .confidence
-                .map_or_else(String::new, |confidence| format!("{confidence:.2}"))
-                .into(),
-            window
-                .latency_median_us
-                .map_or_else(String::new, text::latency)
-                .into(),
-            sensors(window).into(),
-        ]);
+        table.push(window_row(report, device, window));
     }
     table
+}
+
+fn window_row(report: &Report, device: &DeviceReport, window: &WindowReport) -> Vec<Cell> {
+    let confidence = |confidence: f64| format!("{confidence:.2}");
+    vec![
+        start(device, window).into(),
+        device.clock().at(window.boot, window.opened_ms).into(),
+        window.inputs.to_string().into(),
+        Cell {
+            text: verdict(window),
+            alarm: window.judgement == Judgement::Drifted,
+        },
+        highest(window).into(),
+        mix(report, window).into(),
+        window
+            .confidence
+            .map_or_else(String::new, confidence)
+            .into(),
+        window
+            .latency_median_us
+            .map_or_else(String::new, text::latency)
+            .into(),
+        Cell {
+            text: sensors(window),
+            alarm: true,
+        },
+    ]
+}
+
+/// Which start made the window, where there was more than one.
+pub(super) fn start(device: &DeviceReport, window: &WindowReport) -> String {
+    if device.boots > 1 {
+        window.boot.to_string()
+    } else {
+        String::new()
+    }
 }
 
 fn newest(device: &DeviceReport) -> &[WindowReport] {
@@ -293,53 +327,37 @@ fn strips(report: &Report, device: &DeviceReport, options: TerminalOptions, out:
             .iter()
             .filter(|window| window.bundle == merged.bundle)
             .collect();
-        let Some(names) = windows.first().map(|window| {
-            window
-                .channels
-                .iter()
-                .map(|channel| channel.name.as_str())
-                .collect::<Vec<_>>()
-        }) else {
+        let Some(first) = windows.first() else {
             continue;
         };
-        let width = names
-            .iter()
-            .map(|name| name.chars().count())
-            .chain(["predictions".len()])
-            .max()
-            .unwrap_or(0);
+        let channels = first.channels.iter().map(|channel| channel.name.as_str());
+        let names: Vec<&str> = channels.chain(["predictions"]).collect();
+        let lengths = names.iter().map(|name| name.chars().count());
+        let width = lengths.max().unwrap_or(0);
         out.push_str(&format!(
             "\n{}, oldest window to newest: · quiet, # drifted, - not judged\n",
             title(report, merged.bundle.as_deref())
         ));
-        for (index, name) in names.into_iter().chain(["predictions"]).enumerate() {
-            strip(name, width, &windows, index, options, out);
+        for (index, name) in names.into_iter().enumerate() {
+            let marks = windows.iter().map(|window| mark(window, index, options));
+            let line = format!("{name:width$}  {}", marks.collect::<String>());
+            out.push_str(&(line + "\n"));
         }
     }
 }
 
-fn strip(
-    name: &str,
-    width: usize,
-    windows: &[&WindowReport],
-    index: usize,
-    options: TerminalOptions,
-    out: &mut String,
-) {
-    let padding = " ".repeat(width - name.chars().count());
-    let marks = windows.iter().map(|window| {
-        let drifted = window
-            .channels
-            .get(index)
-            .map_or(window.predictions.drifted, |channel| channel.drifted);
-        match window.judgement {
-            Judgement::Partial | Judgement::TooFew => "-".to_owned(),
-            _ if drifted && options.colour => "\x1b[1;31m#\x1b[0m".to_owned(),
-            _ if drifted => "#".to_owned(),
-            _ => "·".to_owned(),
-        }
-    });
-    out.push_str(&format!("{name}{padding}  {}\n", marks.collect::<String>()));
+/// The channel of that index in a window; beyond the channels, the predictions.
+fn mark(window: &WindowReport, index: usize, options: TerminalOptions) -> &'static str {
+    let drifted = window
+        .channels
+        .get(index)
+        .map_or(window.predictions.drifted, |channel| channel.drifted);
+    match window.judgement {
+        Judgement::Partial | Judgement::TooFew => "-",
+        _ if drifted && options.colour => "\x1b[1;31m#\x1b[0m",
+        _ if drifted => "#",
+        _ => "·",
+    }
 }
 
 fn refusals(report: &Report) -> Table {

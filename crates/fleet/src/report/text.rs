@@ -5,27 +5,72 @@ use jiff::Timestamp;
 /// No device was there before 2000-01-01 UTC: an earlier time counts from the device's start.
 const FIRST_CLOCK_MS: i64 = 946_684_800_000;
 
-/// `2015-02-11 14:48`, in UTC, as the headings say; `start + 2 h` where the device had no clock;
-/// `unknown` for a time nobody told.
+/// `2015-02-11 14:48`, in UTC, as the headings say; `unknown` for a time nobody told.
 pub(super) fn time(ms: Option<i64>) -> String {
-    if let Some(ms) = ms.filter(|ms| (0..FIRST_CLOCK_MS).contains(ms)) {
-        return format!("start + {}", span(ms.unsigned_abs()));
-    }
-    let timestamp = ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    timestamp.map_or_else(
-        || "unknown".to_owned(),
-        |at| at.strftime("%Y-%m-%d %H:%M").to_string(),
-    )
+    ms.map_or_else(|| "unknown".to_owned(), |ms| Clock::MINUTES.utc(ms))
 }
 
-/// The same within a sentence, with its zone: `2015-02-11 14:48 UTC`.
-pub(super) fn moment(ms: Option<i64>) -> String {
-    let zone = if ms.is_some_and(|ms| ms >= FIRST_CLOCK_MS) {
-        " UTC"
-    } else {
-        ""
+/// How exactly the times of a device are written: so that its windows can be told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Clock {
+    format: &'static str,
+    milliseconds: bool,
+}
+
+impl Clock {
+    const MINUTES: Self = Self {
+        format: "%Y-%m-%d %H:%M",
+        milliseconds: false,
     };
-    time(ms) + zone
+    const SECONDS: Self = Self {
+        format: "%Y-%m-%d %H:%M:%S",
+        milliseconds: false,
+    };
+    const MILLISECONDS: Self = Self {
+        format: "%Y-%m-%d %H:%M:%S%.3f",
+        milliseconds: true,
+    };
+
+    /// For windows that begin so long after one another at least.
+    pub fn for_steps_of(ms: Option<u64>) -> Self {
+        match ms {
+            Some(0..1000) => Self::MILLISECONDS,
+            Some(1000..60_000) => Self::SECONDS,
+            _ => Self::MINUTES,
+        }
+    }
+
+    /// `2015-02-11 14:48` in UTC; `start 2 + 1:05:00`, in hours, minutes and seconds, where the device
+    /// had no clock.
+    pub fn at(self, boot: u32, ms: i64) -> String {
+        if has_clock(ms) {
+            return self.utc(ms);
+        }
+        let (sign, ms) = (if ms < 0 { "-" } else { "+" }, ms.unsigned_abs());
+        let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+        let fraction = if self.milliseconds {
+            format!(".{:03}", ms % 1000)
+        } else {
+            String::new()
+        };
+        format!("start {boot} {sign} {hours}:{minutes:02}:{seconds:02}{fraction}")
+    }
+
+    /// The same within a sentence, with its zone: `2015-02-11 14:48 UTC`.
+    pub fn moment(self, boot: u32, ms: i64) -> String {
+        self.at(boot, ms) + if has_clock(ms) { " UTC" } else { "" }
+    }
+
+    fn utc(self, ms: i64) -> String {
+        Timestamp::from_millisecond(ms).map_or_else(
+            |_| "unknown".to_owned(),
+            |at| at.strftime(self.format).to_string(),
+        )
+    }
+}
+
+fn has_clock(ms: i64) -> bool {
+    ms >= FIRST_CLOCK_MS
 }
 
 /// A span of time in its largest unit, with one decimal unless it is whole: `1 d`, `23.9 h`, `20 ms`.
@@ -77,6 +122,29 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// `1 record is`, `2 records are`.
+pub(super) fn are(number: u64, noun: &str) -> String {
+    format!(
+        "{} {}",
+        count(number, noun),
+        if number == 1 { "is" } else { "are" }
+    )
+}
+
+/// `3 for bad tag` for each reason, in the order in which they come.
+pub(super) fn tally<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Vec<String> {
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    for (reason, count) in counts {
+        match sums.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, sum)) => *sum += count,
+            None => sums.push((reason, count)),
+        }
+    }
+    sums.into_iter()
+        .map(|(reason, count)| format!("{count} for {reason}"))
+        .collect()
+}
+
 /// `a`, `a and b`, `a, b and c`.
 pub(super) fn list(items: &[String]) -> String {
     match items {
@@ -94,7 +162,6 @@ mod tests {
     fn values_are_written_for_people() {
         assert_eq!(time(Some(1_423_666_080_000)), "2015-02-11 14:48");
         assert_eq!(time(None), "unknown");
-        assert_eq!(time(Some(7_200_000)), "start + 2 h");
         assert_eq!(
             [86_400_000, 86_100_000, 2500, 20].map(span),
             ["1 d", "23.9 h", "2.5 s", "20 ms"]
@@ -127,5 +194,16 @@ mod tests {
             [list(&["a"]), list(&["a", "b"]), list(&["a", "b", "c"])],
             ["a", "a and b", "a, b and c"]
         );
+    }
+
+    #[test]
+    fn a_devices_times_are_as_exact_as_its_windows_are_long() {
+        let minutes = Clock::for_steps_of(Some(86_400_000));
+        assert_eq!(minutes.at(2, 3_905_000), "start 2 + 1:05:05");
+        assert_eq!(minutes.moment(1, 1_423_666_080_000), "2015-02-11 14:48 UTC");
+        let clock = |step| Clock::for_steps_of(Some(step)).at(1, 1_423_666_080_250);
+        assert_eq!(clock(60_000), "2015-02-11 14:48");
+        assert_eq!(clock(59_999), "2015-02-11 14:48:00");
+        assert_eq!(clock(999), "2015-02-11 14:48:00.250");
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each suite uses its own part")]
 
 pub mod mosquitto;
+pub mod reports;
 
 use std::path::{Path, PathBuf};
 
