@@ -4,11 +4,10 @@ use crate::flash::{Chip, Meanwhile, Partition};
 use dunlin_runtime::{
     Buffers, EngineBackend, Parts, Port, Profile, RECEIVE_BYTES, Regions, SampleSource,
 };
-use dunlin_wire::credential::Credential;
 use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
 use dunlin_wire::provision::Provision;
 use dunlin_wire::record::ResetReason;
-use dunlin_wire::{DeviceId, Digest, FirmwareId};
+use dunlin_wire::{Digest, FirmwareId};
 
 /// The kernel class that [`EngineBackend`] runs.
 pub const KERNEL_CLASS: &str = "reference";
@@ -108,13 +107,9 @@ where
 }
 
 /// Who the board is. One without a provisioning block is device 0, which trusts nobody: it answers,
-/// and refuses every bundle.
+/// records nothing, and refuses every bundle.
 pub fn provision(block: &[u8]) -> Provision {
-    Provision::parse(block).unwrap_or_else(|_| Provision {
-        device: DeviceId([0; 8]),
-        credential: Credential([0; 32]),
-        trusted: [].into_iter().collect(),
-    })
+    Provision::parse(block).unwrap_or_else(|_| Provision::unprovisioned())
 }
 
 /// The first bytes of a hash over a firmware's code and constants.
@@ -137,7 +132,9 @@ pub fn reset_reason(register: u32, bits: &[(u32, ResetReason)]) -> ResetReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dunlin_wire::DeviceId;
     use dunlin_wire::PublicKey;
+    use dunlin_wire::credential::Credential;
     use dunlin_wire::provision::MAX_PROVISION_BYTES;
 
     #[test]

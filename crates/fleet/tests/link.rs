@@ -92,6 +92,8 @@ impl Served {
                 message_bytes: MAX_MESSAGE_BYTES as u32,
             },
             stack_used_bytes: 0,
+            provisioned: true,
+            recording_fault: None,
         }
     }
 }

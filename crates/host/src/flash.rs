@@ -188,7 +188,11 @@ impl fmt::Display for Step<'_> {
                     f,
                     "{} answers at {link_url}, boot {}",
                     info.target, info.boot
-                )
+                )?;
+                match info.recording_fault {
+                    Some(fault) => write!(f, "; it records nothing: {fault}"),
+                    None => Ok(()),
+                }
             }
             Self::Putting { progress } => {
                 write!(

@@ -1,6 +1,6 @@
 //! What a device answered, owned.
 
-use dunlin_wire::link::{self, Limits};
+use dunlin_wire::link::{self, Limits, Refusal};
 use dunlin_wire::{BundleId, DeviceId, FirmwareId};
 
 /// Who a device is, what it runs, what it can hold and how it is.
@@ -30,6 +30,10 @@ pub struct Info {
     pub limits: Limits,
     /// Stack used so far at the deepest, bytes; 0 where it is not measured.
     pub stack_used_bytes: u32,
+    /// Whether it has an identity and a credential of its own; without, it makes no records.
+    pub provisioned: bool,
+    /// Why it records nothing; `None` when it does.
+    pub recording_fault: Option<Refusal>,
 }
 
 /// The bundle that runs.
@@ -62,6 +66,8 @@ impl From<link::Info<'_>> for Info {
             acknowledged_sequence: info.acknowledged_sequence,
             limits: info.limits,
             stack_used_bytes: info.stack_used_bytes,
+            provisioned: info.provisioned,
+            recording_fault: info.recording_fault,
         }
     }
 }

@@ -46,6 +46,8 @@ fn info(message_bytes: u32) -> Reply<'static> {
             message_bytes,
         },
         stack_used_bytes: 0,
+        provisioned: true,
+        recording_fault: None,
     })
 }
 

@@ -111,6 +111,8 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
                 message_bytes: number(MAX_MESSAGE_BYTES),
             },
             stack_used_bytes: board.stack_used_bytes(),
+            provisioned: self.provision.is_provisioned(),
+            recording_fault: self.records.fault().map(Refusal::from),
         })
     }
 
@@ -132,6 +134,9 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
     }
 
     fn acknowledge(&mut self, up_to: u32, tag: &[u8]) -> Reply<'static> {
+        if !self.provision.is_provisioned() {
+            return refuse(Reason::Unprovisioned, 0, 0);
+        }
         if !self
             .provision
             .credential

@@ -110,10 +110,12 @@ where
     S: SampleSource,
     B: Backend,
 {
-    /// Looks at the flash and records the start.
+    /// Looks at the flash and records the start. A device whose region for records does not suit or
+    /// fails runs its bundle without recording, and so does one without a credential of its own; its
+    /// answer to [`Request::Info`](dunlin_wire::link::Request::Info) says why.
     ///
     /// # Errors
-    /// When a flash region does not suit or fails.
+    /// When a region for bundles or state does not suit or fails.
     pub fn start(parts: Parts<'d, F, P, S, B>, board: &mut impl Board) -> Result<Self, FlashFault> {
         let Regions {
             slots: [first, second],
@@ -121,12 +123,13 @@ where
             records,
         } = parts.regions;
         let buffers = parts.buffers;
+        let is_provisioned = parts.provision.is_provisioned();
         let mut device = Self {
             provision: parts.provision,
             profile: parts.profile,
             slots: [Slot::open(first)?, Slot::open(second)?],
             state: Choices::open(state)?,
-            records: Records::open(records)?,
+            records: Records::open(records, is_provisioned),
             wire: Wire::new(parts.port, buffers.receive, buffers.transmit),
             source: parts.source,
             backend: parts.backend,
@@ -137,11 +140,12 @@ where
             clock_offset_ms: None,
             allowance: Allowance::default(),
         };
-        device.record_start(board.now_us() / 1000)?;
+        device.record_start(board.now_us() / 1000);
         Ok(device)
     }
 
-    fn record_start(&mut self, uptime_ms: u64) -> Result<(), FlashFault> {
+    /// Records the start, if it can: why not stands in the device's answer to who it is.
+    fn record_start(&mut self, uptime_ms: u64) {
         let origin = Origin {
             device: self.provision.device,
             firmware: self.profile.firmware,
@@ -152,8 +156,9 @@ where
         let body = Boot {
             reason: self.profile.reset_reason,
         };
-        self.records
-            .append(origin, &body, &self.provision.credential, self.reply)
+        let _ = self
+            .records
+            .append(origin, &body, &self.provision.credential, self.reply);
     }
 
     /// Takes up the newest bundle that can run: the active one, else the one before it, else none.

@@ -43,6 +43,8 @@
 //! - Nothing of a bundle is looked at before its signature and hashes were verified, and nothing of
 //!   it is run before its golden vectors gave the bytes they must.
 //! - The device only answers; it never speaks first.
+//! - What it hands out as its records proves who made it, or is not handed out. Where records cannot
+//!   be made or kept, the model runs on and the answer to who it is says why.
 //! - Who asks need not prove who he is, so what a request without a proof can have written or erased
 //!   is bounded: `dunlin_wire`'s `FORMAT-link.md` says what somebody on the wire can and cannot do.
 #![no_std]

@@ -27,37 +27,73 @@ pub(crate) struct Packed {
     pub more: bool,
 }
 
+/// Why nothing is recorded, or handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordFault {
+    /// There is no secret that would make a record authentic.
+    Unprovisioned,
+    /// The region does not suit or fails.
+    Flash(FlashFault),
+}
+
+impl From<FlashFault> for RecordFault {
+    fn from(fault: FlashFault) -> Self {
+        Self::Flash(fault)
+    }
+}
+
+/// The store of records, or the reason why there is none: a device goes on without.
 #[derive(Debug)]
 pub(crate) struct Records<F> {
     flash: F,
-    store: Store,
+    store: Result<Store, RecordFault>,
+    /// Why the last record was not stored.
+    failed: Option<FlashFault>,
 }
 
 impl<F: NorFlash> Records<F> {
-    pub fn open(mut flash: F) -> Result<Self, FlashFault> {
-        let region = Region::whole(&flash, MAX_RECORD_BYTES).map_err(unfit)?;
-        let store = Store::mount(&mut flash, region).map_err(fault)?;
-        Ok(Self { flash, store })
+    /// Finds the store; without a secret of its own a device keeps none.
+    pub fn open(mut flash: F, is_provisioned: bool) -> Self {
+        let store = match is_provisioned {
+            true => mount(&mut flash).map_err(RecordFault::Flash),
+            false => Err(RecordFault::Unprovisioned),
+        };
+        Self {
+            flash,
+            store,
+            failed: None,
+        }
     }
 
+    /// Why nothing is recorded now.
+    pub fn fault(&self) -> Option<RecordFault> {
+        let none = self.store.as_ref().err().copied();
+        none.or(self.failed.map(RecordFault::Flash))
+    }
+
+    /// How often the device has started with its store; 0 without one.
     pub fn boot(&self) -> u32 {
-        self.store.boot()
+        self.store.as_ref().map_or(0, Store::boot)
     }
 
     pub fn last_sequence(&self) -> u32 {
-        self.store.next_sequence().saturating_sub(1)
+        self.next_sequence().saturating_sub(1)
     }
 
     pub fn acknowledged(&self) -> u32 {
-        self.store.acknowledged()
+        self.store.as_ref().map_or(0, Store::acknowledged)
+    }
+
+    fn next_sequence(&self) -> u32 {
+        self.store.as_ref().map_or(0, Store::next_sequence)
     }
 
     /// The header of the next record.
     pub fn header(&self, origin: Origin) -> Header {
         Header {
             device: origin.device,
-            boot: self.store.boot(),
-            sequence: self.store.next_sequence(),
+            boot: self.boot(),
+            sequence: self.next_sequence(),
             bundle: origin.bundle,
             firmware: origin.firmware,
             uptime_ms: origin.uptime_ms,
@@ -67,7 +103,7 @@ impl<F: NorFlash> Records<F> {
     }
 
     /// Makes a record and stores it; a loss that this or an earlier append caused is told of in a
-    /// record of its own.
+    /// record of its own. Nothing happens without a store.
     pub fn append<B: Body>(
         &mut self,
         origin: Origin,
@@ -81,11 +117,17 @@ impl<F: NorFlash> Records<F> {
         self.report_loss(origin, credential, buffer)
     }
 
-    /// Stores a record that was made with [`Records::header`].
+    /// Stores a record that was made with [`Records::header`]. Nothing happens without a store.
     pub fn append_encoded(&mut self, record: &[u8]) -> Result<(), FlashFault> {
-        self.store
-            .append(&mut self.flash, self.store.next_sequence(), record)
-            .map_err(fault)
+        let Ok(store) = &mut self.store else {
+            return Ok(());
+        };
+        let sequence = store.next_sequence();
+        let stored = store
+            .append(&mut self.flash, sequence, record)
+            .map_err(fault);
+        self.failed = stored.err();
+        stored
     }
 
     /// Stores a loss record when records were dropped that nobody had and nothing tells of yet.
@@ -95,26 +137,34 @@ impl<F: NorFlash> Records<F> {
         credential: &Credential,
         buffer: &mut [u8],
     ) -> Result<(), FlashFault> {
-        let Some(loss) = self.store.lost(&mut self.flash).map_err(fault)? else {
+        let Ok(store) = &self.store else {
+            return Ok(());
+        };
+        let Some(loss) = store.lost(&mut self.flash).map_err(fault)? else {
             return Ok(());
         };
         let length = record::encode(&self.header(origin), &loss, credential, buffer)
             .map_err(|_| FlashFault::Failed)?;
         self.append_encoded(buffer.get(..length).unwrap_or_default())?;
-        self.store
-            .loss_reported(&mut self.flash, loss.last_sequence)
-            .map_err(fault)
+        self.store.as_mut().map_or(Ok(()), |store| {
+            store
+                .loss_reported(&mut self.flash, loss.last_sequence)
+                .map_err(fault)
+        })
     }
 
-    pub fn acknowledge(&mut self, up_to: u32) -> Result<(), FlashFault> {
-        self.store
+    /// Remembers that everything up to `up_to` has arrived.
+    pub fn acknowledge(&mut self, up_to: u32) -> Result<(), RecordFault> {
+        let store = self.store.as_mut().map_err(|fault| *fault)?;
+        store
             .acknowledge(&mut self.flash, up_to)
-            .map_err(fault)
+            .map_err(|error| fault(error).into())
     }
 
     /// Packs records above `sequence`, each after its length, until the next one does not fit.
-    pub fn pack(&mut self, sequence: u32, block: &mut [u8]) -> Result<Packed, FlashFault> {
-        let mut cursor = self.store.after(&mut self.flash, sequence).map_err(fault)?;
+    pub fn pack(&mut self, sequence: u32, block: &mut [u8]) -> Result<Packed, RecordFault> {
+        let store = self.store.as_ref().map_err(|fault| *fault)?;
+        let mut cursor = store.after(&mut self.flash, sequence).map_err(fault)?;
         let mut bytes = 0;
         loop {
             let Some(room) = block
@@ -124,7 +174,7 @@ impl<F: NorFlash> Records<F> {
                 return Ok(Packed { bytes, more: true });
             };
             let (length, room) = room.split_at_mut(RECORD_LENGTH_BYTES);
-            match self.store.read_next(&mut self.flash, &mut cursor, room) {
+            match store.read_next(&mut self.flash, &mut cursor, room) {
                 Ok(Some(stored)) => {
                     length.copy_from_slice(&(stored.bytes.len() as u16).to_le_bytes());
                     bytes += RECORD_LENGTH_BYTES + stored.bytes.len();
@@ -133,12 +183,21 @@ impl<F: NorFlash> Records<F> {
                 Err(StoreError::BufferTooSmall { .. }) if bytes > 0 => {
                     return Ok(Packed { bytes, more: true });
                 }
-                Err(error) => return Err(fault(error)),
+                Err(error) => return Err(fault(error).into()),
             }
         }
     }
 }
 
-fn fault<E>(_: StoreError<E>) -> FlashFault {
-    FlashFault::Failed
+/// Finds the store in a region whose pages hold the longest record.
+fn mount<F: NorFlash>(flash: &mut F) -> Result<Store, FlashFault> {
+    let region = Region::whole(flash, MAX_RECORD_BYTES).map_err(unfit)?;
+    Store::mount(flash, region).map_err(fault)
+}
+
+fn fault<E>(error: StoreError<E>) -> FlashFault {
+    match error {
+        StoreError::Region(error) => unfit(error),
+        _ => FlashFault::Failed,
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::admit::ActivateError;
 use crate::flash::FlashFault;
+use crate::records::RecordFault;
 use crate::slot::TransferError;
 use dunlin_wire::bundle::BundleError;
 use dunlin_wire::link::{Reason, Refusal};
@@ -68,8 +69,23 @@ impl From<TransferError> for Refusal {
 }
 
 impl From<FlashFault> for Refusal {
-    fn from(_: FlashFault) -> Self {
-        Self::new(Reason::StorageFailed)
+    fn from(fault: FlashFault) -> Self {
+        let number = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
+        match fault {
+            FlashFault::TooSmall { needed, got } => {
+                Self::with(Reason::RegionTooSmall, number(needed), number(got))
+            }
+            _ => Self::new(Reason::StorageFailed),
+        }
+    }
+}
+
+impl From<RecordFault> for Refusal {
+    fn from(fault: RecordFault) -> Self {
+        match fault {
+            RecordFault::Unprovisioned => Self::new(Reason::Unprovisioned),
+            RecordFault::Flash(fault) => fault.into(),
+        }
     }
 }
 

@@ -87,6 +87,22 @@ impl core::fmt::Display for ProvisionError {
 impl core::error::Error for ProvisionError {}
 
 impl Provision {
+    /// What a board is before it has a block: device 0, which trusts nobody. Its credential is known
+    /// to everybody and proves nothing.
+    pub fn unprovisioned() -> Self {
+        Self {
+            device: DeviceId([0; 8]),
+            credential: Credential([0; 32]),
+            trusted: Table::default(),
+        }
+    }
+
+    /// Whether the credential is a secret, so that records and acknowledgements under it prove
+    /// something; a credential of zeros is none.
+    pub fn is_provisioned(&self) -> bool {
+        self.credential != Credential([0; 32])
+    }
+
     /// Writes the block to the start of `page` and returns its length; the rest stays as it is.
     ///
     /// # Errors
@@ -103,8 +119,10 @@ impl Provision {
         let (content, rest) = rest.split_at_mut(length);
         let crc = rest.first_chunk_mut::<CRC_BYTES>().ok_or(too_small)?;
         *crc = crc32(content).to_le_bytes();
-        head[..MAGIC.len()].copy_from_slice(&MAGIC);
-        head[MAGIC.len()..].copy_from_slice(&(length as u32).to_le_bytes());
+        let fields = MAGIC.into_iter().chain((length as u32).to_le_bytes());
+        head.iter_mut()
+            .zip(fields)
+            .for_each(|(to, from)| *to = from);
         Ok(HEAD_BYTES + length + CRC_BYTES)
     }
 
@@ -181,6 +199,18 @@ mod tests {
     fn a_block_cut_anywhere_is_refused() {
         let (_, page, length) = block(2);
         assert!((0..length).all(|cut| Provision::parse(&page[..cut]).is_err()));
+    }
+
+    #[test]
+    fn a_credential_of_zeros_is_none() {
+        let (provision, ..) = block(1);
+        assert!(provision.is_provisioned());
+        assert!(!Provision::unprovisioned().is_provisioned());
+        let known = Provision {
+            credential: Credential([0; 32]),
+            ..provision
+        };
+        assert!(!known.is_provisioned());
     }
 
     #[test]

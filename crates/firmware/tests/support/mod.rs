@@ -367,10 +367,10 @@ impl Bench {
         let bundle = recipe.build();
         self.ask(Request::PutBegin {
             total_bytes: bundle.len() as u32,
-            digest: dunlin_wire::Digest::of(&bundle).0,
+            digest: dunlin_wire::bundle::digest(&bundle).expect("a bundle").0,
         });
-        for (index, bytes) in bundle.chunks(256).enumerate() {
-            let offset = index as u32 * 256;
+        for (index, bytes) in bundle.chunks(512).enumerate() {
+            let offset = index as u32 * 512;
             self.ask(Request::PutChunk { offset, bytes });
         }
         self.ask(Request::Activate);

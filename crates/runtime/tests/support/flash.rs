@@ -59,6 +59,7 @@ impl Power {
 pub struct Flash<'m> {
     memory: &'m mut [u8],
     power: Rc<Power>,
+    fails: bool,
 }
 
 impl<'m> Flash<'m> {
@@ -66,11 +67,17 @@ impl<'m> Flash<'m> {
         Self {
             memory,
             power: power.clone(),
+            fails: false,
         }
     }
 
+    /// The same, and every access fails if so.
+    pub fn failing(self, fails: bool) -> Self {
+        Self { fails, ..self }
+    }
+
     fn check(&self) -> Result<(), NorFlashErrorKind> {
-        if self.power.is_out() {
+        if self.power.is_out() || self.fails {
             Err(NorFlashErrorKind::Other)
         } else {
             Ok(())

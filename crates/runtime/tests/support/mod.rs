@@ -124,6 +124,9 @@ pub struct Bench {
     pub next_id: u16,
     /// Whether messages are sent all at once, without waiting for replies.
     pub is_eager: bool,
+    pub credential: Credential,
+    /// Whether every access to the region for records fails.
+    pub records_fail: bool,
 }
 
 impl Default for Bench {
@@ -137,6 +140,8 @@ impl Default for Bench {
             profile: profile(),
             next_id: 1,
             is_eager: false,
+            credential: CREDENTIAL,
+            records_fail: false,
         }
     }
 }
@@ -236,11 +241,11 @@ impl Bench {
         let regions = Regions {
             slots: [Flash::new(first, &power), Flash::new(second, &power)],
             state: Flash::new(&mut self.state, &power),
-            records: Flash::new(&mut self.records, &power),
+            records: Flash::new(&mut self.records, &power).failing(self.records_fail),
         };
         let provision = Provision {
             device: DEVICE,
-            credential: CREDENTIAL,
+            credential: self.credential.clone(),
             trusted: [bundle::public_key()].into_iter().collect(),
         };
         let (mut receive, mut reply) = ([0; RECEIVE_BYTES], [0; MAX_MESSAGE_BYTES]);

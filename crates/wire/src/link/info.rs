@@ -1,5 +1,6 @@
 //! What a device says about itself.
 
+use super::Refusal;
 use crate::identity::{BundleId, DeviceId, FirmwareId};
 use minicbor::{Decode, Encode};
 
@@ -46,6 +47,13 @@ pub struct Info<'a> {
     /// Stack used so far at the deepest, bytes; 0 where it is not measured.
     #[n(12)]
     pub stack_used_bytes: u32,
+    /// Whether it has an identity and a credential of its own; without, nothing it says is authentic,
+    /// and it neither makes records nor hands any out.
+    #[n(13)]
+    pub provisioned: bool,
+    /// Why it records nothing; `None` when it does. It runs its bundle all the same.
+    #[n(14)]
+    pub recording_fault: Option<Refusal>,
 }
 
 /// The bundle that runs.

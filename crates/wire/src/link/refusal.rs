@@ -1,14 +1,20 @@
 //! Why a device did not do what it was asked.
 
+use minicbor::{Decode, Encode};
+
 /// A refusal as it travels: a code that may be newer than this build, and two numbers whose meaning
 /// the code gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
 pub struct Refusal {
     /// A [`Reason`], or a code of a later version.
+    #[n(0)]
     pub code: u16,
     /// What would have been needed, or which thing is meant; 0 where the reason has none.
+    #[n(1)]
     pub needed: u32,
     /// What there was instead; 0 where the reason has none.
+    #[n(2)]
     pub got: u32,
 }
 
@@ -140,6 +146,11 @@ reasons! {
     OtherBundle = 81, "was told of another bundle than the one that comes";
     /// `needed` transfers were begun since the last start or activation, and that many are taken.
     TooManyTransfers = 82, "has begun {needed} transfers and none led to an activation: restart it to go on";
+
+    /// The device has no identity of its own, and its credential is known to everybody.
+    Unprovisioned = 96, "was never provisioned, so its records would prove nothing: flash it with an identity of its own";
+    /// A flash region has `got` bytes, `needed` are needed.
+    RegionTooSmall = 97, "has a flash region of {got} bytes where {needed} are needed: its firmware must give it more";
 }
 
 impl Refusal {

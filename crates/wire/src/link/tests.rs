@@ -39,6 +39,8 @@ const INFO_EXAMPLE: Info<'static> = Info {
         message_bytes: 2304,
     },
     stack_used_bytes: 0,
+    provisioned: true,
+    recording_fault: None,
 };
 
 fn requests() -> Vec<Request<'static>> {
@@ -142,13 +144,34 @@ fn golden_requests() {
 }
 
 #[test]
+fn golden_info_of_a_board_without_an_identity() {
+    let info = Info {
+        provisioned: false,
+        recording_fault: Some(Refusal::new(Reason::Unprovisioned)),
+        ..INFO_EXAMPLE
+    };
+    let body = Reply::Info(info);
+    let bytes = encoded(Message { id: 1, body }, Message::<Reply>::encode);
+    assert!(hex(&bytes).starts_with("830101ae0001"), "{}", hex(&bytes));
+    assert!(
+        hex(&bytes).ends_with("0c000df40e8318600000"),
+        "{}",
+        hex(&bytes)
+    );
+    assert_eq!(
+        Message::<Reply<'_>>::decode(&bytes).map(|reply| reply.body),
+        Ok(body)
+    );
+}
+
+#[test]
 fn golden_replies() {
     let golden = [
         "8301008318331a000111701a00010000",
         concat!(
-            "830101ac00010148010203040506070802480909090909090909036f71656d752d636f727465782d6d34",
+            "830101ad00010148010203040506070802480909090909090909036f71656d752d636f727465782d6d34",
             "6604a50048030303030303030301696f63637570616e637902040314040c05040602071a0001e2400911",
-            "0a0c0ba4001a00040000011a0001000002192000031909000c00",
+            "0a0c0ba4001a00040000011a0001000002192000031909000c000df5",
         ),
         "830102191000",
         "830103191800",
@@ -260,7 +283,7 @@ fn every_reason_keeps_its_code() {
         [
             1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42,
             43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64,
-            65, 80, 81, 82
+            65, 80, 81, 82, 96, 97
         ]
     );
 }
