@@ -60,7 +60,8 @@ impl<'d, P: Port> Wire<'d, P> {
             {
                 return;
             }
-            let Ok(Some(message)) = self.decoder.push(byte[0]) else {
+            let [byte] = byte;
+            let Ok(Some(message)) = self.decoder.push(byte) else {
                 continue;
             };
             let answering = Answered {

@@ -225,7 +225,8 @@ impl<'a> Baseline<'a> {
 
     /// What the thresholds are compared with.
     pub fn statistic(&self) -> Statistic {
-        Statistic(self.header[8])
+        let [_, _, _, _, _, _, _, _, statistic, ..] = *self.header;
+        Statistic(statistic)
     }
 
     /// Length of a window in sample time.
@@ -386,11 +387,11 @@ fn check_header(header: &[u8; HEADER_BYTES]) -> Result<(usize, usize), BaselineE
     if field::<4>(header, 0) != MAGIC {
         return Err(BaselineError::NotABaseline);
     }
-    let (format, bins) = (u16::from_le_bytes(field(header, 4)), header[9]);
+    let [_, _, _, _, _, _, channels, labels, _, bins, ..] = *header;
+    let format = u16::from_le_bytes(field(header, 4));
     if format != FORMAT || usize::from(bins) != BINS {
         return Err(BaselineError::UnsupportedFormat { format, bins });
     }
-    let (channels, labels) = (header[6], header[7]);
     if usize::from(channels) > MAX_CHANNELS || usize::from(labels) > MAX_LABELS {
         return Err(BaselineError::TooMany { channels, labels });
     }

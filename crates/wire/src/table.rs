@@ -38,13 +38,13 @@ impl<T, const N: usize> core::ops::Deref for Table<T, N> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.items[..self.length]
+        self.items.get(..self.length).unwrap_or_default()
     }
 }
 
 impl<T, const N: usize> core::ops::DerefMut for Table<T, N> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.items[..self.length]
+        self.items.get_mut(..self.length).unwrap_or_default()
     }
 }
 

@@ -199,7 +199,8 @@ impl<I: I2c> Lis3dh<I> {
         self.i2c
             .write_read(self.settings.address, &[register], &mut value)
             .ok()?;
-        Some(value[0])
+        let [value] = value;
+        Some(value)
     }
 
     fn write(&mut self, register: u8, value: u8) -> Option<()> {

@@ -119,7 +119,7 @@ fn to_be_signed(protected: &[u8], payload: &[u8], mut sink: impl FnMut(&[u8])) {
 fn byte_string(bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
     let mut head = [0; 9];
     let length = head_bytes(bytes.len());
-    let mut encoder = Encoder::new(Cursor::new(&mut head[..]));
+    let mut encoder = Encoder::new(Cursor::new(head.as_mut_slice()));
     let _ = encoder.bytes_len(bytes.len() as u64);
     sink(head.get(..length).unwrap_or_default());
     sink(bytes);
