@@ -22,6 +22,7 @@ pub mod stream;
 pub mod target;
 pub mod train;
 pub mod verify;
+pub mod words;
 
 #[cfg(test)]
 mod python;

@@ -1,8 +1,8 @@
 //! The stages between training and a device, each on a run folder: quantize, calibrate, compile, package.
 //!
 //! Runs on the workstation. A stage reads what earlier ones left in the run, writes its own files there and lists
-//! them with their hashes. Cost: a run of the model over the training data for [`quantize`] and [`calibrate`],
-//! milliseconds for the others.
+//! them with their hashes. Cost: a run of the model over the training data for [`quantize`], some trainings for
+//! [`calibrate`], milliseconds for the others.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,6 +43,7 @@ use crate::quantize::{self, QuantizeError, QuantizeOptions, QuantizeReport};
 use crate::recipe::{Algorithm, Recipe};
 use crate::runs::{Run, RunsError};
 use crate::target::Target;
+use crate::train::{self, Effort, TrainError};
 
 /// The quantized model's file name.
 pub const INT8_MODEL: &str = "model.int8.onnx";
@@ -95,6 +96,9 @@ pub enum StageError {
     /// Compilation failed.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// A model without a part of the data could not be trained.
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// Thresholds could not be calibrated.
     #[error(transparent)]
     Calibrate(#[from] CalibrateError),
@@ -221,7 +225,7 @@ pub fn quantize(
 }
 
 /// Makes the baseline and its drift thresholds from the training and validation parts; writes [`BASELINE`] and
-/// [`CALIBRATION`].
+/// [`CALIBRATION`]. Cost: up to [`train::FOLDS`] trainings of small models, for answers to data they did not see.
 ///
 /// # Errors
 /// What failed.
@@ -232,14 +236,21 @@ pub fn calibrate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Acco
         Ok(evaluate::answers(&session, &model, examples)?.predicted)
     };
     let (train, validation) = (said(&splits.train)?, said(&splits.validation)?);
+    let effort = Effort {
+        passes: run.record.curve.len(),
+        values: run.record.features.len(),
+    };
+    let unseen = train::unseen_answers(recipe, splits, effort)?;
     let parts = [
         Part {
             examples: &splits.train,
             predicted: &train,
+            unseen: unseen.as_ref().map(|unseen| unseen.train.as_slice()),
         },
         Part {
             examples: &splits.validation,
             predicted: &validation,
+            unseen: unseen.as_ref().map(|unseen| unseen.validation.as_slice()),
         },
     ];
     let calibration = calibrate::calibrate(&parts, &recipe.monitor)?;

@@ -5,6 +5,7 @@ use crate::{Outcome, output};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use dunlin_host::data::{self, CheckOptions, CheckReport};
+use dunlin_host::words::counted;
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -94,9 +95,9 @@ pub fn print(report: &CheckReport) -> Result<()> {
         output::line(format!("content sha256 {hash}"))?;
     }
     output::line(format!(
-        "{} errors, {} warnings",
-        report.errors(),
-        report.warnings()
+        "{}, {}",
+        counted(report.errors(), "error"),
+        counted(report.warnings(), "warning")
     ))
 }
 

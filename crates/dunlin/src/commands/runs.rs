@@ -124,7 +124,11 @@ impl Compare {
             output::line("the two runs learnt from different data")?;
         }
         output::line(table::aligned(&settings(&comparison)).trim_end())?;
-        output::line(table::aligned(&measures(&comparison)).trim_end())
+        output::line(table::aligned(&measures(&comparison)).trim_end())?;
+        match &first.evaluation {
+            Some(evaluation) => output::line(table::intervals(evaluation).trim_end()),
+            None => Ok(()),
+        }
     }
 }
 

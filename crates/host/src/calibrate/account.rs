@@ -41,12 +41,10 @@ impl SeriesAccount {
         }
     }
 
-    /// The threshold that the other blocks give.
-    fn threshold_without(&self, block: usize, wanted: f64) -> f32 {
-        rate::threshold(
-            self.scores.iter().copied().filter(|one| one.block != block),
-            wanted,
-        )
+    /// The threshold that the windows give which are not left out.
+    fn threshold_without(&self, left_out: &[bool], wanted: f64) -> f32 {
+        let both = self.scores.iter().zip(left_out);
+        rate::threshold(both.filter(|(_, out)| !**out).map(|(one, _)| *one), wanted)
     }
 
     /// Whether hardly any window could raise the flag: the blocks themselves are as far from each
@@ -65,6 +63,30 @@ fn highest_of_blocks(scores: &[BlockScore]) -> Vec<f32> {
         highest[one.block] = highest[one.block].max(one.score);
     }
     highest
+}
+
+/// What thresholds do on data they do not know of: each block is judged by those from the windows that share no input
+/// with its windows. They are fewer than the blocks of the baseline, so that the share is rather too high.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HeldOut {
+    /// Share of windows that would have raised some flag, with the interval for as many whole blocks, rounded up.
+    pub rate: Rate,
+    /// Blocks judged.
+    pub judged: usize,
+    /// The fewest blocks that thresholds came from.
+    pub fewest: usize,
+    /// The most.
+    pub most: usize,
+}
+
+/// Whose answers the windows' predictions are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answers {
+    /// Of models that had not learnt from the window's blocks: what a device sees.
+    Unseen,
+    /// Of the model to the data it learnt from: surer than what a device sees, so that the threshold may be too low.
+    Seen,
 }
 
 /// How a baseline came about. `Display` writes it as a short table.
@@ -86,9 +108,10 @@ pub struct Account {
     pub wanted_rate: f64,
     /// Share of false alarms that the blocks vouch for, per window and channel.
     pub rate: Rate,
-    /// Share of windows that would have raised some flag under thresholds from the other blocks,
-    /// with the interval for as many whole blocks, rounded up.
-    pub any_flag: Option<Rate>,
+    /// What thresholds would have done on data they do not know of.
+    pub any_flag: Option<HeldOut>,
+    /// Whose answers the windows' predictions are.
+    pub answers: Answers,
     /// The channels in order.
     pub channels: Vec<SeriesAccount>,
     /// The distribution of predictions.
@@ -100,7 +123,7 @@ impl Account {
         monitor: &recipe::Monitor,
         timeline: &Timeline,
         channels: Vec<SeriesAccount>,
-        predictions: SeriesAccount,
+        (predictions, answers): (SeriesAccount, Answers),
     ) -> Self {
         let all: Vec<&SeriesAccount> = channels.iter().chain([&predictions]).collect();
         Self {
@@ -112,7 +135,8 @@ impl Account {
             blocks_above: rate::allowed_blocks(timeline.blocks, monitor.false_alarm_rate),
             wanted_rate: monitor.false_alarm_rate,
             rate: rate::vouched(timeline.blocks, monitor.false_alarm_rate),
-            any_flag: any_flag(&all, monitor.false_alarm_rate, timeline.blocks),
+            any_flag: held_out(&all, monitor.false_alarm_rate, timeline),
+            answers,
             channels,
             predictions,
         }
@@ -129,38 +153,68 @@ impl Account {
     }
 }
 
-/// Leaves each block out of the thresholds too, and asks which of its windows would have raised a
-/// flag.
-fn any_flag(series: &[&SeriesAccount], wanted: f64, blocks: usize) -> Option<Rate> {
-    if blocks < 3 {
+/// Fewest blocks whose share of flags is worth a number.
+const FEWEST_JUDGED: usize = 3;
+
+/// Leaves each block out of the thresholds too, with every window that shares an input with it, and asks which of its
+/// windows would have raised a flag. A block that leaves no other is not judged.
+fn held_out(series: &[&SeriesAccount], wanted: f64, timeline: &Timeline) -> Option<HeldOut> {
+    let left_out = (0..timeline.blocks).map(|block| timeline.shares_inputs_with(block));
+    let judged: Vec<Judged> = left_out
+        .enumerate()
+        .filter_map(|(block, left_out)| judged(series, wanted, block, &left_out))
+        .collect();
+    if judged.len() < FEWEST_JUDGED {
         return None;
     }
-    let shares: f64 = (0..blocks)
-        .map(|block| flagged_share(series, wanted, block))
-        .sum();
-    let whole = rate::of_trials((shares.ceil() as usize).min(blocks), blocks);
-    Some(Rate {
-        expected: shares / blocks as f64,
-        ..whole
+    let shares: f64 = judged.iter().map(|one| one.flagged).sum();
+    let whole = rate::of_trials((shares.ceil() as usize).min(judged.len()), judged.len());
+    Some(HeldOut {
+        rate: Rate {
+            expected: shares / judged.len() as f64,
+            ..whole
+        },
+        judged: judged.len(),
+        fewest: judged.iter().map(|one| one.blocks).min().unwrap_or(0),
+        most: judged.iter().map(|one| one.blocks).max().unwrap_or(0),
     })
 }
 
-fn flagged_share(series: &[&SeriesAccount], wanted: f64, block: usize) -> f64 {
+struct Judged {
+    /// Share of the block's windows above some threshold.
+    flagged: f64,
+    /// Blocks that the thresholds came from.
+    blocks: usize,
+}
+
+fn judged(
+    series: &[&SeriesAccount],
+    wanted: f64,
+    block: usize,
+    left_out: &[bool],
+) -> Option<Judged> {
+    let windows = &series.first()?.scores;
+    let kept = windows.iter().zip(left_out).filter(|(_, out)| !**out);
+    let mut blocks: Vec<usize> = kept.map(|(one, _)| one.block).collect();
+    blocks.dedup();
+    if blocks.is_empty() {
+        return None;
+    }
     let thresholds: Vec<f32> = series
         .iter()
-        .map(|one| one.threshold_without(block, wanted))
+        .map(|one| one.threshold_without(left_out, wanted))
         .collect();
-    let windows = series.first().map_or(&[][..], |one| &one.scores);
     let of_block: Vec<usize> = (0..windows.len())
         .filter(|&window| windows[window].block == block)
         .collect();
     let raises = |&&window: &&usize| {
-        series
-            .iter()
-            .zip(&thresholds)
-            .any(|(one, &threshold)| one.scores[window].score > threshold)
+        let mut both = series.iter().zip(&thresholds);
+        both.any(|(one, &threshold)| one.scores[window].score > threshold)
     };
-    of_block.iter().filter(raises).count() as f64 / of_block.len().max(1) as f64
+    Some(Judged {
+        flagged: of_block.iter().filter(raises).count() as f64 / of_block.len().max(1) as f64,
+        blocks: blocks.len(),
+    })
 }
 
 impl fmt::Display for Account {
@@ -203,19 +257,37 @@ impl Account {
                 self.blocks_needed()
             )?;
         }
-        if let Some(Rate {
+        if let Some(held_out) = &self.any_flag {
+            self.write_held_out(f, held_out)?;
+        }
+        match self.answers {
+            Answers::Unseen => writeln!(
+                f,
+                "  Predictions were scored with the answers of models that had not learnt from the window's blocks."
+            ),
+            Answers::Seen => writeln!(
+                f,
+                "  Predictions were scored with the model's answers to data it learnt from: their threshold may be too low."
+            ),
+        }
+    }
+
+    fn write_held_out(&self, f: &mut fmt::Formatter<'_>, held_out: &HeldOut) -> fmt::Result {
+        let Rate {
             expected,
             lower,
             upper,
-        }) = self.any_flag
-        {
-            let (expected, lower, upper) = (percent(expected), percent(lower), percent(upper));
-            writeln!(
-                f,
-                "  With thresholds from the other blocks, {expected} of the windows would have raised some flag (95 %: {lower} to {upper})."
-            )?;
-        }
-        Ok(())
+        } = held_out.rate;
+        let (expected, lower, upper) = (percent(expected), percent(lower), percent(upper));
+        let blocks = match (held_out.fewest, held_out.most) {
+            (fewest, most) if fewest == most => fewest.to_string(),
+            (fewest, most) => format!("{fewest} to {most}"),
+        };
+        writeln!(
+            f,
+            "  With thresholds from the {blocks} of {} blocks that share no data with it, {expected} of a block's windows would have raised some flag (95 %: {lower} to {upper}); thresholds from all blocks raise rather fewer.",
+            self.blocks
+        )
     }
 }
 

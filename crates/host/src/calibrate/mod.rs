@@ -17,6 +17,13 @@
 //!    above it. How sure that is depends on the number of blocks; few say little, and the account
 //!    says so.
 //!
+//! Predictions are scored like a channel. The reference is the model's answers to the data it learnt from, as on the
+//! device; a window's answers are those of models that had not learnt from its block, for a device's windows are
+//! new to its model. Where no such answers are given the model's own stand in, and the account says so.
+//!
+//! The account also judges each block by thresholds from the blocks that share no data with it: windows slide, so
+//! that those of the blocks before and after it know some of its data and are left out.
+//!
 //! The statistic is the population stability index on the training quantiles. What makes a window
 //! unusual in such data is less a shifted mean than a part of the range it never visits (a night
 //! without fresh air), and this index weighs an empty bin by its logarithm where distances between
@@ -42,8 +49,9 @@ use thiserror::Error;
 
 use crate::data::{Examples, InputSchema};
 use crate::recipe;
+use crate::words::counted;
 
-pub use account::{Account, SeriesAccount};
+pub use account::{Account, Answers, HeldOut, SeriesAccount};
 use rate::BlockScore;
 use score::{Predictions, SortedChannel, ceiling};
 use timeline::{FULL, Lengths, Timeline};
@@ -55,6 +63,8 @@ pub struct Part<'a> {
     pub examples: &'a Examples,
     /// The model's answer to each; the labels themselves are a stand-in for a good model's answers.
     pub predicted: &'a [u32],
+    /// The answers of models that had not learnt from the input's block, where there are some.
+    pub unseen: Option<&'a [u32]>,
 }
 
 /// A baseline section, and how it came about.
@@ -71,7 +81,8 @@ pub struct Calibration {
 pub enum CalibrateError {
     /// Nothing can be left out and compared with the rest.
     #[error(
-        "{inputs} inputs make {blocks} full block(s); at least 2 are needed: give more data, a shorter window or a shorter block"
+        "{} make {}, and at least 2 are needed: give more data, a shorter window or a shorter block",
+        counted(*inputs as u64, "input"), counted(*blocks as u64, "full block")
     )]
     TooFewBlocks {
         /// Blocks with a full window.
@@ -110,8 +121,8 @@ pub enum CalibrateError {
 
 /// Makes the baseline section for the data a model was trained and tuned on.
 ///
-/// The first part is what the model was fitted to. Its answers to the others are more like those to
-/// come, so the threshold of the predictions is at least the one that the other parts' windows give.
+/// The first part is what the model was fitted to. Without unseen answers, its answers to the other parts are more
+/// like those to come, so the threshold of the predictions is at least the one that the other parts' windows give.
 ///
 /// # Errors
 /// Each reason has its variant in [`CalibrateError`].
@@ -135,7 +146,11 @@ pub fn calibrate(
     }
     let (prediction_counts, of_predictions) =
         of_predictions(parts, &timeline, labels.len(), wanted);
-    let account = Account::new(monitor, &timeline, series, of_predictions);
+    let answers = match parts.iter().all(|part| part.unseen.is_some()) {
+        true => Answers::Unseen,
+        false => Answers::Seen,
+    };
+    let account = Account::new(monitor, &timeline, series, (of_predictions, answers));
     let reference = Reference {
         statistic: STATISTIC,
         window_ms: monitor.window.ms,
@@ -232,10 +247,12 @@ fn check<'a>(parts: &[Part<'a>]) -> Result<(&'a InputSchema, &'a [String]), Cali
         let Part {
             examples,
             predicted,
+            unseen,
         } = part;
         examples.schema == first.schema
             && examples.label_names == first.label_names
             && predicted.len() == examples.len()
+            && unseen.is_none_or(|unseen| unseen.len() == examples.len())
     };
     if parts.iter().all(alike) {
         Ok((&first.schema, &first.label_names))
@@ -281,8 +298,16 @@ fn sorted_channel(parts: &[Part<'_>], timeline: &Timeline, channel: usize) -> So
 }
 
 fn predictions(parts: &[Part<'_>], timeline: &Timeline, classes: usize) -> Predictions {
-    let label = |place: &timeline::Place| parts[place.part].predicted[place.index];
-    Predictions::new(timeline.places.iter().map(label).collect(), classes)
+    let said = |place: &timeline::Place| parts[place.part].predicted[place.index];
+    let unseen = |place: &timeline::Place| {
+        let part = &parts[place.part];
+        part.unseen.unwrap_or(part.predicted)[place.index]
+    };
+    Predictions {
+        said: timeline.places.iter().map(said).collect(),
+        unseen: timeline.places.iter().map(unseen).collect(),
+        classes,
+    }
 }
 
 fn scores(

@@ -103,21 +103,20 @@ pub fn ceiling(statistic: Statistic, reference: &[u32], values: usize) -> Option
 
 /// Predictions in order of place.
 pub struct Predictions {
-    labels: Vec<u32>,
-    classes: usize,
+    /// The model's own, for the reference.
+    pub said: Vec<u32>,
+    /// Those that windows are scored with.
+    pub unseen: Vec<u32>,
+    /// Number of classes.
+    pub classes: usize,
 }
 
 impl Predictions {
-    /// Takes predictions in order of place.
-    pub fn new(labels: Vec<u32>, classes: usize) -> Self {
-        Self { labels, classes }
-    }
-
     /// How often each class was predicted outside `left_out`.
     pub fn reference(&self, left_out: &Range<usize>) -> Vec<u32> {
         let outside =
             |(place, label): (usize, &u32)| (!left_out.contains(&place)).then_some(*label);
-        self.count(self.labels.iter().enumerate().filter_map(outside))
+        self.count(self.said.iter().enumerate().filter_map(outside))
     }
 
     fn count(&self, labels: impl Iterator<Item = u32>) -> Vec<u32> {
@@ -132,7 +131,7 @@ impl Predictions {
 
     /// Score of a window against everything that does not depend on it.
     pub fn score(&self, statistic: Statistic, candidate: &Candidate) -> Option<f32> {
-        let window = self.count(self.labels[candidate.inside.clone()].iter().copied());
+        let window = self.count(self.unseen[candidate.inside.clone()].iter().copied());
         drift::score(statistic, &self.reference(&candidate.left_out), &window)
     }
 }

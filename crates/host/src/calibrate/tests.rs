@@ -22,6 +22,7 @@ fn calibrated(splits: &Splits, recipe: &Recipe) -> Calibration {
     let parts = [&splits.train, &splits.validation].map(|examples| Part {
         examples,
         predicted: &examples.labels,
+        unseen: None,
     });
     calibrate(&parts, &recipe.monitor).expect("there are enough blocks")
 }
@@ -237,6 +238,7 @@ fn thresholds_of_independent_samples_keep_the_stated_rate() {
         let part = Part {
             examples: &train,
             predicted: &train.labels,
+            unseen: None,
         };
         let calibration = calibrate(&[part], &hourly()).expect("40 blocks");
         assert_eq!(
@@ -259,6 +261,7 @@ fn a_shift_is_told_by_the_section() {
     let part = Part {
         examples: &train,
         predicted: &train.labels,
+        unseen: None,
     };
     let section = calibrate(&[part], &hourly()).expect("40 blocks").section;
     let shifted = series(uniform(2, 1_000).map(|value| value * 0.5));
@@ -287,11 +290,13 @@ fn the_order_of_parts_and_inputs_does_not_matter() {
     let parts = [&rest, &some].map(|examples| Part {
         examples,
         predicted: &examples.labels,
+        unseen: None,
     });
     let one = calibrate(
         &[Part {
             examples: &whole,
             predicted: &whole.labels,
+            unseen: None,
         }],
         &hourly(),
     )
@@ -325,6 +330,7 @@ fn answers_on_data_the_model_was_not_fitted_to_set_the_least_threshold_of_predic
         let parts = parts.map(|(examples, predicted)| Part {
             examples,
             predicted,
+            unseen: None,
         });
         calibrate(&parts, &monitor)
             .expect("50 blocks")
@@ -347,6 +353,7 @@ fn blocks_do_not_cross_groups() {
     let part = Part {
         examples: &sessions,
         predicted: &sessions.labels,
+        unseen: None,
     };
     let account = calibrate(&[part], &hourly()).expect("10 sessions").account;
     assert_eq!((account.blocks, account.inputs_per_window), (10, 95));
@@ -358,6 +365,7 @@ fn too_little_data_is_refused_with_numbers() {
     let part = Part {
         examples: &short,
         predicted: &short.labels,
+        unseen: None,
     };
     assert_eq!(
         calibrate(&[part], &hourly()).unwrap_err(),
@@ -373,4 +381,84 @@ fn too_little_data_is_refused_with_numbers() {
     assert!(
         matches!(calibrate(&[part], &unknown), Err(CalibrateError::UnknownLabel { label }) if label == "none")
     );
+}
+
+/// Forty quiet windows' lengths and one that shifts in their midst.
+fn with_one_odd_block() -> Examples {
+    let odd = |index: usize| (2_000..2_100).contains(&index);
+    let shift = |(index, value): (usize, f32)| if odd(index) { value + 1e8 } else { value };
+    series(uniform(8, 4_000).enumerate().map(shift))
+}
+
+/// The windows of the blocks around the odd one hold part of it, so that thresholds from them would let it pass.
+#[test]
+fn a_block_is_judged_only_by_windows_that_share_no_data_with_it() {
+    let train = with_one_odd_block();
+    let part = Part {
+        examples: &train,
+        predicted: &train.labels,
+        unseen: None,
+    };
+    let monitor = recipe::Monitor {
+        false_alarm_rate: 0.02,
+        ..hourly()
+    };
+    let account = calibrate(&[part], &monitor).expect("40 blocks").account;
+    let held_out = account.any_flag.expect("enough blocks");
+    assert_eq!((account.blocks, held_out.judged), (40, 40));
+    assert_eq!((held_out.fewest, held_out.most), (37, 38));
+    let odd_windows = 1.9 / 40.0;
+    assert!(
+        held_out.rate.expected > 0.7 * odd_windows,
+        "{held_out:?} misses the odd block"
+    );
+    assert!(account.to_string().contains("that share no data with it"));
+}
+
+#[test]
+fn answers_to_unseen_blocks_set_the_threshold_of_predictions_and_not_their_reference() {
+    let whole = series(uniform(9, 4_000));
+    let sure = vec![0; whole.len()];
+    let unsure: Vec<u32> = (0..whole.len() as u32)
+        .map(|i| u32::from(i % 7 == 0 && i % 400 < 100))
+        .collect();
+    let of = |unseen: Option<&[u32]>| {
+        let part = Part {
+            examples: &whole,
+            predicted: &sure,
+            unseen,
+        };
+        calibrate(&[part], &hourly()).expect("40 blocks")
+    };
+    let (seen, unseen) = (of(None), of(Some(&unsure)));
+    assert_eq!(
+        (seen.account.answers, unseen.account.answers),
+        (Answers::Seen, Answers::Unseen)
+    );
+    assert!(
+        unseen.account.predictions.threshold > seen.account.predictions.threshold + 0.1,
+        "{} {}",
+        unseen.account.predictions.threshold,
+        seen.account.predictions.threshold
+    );
+    let counts = |section: &[u8]| {
+        Baseline::parse(section)
+            .expect("a good section")
+            .prediction_counts()
+            .collect::<Vec<u32>>()
+    };
+    assert_eq!(counts(&seen.section), counts(&unseen.section));
+    let told = seen.account.to_string();
+    assert!(told.contains("their threshold may be too low"), "{told}");
+    assert!(matches!(
+        calibrate(
+            &[Part {
+                examples: &whole,
+                predicted: &sure,
+                unseen: Some(&[0])
+            }],
+            &hourly()
+        ),
+        Err(CalibrateError::Mismatch)
+    ));
 }

@@ -100,6 +100,25 @@ impl Timeline {
     }
 }
 
+impl Timeline {
+    /// For each window, whether its block has an input that lies in a window of `block` too: the block itself, and
+    /// those before and after it where windows reach from one into the other.
+    pub fn shares_inputs_with(&self, block: usize) -> Vec<bool> {
+        let of_block = self.candidates.iter().filter(|one| one.block == block);
+        let (start, end) = of_block.fold((usize::MAX, 0), |(start, end), one| {
+            (start.min(one.inside.start), end.max(one.inside.end))
+        });
+        let mut shares = vec![false; self.blocks];
+        for one in &self.candidates {
+            shares[one.block] |= one.inside.start < end && start < one.inside.end;
+        }
+        self.candidates
+            .iter()
+            .map(|one| shares[one.block])
+            .collect()
+    }
+}
+
 /// Inputs in order, to be cut into windows and blocks.
 struct Row {
     places: Vec<Place>,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::report::{CheckReport, Severity};
+use crate::words::counted;
 
 /// Findings shown in the text of an error; the report has the rest.
 const SHOWN: usize = 5;
@@ -68,6 +69,9 @@ fn summary(report: &CheckReport) -> String {
     if more > 0 {
         lines.push(format!("and {more} more; see all with `dunlin data check`"));
     }
-    lines.insert(0, format!("the data has {total} error(s) and is not used:"));
+    lines.insert(
+        0,
+        format!("the data has {} and is not used:", counted(total, "error")),
+    );
     lines.join("\n")
 }

@@ -175,10 +175,7 @@ impl Reject<'_, '_> {
             Cell::Null | Cell::TimeMs(_) => None,
         };
         let Some(number) = parsed else {
-            let message = format!(
-                "expected a number with the decimal separator \"{}\"",
-                self.layout.numbers.decimal
-            );
+            let message = self.number_message(cell);
             self.add(&column.name, cell, Rule::Type, Policy::Reject, message);
             return 0.0;
         };
@@ -195,6 +192,20 @@ impl Reject<'_, '_> {
             );
         }
         number as f32
+    }
+
+    fn number_message(&self, cell: &Cell) -> String {
+        let shown = cell.show();
+        if NumberFormat::is_not_finite(&shown) {
+            return format!(
+                "expected a finite number; correct it, or list \"{}\" in data.null_values if it stands for a missing value",
+                shown.trim()
+            );
+        }
+        format!(
+            "expected a number with the decimal separator \"{}\"",
+            self.layout.numbers.decimal
+        )
     }
 
     fn label(&mut self, cell: Option<&Cell>) -> u32 {

@@ -31,6 +31,12 @@ impl NumberFormat {
         number.is_finite().then_some(number)
     }
 
+    /// Whether a text stands for infinity or for no number: `inf`, `NaN`, `1e999`.
+    pub(super) fn is_not_finite(text: &str) -> bool {
+        let number = text.trim().parse::<f64>();
+        number.is_ok_and(|number| !number.is_finite())
+    }
+
     /// The text with a dot as decimal separator and no thousands separators; `None` where they
     /// stand in the wrong places.
     fn normal(&self, text: &str) -> Option<String> {

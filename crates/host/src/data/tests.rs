@@ -267,7 +267,7 @@ fn each_broken_row_is_reported_with_file_line_column_value_and_expectation() {
         ),
         (
             "2026-01-01 00:03:00,inf,1\n",
-            "a.csv:5: column \"x\": found \"inf\": expected a number",
+            "a.csv:5: column \"x\": found \"inf\": expected a finite number; correct it, or list \"inf\" in data.null_values",
             "type",
         ),
         (
@@ -474,7 +474,7 @@ fn errors_of_load_show_the_first_findings_and_their_number() {
         .to_string();
     assert!(
         error.starts_with(
-            "the data has 20 error(s) and is not used:\na.csv:3: column \"y\": found \"5\""
+            "the data has 20 errors and is not used:\na.csv:3: column \"y\": found \"5\""
         ),
         "{error}"
     );

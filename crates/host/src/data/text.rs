@@ -48,6 +48,14 @@ fn utf8(mut bytes: Vec<u8>, skip: usize, path: &Path) -> Result<String, DataErro
     })
 }
 
+/// The first character that no text holds, and its line: a control character that is neither a tab nor a break.
+pub(super) fn first_control(text: &str) -> Option<(u64, char)> {
+    let control = |c: char| c < ' ' && !matches!(c, '\t' | '\n' | '\r' | '\x0c');
+    let (place, found) = text.char_indices().find(|&(_, c)| control(c))?;
+    let before = text.get(..place).unwrap_or_default();
+    Some((1 + newlines(before.as_bytes()), found))
+}
+
 fn first_bad_line(encoding: &'static Encoding, body: &[u8]) -> u64 {
     let (text, _) = encoding.decode_without_bom_handling(body);
     let good = text.split('\u{FFFD}').next().unwrap_or_default();
@@ -173,6 +181,12 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("x.csv:2: not valid UTF-16LE"), "{error}");
+    }
+
+    #[test]
+    fn control_characters_are_no_text() {
+        assert_eq!(first_control("a\tb\r\n1,2\x0c\n"), None);
+        assert_eq!(first_control("a\n\nb\0c\x01"), Some((3, '\0')));
     }
 
     #[test]

@@ -79,7 +79,6 @@ fn overview(evaluation: &Evaluation) -> String {
                 name.to_owned(),
                 metrics.examples.to_string(),
                 estimate(&metrics.accuracy),
-                estimate(&metrics.accuracy_by_unit),
                 estimate(&metrics.balanced_accuracy),
                 estimate(&metrics.macro_f1),
                 optional(&metrics.roc_auc),
@@ -91,8 +90,7 @@ fn overview(evaluation: &Evaluation) -> String {
     let headings = [
         "part",
         "examples",
-        "accuracy (Wilson)",
-        "accuracy (bootstrap)",
+        "accuracy",
         "balanced accuracy",
         "F1, mean of classes",
         "ROC AUC, mean of classes",
@@ -116,14 +114,7 @@ fn part(test: &Judged) -> Result<String, PlotError> {
         ]
     });
     let classes = table(
-        &[
-            "class",
-            "examples",
-            "precision (Wilson)",
-            "recall (Wilson)",
-            "F1",
-            "ROC AUC",
-        ],
+        &["class", "examples", "precision", "recall", "F1", "ROC AUC"],
         rows,
     );
     let mut figures = vec![confusion(metrics)?];
@@ -288,12 +279,13 @@ fn notes(record: &Record, evaluation: &Evaluation) -> String {
     let items = [
         uses,
         format!("All numbers were measured on the exported model, run by {} from raw inputs.", evaluation.runtime),
-        "Wilson intervals take examples for independent. Rows of a time series are not, so their Wilson intervals are \
-         too narrow; the bootstrap draws whole units (last column of the table of measures)."
+        "Rows of a time series or of a group resemble each other, so intervals for them come from drawing whole units \
+         (last column of the table of measures). Where rows are independent, accuracy, precision and recall carry \
+         Wilson's interval."
             .to_owned(),
         format!(
-            "The other intervals are percentiles of {RESAMPLES} bootstrap resamples with a fixed seed. With fewer than \
-             about ten units they say little, and they never reach beyond what was seen."
+            "Drawing means {RESAMPLES} bootstrap resamples with a fixed seed. With fewer than about ten units their \
+             percentiles say little, and they never reach beyond what was seen."
         ),
         format!(
             "Calibration error: {RELIABILITY_BINS} bins of the highest probability, mean gap between that probability \

@@ -24,8 +24,9 @@ pub fn text(evaluation: &Evaluation) -> String {
             .iter()
             .map(|test| row(&test.name, &test.metrics)),
     );
-    rows.push(row("(validation, seen)", &evaluation.validation));
+    rows.push(row("validation (seen in training)", &evaluation.validation));
     let mut text = aligned(&rows);
+    text.push_str(&intervals(evaluation));
     if !evaluation.gates.is_empty() {
         text.push('\n');
         text.push_str(&aligned(
@@ -33,6 +34,30 @@ pub fn text(evaluation: &Evaluation) -> String {
         ));
     }
     text
+}
+
+/// How the intervals of each part came about, a line each.
+pub fn intervals(evaluation: &Evaluation) -> String {
+    let tests = evaluation.tests.iter();
+    tests
+        .map(|test| (test.name.as_str(), &test.metrics))
+        .chain([("validation", &evaluation.validation)])
+        .map(|(part, metrics)| format!("{part}: {}\n", method(metrics)))
+        .collect()
+}
+
+/// How the intervals of one part came about.
+pub fn method(metrics: &Metrics) -> String {
+    if metrics.independent {
+        return format!(
+            "95 % intervals for {} independent rows (Wilson for accuracy, precision and recall; else bootstrap)",
+            metrics.examples
+        );
+    }
+    format!(
+        "95 % intervals by drawing {} with replacement (bootstrap), for examples within one resemble each other",
+        metrics.resampled
+    )
 }
 
 /// A measure with its interval: `0.977 [0.971, 0.982]`.

@@ -56,8 +56,14 @@ fn every_interval_holds_its_value_and_blocks_are_less_sure_than_rows() {
         assert!(interval.low <= estimate.value && estimate.value <= interval.high);
         interval.high - interval.low
     };
-    assert!(width(&blocks.accuracy_by_unit) > 3.0 * width(&rows.accuracy_by_unit));
-    assert!((width(&rows.accuracy) / width(&rows.accuracy_by_unit) - 1.0).abs() < 0.2);
+    assert!(rows.independent && !blocks.independent);
+    assert!(width(&blocks.accuracy) > 3.0 * width(&rows.accuracy));
+    assert!((width(&rows.accuracy) / width(&rows.balanced_accuracy) - 1.0).abs() < 0.2);
+    for class in 0..2 {
+        let (of_blocks, of_rows) = (&blocks.classes[class], &rows.classes[class]);
+        assert!(width(&of_blocks.precision) > 2.0 * width(&of_rows.precision));
+        assert!(width(&of_blocks.recall) > 2.0 * width(&of_rows.recall));
+    }
     [
         rows.macro_f1,
         rows.log_loss,
@@ -237,4 +243,30 @@ fn three_classes() -> Answers {
             .extend(scores.iter().map(|score| score / sum));
     }
     answers
+}
+
+#[test]
+fn the_table_says_how_its_intervals_came_about() {
+    let answers = blocky();
+    let days: Vec<usize> = (0..answers.truth.len()).map(|row| row / 50).collect();
+    let by_day = Metrics::measure(&answers, &Units::keyed(&days, "block of 1d")).unwrap();
+    let by_row = Metrics::measure(&answers, &Units::rows(answers.truth.len())).unwrap();
+    let evaluation = Evaluation {
+        runtime: String::new(),
+        model_hash: String::new(),
+        validation: by_row,
+        tests: vec![Judged {
+            name: "week".to_owned(),
+            metrics: by_day,
+        }],
+        gates: Vec::new(),
+    };
+    let text = table::text(&evaluation);
+    assert!(text.contains("validation (seen in training)"), "{text}");
+    for foot in [
+        "week: 95 % intervals by drawing 20 × block of 1d",
+        "validation: 95 % intervals for 1000 independent rows",
+    ] {
+        assert!(text.contains(foot), "{foot}\n{text}");
+    }
 }

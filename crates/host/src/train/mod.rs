@@ -22,9 +22,12 @@ mod export;
 mod forest;
 mod logistic;
 mod mlp;
+mod unseen;
 
 #[cfg(test)]
 mod tests;
+
+pub use unseen::{Effort, FOLDS, MOST_WORK, UnseenAnswers, unseen_answers};
 
 use crate::data::{Examples, Splits};
 use crate::features::{FeatureError, Features};

@@ -266,3 +266,56 @@ fn an_export_says_what_its_numbers_mean() {
         .collect();
     assert_eq!(outputs, ["label", "probabilities"]);
 }
+
+#[test]
+fn unseen_answers_come_from_models_that_did_not_learn_the_labels_by_heart() {
+    let (recipe, mut splits) = machine(10, 10);
+    let mut recipe = recipe.with_algorithm(Algorithm::Forest);
+    (recipe.train.forest.min_leaf, recipe.train.forest.trees) = (1, 20);
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    for part in [&mut splits.train, &mut splits.validation] {
+        part.labels.shuffle(&mut random);
+    }
+    let effort = Effort {
+        passes: 0,
+        values: 54,
+    };
+    let trained = train(&recipe, &splits, &mut |_| ()).unwrap();
+    let unseen = unseen_answers(&recipe, &splits, effort).unwrap().unwrap();
+    let share_right = |said: &[u32]| {
+        let right = said.iter().zip(&splits.train.labels);
+        right.filter(|(said, label)| said == label).count() as f64 / said.len() as f64
+    };
+    let session = Session::new(&trained.model).unwrap();
+    let seen = evaluate::answers(&session, &trained.model, &splits.train).unwrap();
+    assert!(share_right(&seen.predicted) > 0.9, "learnt by heart");
+    assert!(share_right(&unseen.train) < 0.4, "nothing to know");
+    assert_eq!(unseen.validation.len(), splits.validation.len());
+}
+
+#[test]
+fn no_unseen_answers_where_they_would_take_too_long_or_nothing_is_left_to_learn_from() {
+    let (recipe, splits) = machine(10, 5);
+    let effort = Effort {
+        passes: 10_000_000,
+        values: 54,
+    };
+    assert_eq!(unseen_answers(&recipe, &splits, effort).unwrap(), None);
+    let recipe = recipe.with_algorithm(Algorithm::Logistic);
+    let mut single = splits.clone();
+    for part in [&mut single.train, &mut single.validation] {
+        part.group.fill(0);
+        part.time_ms.fill(0);
+    }
+    let effort = Effort {
+        passes: 0,
+        values: 54,
+    };
+    let one_block = {
+        let mut recipe = recipe.clone();
+        recipe.monitor.block.ms = u64::MAX;
+        unseen_answers(&recipe, &single, effort).unwrap()
+    };
+    assert_eq!(one_block, None);
+    assert!(unseen_answers(&recipe, &splits, effort).unwrap().is_some());
+}

@@ -7,13 +7,14 @@ mod show;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use encoding_rs::Encoding;
 use serde::Serialize;
 
 use super::DataError;
 use super::number::NumberFormat;
 use super::series::longest_step_ms;
 use super::source::{Cell, Source, TextFormat, file_error};
-use super::text::detect_encoding;
+use super::text::{detect_encoding, first_control};
 use super::time::TimeReader;
 use crate::recipe::Format;
 
@@ -145,14 +146,34 @@ fn layout(path: &Path) -> Result<(Format, TextFormat), DataError> {
         return Ok((Format::Parquet, TextFormat::default()));
     }
     let bytes = std::fs::read(path).map_err(file_error(path))?;
-    let encoding = detect_encoding(&bytes).name().to_ascii_lowercase();
+    let encoding = detect_encoding(&bytes);
+    require_text(path, bytes.get(..LOOKED_AT).unwrap_or(&bytes), encoding)?;
     Ok((
         Format::Csv,
         TextFormat {
-            encoding: Some(encoding),
+            encoding: Some(encoding.name().to_ascii_lowercase()),
             ..TextFormat::default()
         },
     ))
+}
+
+/// Bytes from the start of a file that tell whether it is text.
+const LOOKED_AT: usize = 1 << 16;
+
+fn require_text(path: &Path, head: &[u8], encoding: &'static Encoding) -> Result<(), DataError> {
+    let (text, _) = encoding.decode_with_bom_removal(head);
+    match first_control(&text) {
+        None => Ok(()),
+        Some((line, found)) => Err(DataError::Format {
+            path: path.to_owned(),
+            line,
+            message: format!(
+                "not a text file: it holds the control character U+{:04X}; expected CSV in UTF-8, UTF-16 or \
+                 windows-1252, or Parquet",
+                u32::from(found)
+            ),
+        }),
+    }
 }
 
 struct FirstPass {

@@ -173,3 +173,24 @@ fn missing_file_is_named() {
     let error = infer(Path::new("/nowhere/x.csv")).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/x.csv: cannot read"), "{error}");
 }
+
+#[test]
+fn a_file_that_is_not_text_is_refused_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = [&b"\x7fELF\x02\x01\x01\x00"[..], &[0; 64], b"a,b\n1,2\n"].concat();
+    let picture = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01 and so on, \x01\x02".to_vec();
+    let packed = b"\x1f\x8b\x08\x08\xe1\xfa\n\n".to_vec();
+    for (name, content) in [
+        ("program", program),
+        ("picture.csv", picture),
+        ("packed.csv", packed),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let error = infer(&path).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("{name}:1: not a text file")),
+            "{error}"
+        );
+    }
+}

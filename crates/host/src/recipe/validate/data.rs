@@ -126,6 +126,17 @@ impl Check<'_, '_> {
                 format!("found {minimum}, expected less than the maximum {maximum}")
             });
         }
+        let bounds = [column.minimum, column.maximum].into_iter().flatten();
+        let single = bounds
+            .clone()
+            .all(|bound| bound.abs() <= f64::from(f32::MAX));
+        self.require(single, key, || {
+            format!(
+                "\"{}\" has a bound beyond ±{:e}, which single precision does not hold; give the range the sensor can deliver",
+                column.name,
+                f32::MAX
+            )
+        });
         let complete = column.kind != ColumnKind::Number
             || (column.minimum.is_some() && column.maximum.is_some());
         self.require(complete, key, || {
