@@ -4,8 +4,9 @@ mod kit;
 
 use dunlin_fleet::report::{Judgement, Merged};
 use dunlin_fleet::{FleetError, ReportOptions, Store, TerminalOptions, report};
-use dunlin_monitor::statistics;
+use dunlin_monitor::Monitor;
 use dunlin_wire::BundleId;
+use dunlin_wire::baseline::Baseline;
 use dunlin_wire::record::{EventCode, Window};
 use kit::reports::*;
 use kit::*;
@@ -397,35 +398,26 @@ fn merged<'w>(windows: impl IntoIterator<Item = &'w Window>) -> Merged {
     merged
 }
 
+/// One window over all inputs of `days`, as a monitor makes it.
+fn whole(days: std::ops::Range<u64>) -> Window {
+    let baseline = baseline();
+    let mut monitor = Monitor::new(&schema(), Baseline::parse(&baseline).unwrap()).unwrap();
+    days.clone().for_each(|day| observe(&mut monitor, day, 8.0));
+    monitor.finish(START_MS + days.end * DAY_MS).unwrap()
+}
+
 #[test]
-fn adding_up_here_equals_adding_up_on_the_device() {
-    let windows = some_windows();
-    let mut there = windows[0];
-    windows[1..]
-        .iter()
-        .for_each(|window| statistics::merge(&mut there, window).unwrap());
-    let here = merged(&windows);
-    assert_eq!((here.windows, here.inputs), (10, u64::from(there.inputs)));
-    assert_eq!(
-        here.predictions,
-        there
-            .predictions
-            .iter()
-            .map(|&count| u64::from(count))
-            .collect::<Vec<_>>()
-    );
-    for (here, there) in here.channels.iter().zip(there.channels.iter()) {
-        assert_eq!(here.histogram, there.histogram.counts.map(u64::from));
-        assert_eq!(
-            (here.mean(), here.variance()),
-            (there.mean(), there.variance())
-        );
-        assert_eq!(
-            (here.minimum, here.maximum),
-            (Some(there.minimum), Some(there.maximum))
-        );
-        assert!(here.variance().unwrap() > 1.0);
-    }
+fn windows_add_up_to_the_window_of_all_their_inputs() {
+    let parts: Vec<Window> = (0..10).map(|day| window(day, 8.0)).collect();
+    let (sum, once) = (merged(&parts), merged([&whole(0..10)]));
+    assert_eq!((sum.windows, once.windows), (10, 1));
+    assert_eq!((sum.inputs, once.inputs), (2880, 2880));
+    assert_eq!(sum.predictions, once.predictions);
+    assert_eq!(sum.confidence, once.confidence);
+    assert_eq!(sum.latency, once.latency);
+    assert_eq!(sum.channels, once.channels);
+    let (mean, variance) = (sum.channels[0].mean(), sum.channels[0].variance());
+    assert_eq!((mean, variance), (Some(7.5), Some(21.25)));
 }
 
 proptest! {

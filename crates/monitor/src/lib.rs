@@ -5,7 +5,7 @@
 //! | module | what it does | state |
 //! |---|---|---|
 //! | [`window`] | counts inputs and answers, judges and closes windows | about 2.6 kB |
-//! | [`statistics`] | counting one value, merging windows | none |
+//! | [`statistics`] | counting one value | none |
 //! | [`drift`] | distance of a window from the reference | none |
 //! | [`store`] | keeps records in flash until they are acknowledged | about 60 bytes |
 //! | [`state`] | keeps one small value in flash: the active slot, a version floor | the value |

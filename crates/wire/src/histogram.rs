@@ -3,8 +3,7 @@
 //! Travels as a CBOR array without the zeros at either end: the index of the first bin that is not
 //! zero, then the counts up to the last one that is not zero; no bin filled is an empty array.
 //!
-//! Counting and merging cost one addition per bin. Counts stop at `u32::MAX`; saturating addition
-//! of counts is commutative and associative, so merges may be done in any order.
+//! Counting costs one addition. Counts stop at `u32::MAX`.
 //!
 //! ```
 //! use dunlin_wire::histogram::Histogram;
@@ -19,7 +18,7 @@ use minicbor::decode::{self, Decoder};
 use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 
-/// How often each of `BINS` bins was hit. The empty one is the identity of [`Histogram::merge`].
+/// How often each of `BINS` bins was hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Histogram<const BINS: usize> {
     /// One count per bin.
@@ -37,13 +36,6 @@ impl<const BINS: usize> Histogram<BINS> {
     pub fn add(&mut self, bin: usize) {
         if let Some(count) = self.counts.get_mut(bin.min(BINS.saturating_sub(1))) {
             *count = count.saturating_add(1);
-        }
-    }
-
-    /// Adds the counts of another, bin by bin.
-    pub fn merge(&mut self, other: &Self) {
-        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count = count.saturating_add(*more);
         }
     }
 
@@ -117,12 +109,6 @@ mod tests {
         proptest::array::uniform16(count).prop_map(|counts| Histogram { counts })
     }
 
-    fn merged(a: &Histogram<16>, b: &Histogram<16>) -> Histogram<16> {
-        let mut sum = *a;
-        sum.merge(b);
-        sum
-    }
-
     #[test]
     fn zeros_at_the_ends_do_not_travel() {
         let mut buffer = [0; 32];
@@ -162,13 +148,6 @@ mod tests {
             let mut buffer = [0; 128];
             minicbor::encode(histogram, buffer.as_mut_slice()).expect("fits");
             prop_assert_eq!(minicbor::decode::<Histogram<16>>(&buffer).expect("decodes"), histogram);
-        }
-
-        #[test]
-        fn merging_is_commutative_associative_and_has_an_identity(a in any_histogram(), b in any_histogram(), c in any_histogram()) {
-            prop_assert_eq!(merged(&a, &b), merged(&b, &a));
-            prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
-            prop_assert_eq!(merged(&a, &Histogram::default()), a);
         }
     }
 }

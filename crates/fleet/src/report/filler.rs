@@ -169,7 +169,6 @@ impl Filler<'_> {
                 .bundles
                 .entry(id.clone())
                 .or_insert_with(|| Known::unregistered(id));
-            known.report.merged.add(window);
             self.report.disagreements += u64::from(!agrees(window, known.baseline().as_ref()));
         }
         let window = window_report(record, window, self.bundles);
@@ -195,7 +194,16 @@ impl Filler<'_> {
     fn finish(mut self) -> DeviceReport {
         self.report.gaps = self.sequences.gaps();
         self.report.repeated = self.sequences.repeated();
-        self.report.merged = self.merged.into_values().collect();
+        for merged in self.merged.into_values() {
+            let known = merged
+                .bundle
+                .as_ref()
+                .and_then(|id| self.bundles.get_mut(id));
+            if let Some(known) = known {
+                known.report.merged.merge(&merged);
+            }
+            self.report.merged.push(merged);
+        }
         self.report.drifts = drifts::drifts(&self.report.windows);
         self.report
     }

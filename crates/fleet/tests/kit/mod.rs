@@ -168,7 +168,11 @@ pub fn schema() -> Schema<'static> {
 pub fn window(day: u64, shift: f32) -> Window {
     let baseline = baseline();
     let mut monitor = Monitor::new(&schema(), Baseline::parse(&baseline).unwrap()).unwrap();
-    let opened_ms = START_MS + day * DAY_MS;
+    observe(&mut monitor, day, shift);
+    monitor.finish(START_MS + (day + 1) * DAY_MS).unwrap()
+}
+
+pub fn observe(monitor: &mut Monitor<'_>, day: u64, shift: f32) {
     for index in 0..288_u64 {
         let value = ((index + day) % 16) as f32;
         let outcome = Outcome::Answer {
@@ -176,13 +180,9 @@ pub fn window(day: u64, shift: f32) -> Window {
             confidence: 0.93,
             latency_us: 40 + index as u32,
         };
-        monitor.observe(
-            opened_ms + index * 300_000,
-            &[value, (value + shift).min(90.0)],
-            outcome,
-        );
+        let time_ms = START_MS + day * DAY_MS + index * 300_000;
+        monitor.observe(time_ms, &[value, (value + shift).min(90.0)], outcome);
     }
-    monitor.finish(opened_ms + DAY_MS).unwrap()
 }
 
 pub fn window_record(device: &Device, sequence: u32, bundle: BundleId, window: &Window) -> Vec<u8> {

@@ -40,51 +40,6 @@ fn counted(empty: Channel, values: &[f32]) -> Channel {
     channel
 }
 
-fn window_of(inputs: &[(u64, f32)]) -> Window {
-    let mut window = Window {
-        channels: [empty([1.0; 15])].into_iter().collect(),
-        predictions: [0, 0].into_iter().collect(),
-        ..Window::default()
-    };
-    for &(time_ms, value) in inputs {
-        let mut one = Window {
-            channels: window.channels,
-            ..window
-        };
-        one.opened_ms = if one.inputs == 0 {
-            time_ms
-        } else {
-            one.opened_ms.min(time_ms)
-        };
-        one.span_ms = inputs.iter().map(|input| input.0).max().unwrap_or(0) - one.opened_ms;
-        one.inputs += 1;
-        one.predictions[usize::from(value > 0.0)] += 1;
-        one.latency.add(time_ms as usize % 48);
-        count_value(&mut one.channels[0], value, (value.abs() as usize) % 16);
-        one.channels[0].score = Some(value.abs());
-        one.channels[0].drifted |= value > 90.0;
-        window = one;
-    }
-    window
-}
-
-fn any_window() -> impl Strategy<Value = Window> {
-    let inputs = proptest::collection::vec((0u64..1_000_000, -100.0f32..100.0), 0..40);
-    (inputs, any::<bool>()).prop_map(|(inputs, blank)| {
-        if blank {
-            Window::default()
-        } else {
-            window_of(&inputs)
-        }
-    })
-}
-
-fn merged(a: &Window, b: &Window) -> Window {
-    let mut sum = *a;
-    merge(&mut sum, b).expect("the same baseline");
-    sum
-}
-
 #[test]
 fn the_spread_of_the_edges_takes_sixteen_bits() {
     for spread in [1e-9f32, 0.003, 0.7, 1.0, 1.5, 255.9, 4e6] {
@@ -114,41 +69,7 @@ fn infinities_are_clamped_in_sums_and_kept_as_extremes() {
     assert_eq!((channel.sum, channel.sum_of_squares), (0, 2 * (1 << 46)));
 }
 
-#[test]
-fn windows_of_different_baselines_are_refused() {
-    let mut window = window_of(&[(0, 1.0)]);
-    let before = window;
-    let other = Window {
-        channels: [empty([2.0; 15])].into_iter().collect(),
-        ..before
-    };
-    assert_eq!(merge(&mut window, &other), Err(DifferentBaselines));
-    let fewer = Window {
-        predictions: [1].into_iter().collect(),
-        ..before
-    };
-    assert_eq!(merge(&mut window, &fewer), Err(DifferentBaselines));
-    assert_eq!(window, before);
-}
-
 proptest! {
-    #[test]
-    fn merging_is_commutative_associative_and_has_an_identity(a in any_window(), b in any_window(), c in any_window()) {
-        prop_assert_eq!(merged(&a, &b), merged(&b, &a));
-        prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
-        prop_assert_eq!(merged(&a, &Window::default()), a);
-        prop_assert_eq!(merged(&Window::default(), &a), a);
-    }
-
-    #[test]
-    fn merging_parts_is_counting_the_whole(values in proptest::collection::vec(-100.0f32..100.0, 1..80), at in any::<proptest::sample::Index>()) {
-        let start = empty(core::array::from_fn(|i| i as f32));
-        let (left, right) = values.split_at(at.index(values.len()));
-        let mut sum = counted(start, left);
-        merge_channel(&mut sum, &counted(start, right));
-        prop_assert_eq!(sum, counted(start, &values));
-    }
-
     #[test]
     fn mean_and_variance_are_those_of_the_values(values in proptest::collection::vec(-40.0f32..60.0, 1..300)) {
         let channel = counted(empty(core::array::from_fn(|i| i as f32)), &values);
