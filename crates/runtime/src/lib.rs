@@ -11,7 +11,7 @@
 //! memory ([`Buffers`]); everything else is here and tested on a workstation.
 //!
 //! Runs on anything with flash for two slots. Costs 10 kB of RAM for messages, 3 kB for the open
-//! window, the arena and one input as large as the target wants, and on a Cortex-M4 23 kB of stack
+//! window, the arena and one input as large as the target wants, and on a Cortex-M4 24 kB of stack
 //! at the deepest, while a bundle is verified and its monitor set up.
 //!
 //! ```

@@ -57,9 +57,7 @@ pub const HEADER_BYTES: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bundle<'a> {
     bytes: &'a [u8],
-    id: BundleId,
-    key: KeyId,
-    manifest: Manifest<'a>,
+    head: Head<'a>,
 }
 
 /// The verified beginning of a bundle: what it is, needs and consists of. Its sections are not looked
@@ -69,8 +67,6 @@ pub struct Head<'a> {
     digest: Digest,
     key: KeyId,
     manifest: Manifest<'a>,
-    /// Where the COSE_Sign1 ends.
-    end: usize,
 }
 
 impl<'a> Head<'a> {
@@ -101,18 +97,7 @@ pub fn verify_head<'a>(
     total_bytes: usize,
     trusted: &[PublicKey],
 ) -> Result<Head<'a>, BundleError> {
-    let signed = signed_within(head, total_bytes)?;
-    let sign1 = cose::Sign1::parse(signed, HEADER_BYTES)?;
-    sign1.verify(trusted)?;
-    let manifest = Manifest::parse(sign1.payload, HEADER_BYTES + sign1.payload_at)?;
-    let end = HEADER_BYTES + signed.len();
-    layout::check_places(&manifest, end, total_bytes)?;
-    Ok(Head {
-        digest: Digest::of(signed),
-        key: sign1.key,
-        manifest,
-        end,
-    })
+    Signed::verify(head, total_bytes, trusted)?.head(total_bytes)
 }
 
 /// Verifies a bundle: header, signature by one of the `trusted` keys, manifest, the place and hash
@@ -121,16 +106,63 @@ pub fn verify_head<'a>(
 /// # Errors
 /// Each reason for refusal has its variant in [`BundleError`]; the first one found is returned.
 pub fn verify<'a>(bytes: &'a [u8], trusted: &[PublicKey]) -> Result<Bundle<'a>, BundleError> {
-    let head = verify_head(bytes, bytes.len(), trusted)?;
-    layout::check_bytes(bytes, head.end, &head.manifest)?;
-    let bundle = Bundle {
-        bytes,
-        id: head.id(),
-        key: head.key,
-        manifest: head.manifest,
-    };
-    bundle.check_content()?;
-    Ok(bundle)
+    Signed::verify(bytes, bytes.len(), trusted)?.bundle(bytes)
+}
+
+/// A COSE_Sign1 whose signature was verified.
+///
+/// A manifest takes a kilobyte of stack wherever it passes, and a signature's verification eight:
+/// the steps are functions that are never inlined, so that they take it one after the other.
+struct Signed<'a> {
+    bytes: &'a [u8],
+    payload: &'a [u8],
+    /// Where the payload starts in the bundle.
+    payload_at: usize,
+    key: KeyId,
+}
+
+impl<'a> Signed<'a> {
+    #[inline(never)]
+    fn verify(
+        head: &'a [u8],
+        total_bytes: usize,
+        trusted: &[PublicKey],
+    ) -> Result<Self, BundleError> {
+        let bytes = signed_within(head, total_bytes)?;
+        let sign1 = cose::Sign1::parse(bytes, HEADER_BYTES)?;
+        sign1.verify(trusted)?;
+        Ok(Self {
+            bytes,
+            payload: sign1.payload,
+            payload_at: HEADER_BYTES + sign1.payload_at,
+            key: sign1.key,
+        })
+    }
+
+    /// Where the sections begin, but for padding.
+    fn end(&self) -> usize {
+        HEADER_BYTES + self.bytes.len()
+    }
+
+    #[inline(never)]
+    fn head(&self, total_bytes: usize) -> Result<Head<'a>, BundleError> {
+        let manifest = Manifest::parse(self.payload, self.payload_at)?;
+        layout::check_places(&manifest, self.end(), total_bytes)?;
+        Ok(Head {
+            digest: Digest::of(self.bytes),
+            key: self.key,
+            manifest,
+        })
+    }
+
+    #[inline(never)]
+    fn bundle(&self, bytes: &'a [u8]) -> Result<Bundle<'a>, BundleError> {
+        let head = self.head(bytes.len())?;
+        layout::check_bytes(bytes, self.end(), &head.manifest)?;
+        let bundle = Bundle { bytes, head };
+        bundle.check_content()?;
+        Ok(bundle)
+    }
 }
 
 /// The COSE_Sign1 of a bundle, found by the header alone: nothing in it is verified.
@@ -210,17 +242,17 @@ impl<'a> Bundle<'a> {
 
     /// Names this bundle: a hash of its signed manifest, and so of all its content.
     pub fn id(&self) -> BundleId {
-        self.id
+        self.head.id()
     }
 
     /// The key that signed it, one of those trusted.
     pub fn key(&self) -> KeyId {
-        self.key
+        self.head.key
     }
 
     /// What the bundle is, needs and was made from.
     pub fn manifest(&self) -> &Manifest<'a> {
-        &self.manifest
+        &self.head.manifest
     }
 
     /// The whole file.
@@ -230,7 +262,7 @@ impl<'a> Bundle<'a> {
 
     /// The bytes of a section, if there is one of that kind.
     pub fn section(&self, kind: SectionKind) -> Option<&'a [u8]> {
-        layout::slice(self.bytes, self.manifest.section(kind)?)
+        layout::slice(self.bytes, self.head.manifest.section(kind)?)
     }
 
     /// The compiled model, if there is one.
