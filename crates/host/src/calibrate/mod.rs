@@ -140,17 +140,16 @@ pub fn calibrate(
     let mut channels = Vec::new();
     let mut series = Vec::new();
     for index in 0..schema.channels.len() {
-        let (reference, account) = of_channel(parts, &timeline, schema, index, wanted)?;
+        let named = (schema.channels[index].name.as_str(), schema.steps);
+        let sorted = sorted_channel(parts, &timeline, index);
+        let (reference, account) = of_channel(&sorted, &timeline, named, wanted)?;
         channels.push(reference);
         series.push(account);
     }
     let (prediction_counts, of_predictions) =
         of_predictions(parts, &timeline, labels.len(), wanted);
-    let answers = match parts.iter().all(|part| part.unseen.is_some()) {
-        true => Answers::Unseen,
-        false => Answers::Seen,
-    };
-    let account = Account::new(monitor, &timeline, series, (of_predictions, answers));
+    let predictions = (of_predictions, answers(parts));
+    let account = Account::new(monitor, &timeline, series, predictions);
     let reference = Reference {
         statistic: STATISTIC,
         window_ms: monitor.window.ms,
@@ -168,23 +167,27 @@ pub fn calibrate(
 
 const STATISTIC: Statistic = Statistic::PSI;
 
+fn answers(parts: &[Part<'_>]) -> Answers {
+    match parts.iter().all(|part| part.unseen.is_some()) {
+        true => Answers::Unseen,
+        false => Answers::Seen,
+    }
+}
+
 fn of_channel(
-    parts: &[Part<'_>],
+    sorted: &SortedChannel,
     timeline: &Timeline,
-    schema: &InputSchema,
-    index: usize,
+    (name, steps): (&str, usize),
     wanted: f64,
 ) -> Result<(ChannelReference, SeriesAccount), CalibrateError> {
-    let name = &schema.channels[index].name;
-    let sorted = sorted_channel(parts, timeline, index);
     if sorted.len() == 0 {
         return Err(CalibrateError::NoValues {
-            channel: name.clone(),
+            channel: name.to_owned(),
         });
     }
     let (edges, counts) = sorted.reference(&(0..0));
     let scores = scores(timeline, |candidate| sorted.score(STATISTIC, candidate));
-    let highest = ceiling(STATISTIC, &counts, timeline.fullest * schema.steps);
+    let highest = ceiling(STATISTIC, &counts, timeline.fullest * steps);
     let account = SeriesAccount::new(name, scores, wanted, highest);
     let threshold = account.threshold;
     Ok((

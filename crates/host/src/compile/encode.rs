@@ -7,7 +7,7 @@ use super::stack::stack_bytes;
 use dunlin_engine::format::{CONSTANT_ALIGNMENT, DType, MAX_OUTPUTS, MAX_RANK, OpCode, Role};
 use dunlin_engine::record::{Header, OpRecord, Port};
 use dunlin_engine::{KernelId, TensorInfo};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// The kernel that runs an op.
 pub(crate) fn kernel(op: &Op) -> KernelId {
@@ -34,11 +34,27 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
 
 /// The parameter words of an op, as its kernel's documentation lists them.
 fn words(op: &Op) -> Vec<u32> {
-    let signed = |value: i32| value.cast_unsigned();
     match *op {
         Op::FullyConnected { minimum, maximum } | Op::Clamp { minimum, maximum } => {
             vec![minimum.to_bits(), maximum.to_bits()]
         }
+        Op::FullyConnectedI8 { .. }
+        | Op::FullyConnectedI8ToF32 { .. }
+        | Op::QuantizeLinear { .. }
+        | Op::DequantizeLinear { .. } => integer_words(op),
+        Op::Scale(form) => vec![form as u32],
+        Op::TreeEnsemble { step } => step.map(f32::to_bits).into_iter().collect(),
+        Op::Reduce { .. } | Op::MatMul { .. } | Op::StridedCopy { .. } | Op::Concat { .. } => {
+            shape_words(op)
+        }
+        Op::Binary(_) | Op::Unary(_) | Op::Softmax | Op::ArgMax | Op::Reshape => Vec::new(),
+    }
+}
+
+/// Words of an op between floats and integers.
+fn integer_words(op: &Op) -> Vec<u32> {
+    let signed = |value: i32| value.cast_unsigned();
+    match *op {
         Op::FullyConnectedI8 {
             weight_zero_point,
             divisor,
@@ -46,36 +62,34 @@ fn words(op: &Op) -> Vec<u32> {
             minimum,
             maximum,
         } => {
-            vec![
-                signed(weight_zero_point),
-                divisor,
-                signed(zero_point),
-                signed(minimum),
-                signed(maximum),
-            ]
+            let [minimum, maximum] = [minimum, maximum].map(signed);
+            let zero_points = [weight_zero_point, zero_point].map(signed);
+            vec![zero_points[0], divisor, zero_points[1], minimum, maximum]
         }
         Op::FullyConnectedI8ToF32 {
             weight_zero_point,
             minimum,
             maximum,
         } => {
-            vec![
-                signed(weight_zero_point),
-                minimum.to_bits(),
-                maximum.to_bits(),
-            ]
+            let limits = [minimum, maximum].map(f32::to_bits);
+            vec![signed(weight_zero_point), limits[0], limits[1]]
         }
         Op::QuantizeLinear { scale, zero_point } | Op::DequantizeLinear { scale, zero_point } => {
             vec![scale.to_bits(), signed(zero_point)]
         }
-        Op::Scale(form) => vec![form as u32],
+        _ => Vec::new(),
+    }
+}
+
+/// Words of an op whose parameters are extents.
+fn shape_words(op: &Op) -> Vec<u32> {
+    match *op {
         Op::Reduce {
             outer,
             reduced,
             inner,
             ..
-        } => vec![outer as u32, reduced as u32, inner as u32],
-        Op::TreeEnsemble { step } => step.map(f32::to_bits).into_iter().collect(),
+        } => [outer, reduced, inner].map(|size| size as u32).to_vec(),
         Op::MatMul {
             batch,
             m,
@@ -88,11 +102,11 @@ fn words(op: &Op) -> Vec<u32> {
             [&sizes[..], &[u32::from(a_batched), u32::from(b_batched)]].concat()
         }
         Op::StridedCopy { base, strides } => {
-            let strides = strides.map(|stride| signed(stride as i32));
+            let strides = strides.map(|stride| (stride as i32).cast_unsigned());
             [&[base as u32][..], &strides].concat()
         }
         Op::Concat { outer } => vec![outer as u32],
-        Op::Binary(_) | Op::Unary(_) | Op::Softmax | Op::ArgMax | Op::Reshape => Vec::new(),
+        _ => Vec::new(),
     }
 }
 
@@ -113,9 +127,7 @@ pub(crate) fn encode(
     writer.number_tensors()?;
     let ports = writer.ports(labels)?;
     let (records, operands, parameters) = writer.records();
-    let mut kernels: Vec<KernelId> = graph.nodes.iter().map(|node| kernel(&node.op)).collect();
-    kernels.sort_unstable();
-    kernels.dedup();
+    let kernels: BTreeSet<KernelId> = graph.nodes.iter().map(|node| kernel(&node.op)).collect();
     let header = Header {
         arena_bytes: layout.arena_bytes as u32,
         stack_bytes: stack_bytes() as u32,
@@ -129,29 +141,39 @@ pub(crate) fn encode(
         parameters_bytes: parameters.len() as u32 * 4,
         constants_bytes: writer.constants.bytes.len() as u32,
     };
+    let tables = [
+        joined(writer.arena.iter().map(TensorInfo::encode)),
+        joined(writer.constants.tensors.iter().map(TensorInfo::encode)),
+        joined(records.iter().map(OpRecord::encode)),
+        joined(kernels.iter().map(|kernel| kernel.code().to_le_bytes())),
+        joined(ports.iter().map(Port::encode)),
+        joined(operands.iter().map(|operand| operand.to_le_bytes())),
+    ];
+    let parameters = joined(parameters.iter().map(|word| word.to_le_bytes()));
+    sealed(&header, &tables, &parameters, &writer.constants.bytes)
+}
+
+/// The bytes of all entries, one after the other.
+fn joined<const N: usize>(entries: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
+    entries.flatten().collect()
+}
+
+/// Header, tables, parameters and constants, each section where the header says it begins.
+fn sealed(
+    header: &Header,
+    tables: &[Vec<u8>],
+    parameters: &[u8],
+    constants: &[u8],
+) -> Result<Vec<u8>, CompileError> {
     let sections = header
         .sections()
         .ok_or_else(|| too_large("plan", usize::MAX))?;
     let mut bytes = header.encode(sections.end as u32).to_vec();
-    bytes.extend(
-        writer
-            .arena
-            .iter()
-            .chain(&writer.constants.tensors)
-            .flat_map(TensorInfo::encode),
-    );
-    bytes.extend(records.iter().flat_map(OpRecord::encode));
-    bytes.extend(
-        kernels
-            .iter()
-            .flat_map(|kernel| kernel.code().to_le_bytes()),
-    );
-    bytes.extend(ports.iter().flat_map(Port::encode));
-    bytes.extend(operands.iter().flat_map(|operand| operand.to_le_bytes()));
+    bytes.extend(tables.iter().flatten());
     bytes.resize(sections.parameters, 0);
-    bytes.extend(parameters.iter().flat_map(|word| word.to_le_bytes()));
+    bytes.extend(parameters);
     bytes.resize(sections.constants, 0);
-    bytes.extend(&writer.constants.bytes);
+    bytes.extend(constants);
     Ok(bytes)
 }
 

@@ -121,49 +121,54 @@ impl<'f> Writer<'f> {
         }];
         let mut visited = 0;
         while let Some(step) = todo.pop() {
-            let (node, nesting) = match step {
-                Step::LeftDone { place } => {
-                    self.set_left_count(place)?;
-                    continue;
-                }
-                Step::Visit { node, nesting } => (node, nesting),
-            };
-            visited += 1;
-            if visited > tree.nodes.len() {
-                return Err(fault("a tree contains a cycle", "export the model again"));
-            }
-            match &tree.nodes[node] {
-                TreeNode::Leaf(values) => self.leaves.push(values),
-                TreeNode::Branch {
-                    feature,
-                    threshold,
-                    nan_goes_left,
-                    left,
-                    right,
-                } => {
-                    let place = self.write_branch(*feature, *threshold, *nan_goes_left)?;
-                    let both = [left, right]
-                        .iter()
-                        .all(|&&child| !matches!(tree.nodes[child], TreeNode::Leaf(_)));
-                    let inside = nesting + usize::from(both);
-                    if inside > MAX_TREE_NESTING {
-                        return Err(fault(
-                            "a tree is nested too deeply",
-                            "limit the depth to 64",
-                        ));
+            match step {
+                Step::LeftDone { place } => self.set_left_count(place)?,
+                Step::Visit { node, nesting } => {
+                    visited += 1;
+                    if visited > tree.nodes.len() {
+                        return Err(fault("a tree contains a cycle", "export the model again"));
                     }
-                    todo.push(Step::Visit {
-                        node: *right,
-                        nesting,
-                    });
-                    todo.push(Step::LeftDone { place });
-                    todo.push(Step::Visit {
-                        node: *left,
-                        nesting: inside,
-                    });
+                    self.visit(tree, node, nesting, &mut todo)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Writes one node and says what is left to do below it.
+    fn visit(
+        &mut self,
+        tree: &'f Tree,
+        node: usize,
+        nesting: usize,
+        todo: &mut Vec<Step>,
+    ) -> Result<(), PackFault> {
+        let (left, right, place) = match &tree.nodes[node] {
+            TreeNode::Leaf(values) => {
+                self.leaves.push(values);
+                return Ok(());
+            }
+            TreeNode::Branch {
+                feature,
+                threshold,
+                nan_goes_left,
+                left,
+                right,
+            } => {
+                let place = self.write_branch(*feature, *threshold, *nan_goes_left)?;
+                (*left, *right, place)
+            }
+        };
+        let is_leaf = |child: usize| matches!(tree.nodes[child], TreeNode::Leaf(_));
+        let inside = nesting + usize::from(!is_leaf(left) && !is_leaf(right));
+        if inside > MAX_TREE_NESTING {
+            let advice = "limit the depth to 64";
+            return Err(fault("a tree is nested too deeply", advice));
+        }
+        let visit = |node, nesting| Step::Visit { node, nesting };
+        todo.push(visit(right, nesting));
+        todo.push(Step::LeftDone { place });
+        todo.push(visit(left, inside));
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 //! tried in several orders, and the smallest arena wins. [`Layout::floor_bytes`] is what no
 //! placement can beat: the most bytes alive at once.
 
-use super::graph::{Element, Graph, Op, ValueId};
+use super::graph::{Element, Graph, Node, Op, ValueId};
 use dunlin_engine::format::ARENA_ALIGNMENT;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -30,6 +30,10 @@ struct Block {
 }
 
 impl Block {
+    fn life(&self) -> usize {
+        self.last - self.first
+    }
+
     fn lives_with(&self, other: &Block) -> bool {
         self.first <= other.last && other.first <= self.last
     }
@@ -38,42 +42,24 @@ impl Block {
 /// Sorts blocks; the smallest is placed first.
 type Rank = (Reverse<usize>, Reverse<usize>, usize);
 
+/// The orders in which blocks are placed; the smallest arena wins.
+const ORDERS: [fn(&Block) -> Rank; 3] = [
+    |block| (Reverse(block.bytes), Reverse(block.life()), block.first),
+    |block| (Reverse(block.life()), Reverse(block.bytes), block.first),
+    |block| {
+        let from_end = Reverse(usize::MAX - block.first);
+        (from_end, Reverse(block.bytes), block.first)
+    },
+];
+
 pub(crate) fn plan(graph: &Graph) -> Layout {
     let blocks = blocks(graph);
-    let floor_bytes = (0..=graph.nodes.len() + 1)
-        .map(|time| {
-            blocks
-                .iter()
-                .filter(|b| b.first <= time && time <= b.last)
-                .map(|b| b.bytes)
-                .sum()
-        })
-        .max()
-        .unwrap_or(0);
-    let orders: [fn(&Block) -> Rank; 3] = [
-        |block| {
-            (
-                Reverse(block.bytes),
-                Reverse(block.last - block.first),
-                block.first,
-            )
-        },
-        |block| {
-            (
-                Reverse(block.last - block.first),
-                Reverse(block.bytes),
-                block.first,
-            )
-        },
-        |block| {
-            (
-                Reverse(usize::MAX - block.first),
-                Reverse(block.bytes),
-                block.first,
-            )
-        },
-    ];
-    let layouts = orders.map(|key| {
+    let held_at = |time: usize| {
+        let held = blocks.iter().filter(|b| b.first <= time && time <= b.last);
+        held.map(|b| b.bytes).sum()
+    };
+    let floor_bytes = (0..=graph.nodes.len() + 1).map(held_at).max().unwrap_or(0);
+    let layouts = ORDERS.map(|key| {
         let mut order: Vec<&Block> = blocks.iter().collect();
         order.sort_by_key(|block| key(block));
         place(&order, floor_bytes)
@@ -121,47 +107,48 @@ fn place(order: &[&Block], floor_bytes: usize) -> Layout {
 /// Values in the order they are written, joined where they share bytes. Times are op numbers
 /// from 1; the input is written at 0 and outputs are read after the last op.
 fn blocks(graph: &Graph) -> Vec<Block> {
-    let last_use = |value: ValueId| {
-        let reads = |node: &super::graph::Node| node.inputs.contains(&value);
-        let by_op = graph
-            .nodes
-            .iter()
-            .rposition(reads)
-            .map_or(0, |index| index + 1);
-        if graph.outputs.contains(&value) {
-            graph.nodes.len() + 1
-        } else {
-            by_op
-        }
-    };
     let new = |value: ValueId, first: usize| Block {
         values: vec![value],
         bytes: padded_bytes(graph, value),
         first,
-        last: last_use(value).max(first),
+        last: last_use(graph, value).max(first),
     };
     let mut blocks = vec![new(graph.input, 0)];
     for (index, node) in graph.nodes.iter().enumerate() {
         let time = index + 1;
-        let shared = node.inputs.iter().find_map(|&input| {
-            let block = blocks
-                .iter()
-                .position(|block| block.values.contains(&input))?;
-            let dies_here = blocks[block].last <= time;
-            let same_size = byte_count(graph, input) == byte_count(graph, node.output);
-            let may_share = node.op == Op::Reshape
-                || dies_here && same_size && overwrites(graph, &node.op, input, node.output);
-            may_share.then_some(block)
-        });
-        match shared {
+        match shared_block(graph, node, &blocks, time) {
             Some(block) => {
                 blocks[block].values.push(node.output);
-                blocks[block].last = blocks[block].last.max(last_use(node.output));
+                blocks[block].last = blocks[block].last.max(last_use(graph, node.output));
             }
             None => blocks.push(new(node.output, time)),
         }
     }
     blocks
+}
+
+/// When a value is read last; behind the last op for an output, 0 for one that nobody reads.
+fn last_use(graph: &Graph, value: ValueId) -> usize {
+    if graph.outputs.contains(&value) {
+        return graph.nodes.len() + 1;
+    }
+    let reads = |node: &Node| node.inputs.contains(&value);
+    let last = graph.nodes.iter().rposition(reads);
+    last.map_or(0, |index| index + 1)
+}
+
+/// The block of an input whose bytes the op's result may take.
+fn shared_block(graph: &Graph, node: &Node, blocks: &[Block], time: usize) -> Option<usize> {
+    node.inputs.iter().find_map(|&input| {
+        let block = blocks
+            .iter()
+            .position(|block| block.values.contains(&input))?;
+        let dies_here = blocks[block].last <= time;
+        let same_size = byte_count(graph, input) == byte_count(graph, node.output);
+        let may_share = node.op == Op::Reshape
+            || dies_here && same_size && overwrites(graph, &node.op, input, node.output);
+        may_share.then_some(block)
+    })
 }
 
 /// Whether the engine's kernel may write its result over this operand.

@@ -113,16 +113,11 @@ pub(crate) fn node_reports(graph: &Graph, nodes: &[NodeProto]) -> Vec<NodeReport
 }
 
 impl fmt::Display for CompileReport {
-    /// A table of nodes and ops, then the totals.
+    /// A table of nodes, of ops and of passes, then the totals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for node in &self.nodes {
-            writeln!(
-                f,
-                "{:<28} {:<24} -> {}",
-                shortened(&node.node, 28),
-                node.op,
-                node.became
-            )?;
+            let (name, op, became) = (shortened(&node.node, 28), &node.op, &node.became);
+            writeln!(f, "{name:<28} {op:<24} -> {became}")?;
         }
         writeln!(f)?;
         for op in &self.ops {
@@ -136,24 +131,21 @@ impl fmt::Display for CompileReport {
         }
         writeln!(f)?;
         for pass in &self.passes {
-            writeln!(
-                f,
-                "{:<56} {:>3} -> {:>3} ops",
-                pass.name, pass.ops_before, pass.ops_after
-            )?;
+            let (name, before, after) = (&pass.name, pass.ops_before, pass.ops_after);
+            writeln!(f, "{name:<56} {before:>3} -> {after:>3} ops")?;
         }
         writeln!(f)?;
+        self.write_totals(f)
+    }
+}
+
+impl CompileReport {
+    fn write_totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (plan, constants) = (self.plan_bytes, self.constants_bytes);
+        let (arena, floor) = (self.arena_bytes, self.arena_floor_bytes);
         writeln!(f, "MACs       {:>10}", self.macs)?;
-        writeln!(
-            f,
-            "plan       {:>10} B, of it constants {} B",
-            self.plan_bytes, self.constants_bytes
-        )?;
-        writeln!(
-            f,
-            "arena      {:>10} B, at least {} B",
-            self.arena_bytes, self.arena_floor_bytes
-        )?;
+        writeln!(f, "plan       {plan:>10} B, of it constants {constants} B")?;
+        writeln!(f, "arena      {arena:>10} B, at least {floor} B")?;
         write!(f, "stack      {:>10} B (upper bound)", self.stack_bytes)
     }
 }

@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         } else {
             rows
         };
-        let summary = self.summary(part, file, source.sha256(), read, &rows);
+        let summary = self.summary((part, file), source.sha256(), read, &rows);
         self.files.push(summary);
         Ok(rows)
     }
@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
         let file = Path::new(crate::simulate::SOURCE);
         let rows = crate::simulate::rows(&settings, &self.recipe.target.labels);
         let sha256 = crate::simulate::settings_hash(&settings);
-        let summary = self.summary(DATA_PART, file, &sha256, rows.len() as u64, &rows);
+        let summary = self.summary((DATA_PART, file), &sha256, rows.len() as u64, &rows);
         self.report_progress(file, rows.len() as u64, true);
         self.files.push(summary);
         rows
@@ -189,8 +189,7 @@ impl<'a> Reader<'a> {
 
     fn summary(
         &self,
-        part: &str,
-        file: &Path,
+        (part, file): (&str, &Path),
         sha256: &str,
         read: u64,
         rows: &Rows,

@@ -142,7 +142,7 @@ struct Reject<'a, 'r> {
 }
 
 impl Reject<'_, '_> {
-    fn add(&mut self, column: &str, cell: &Cell, rule: Rule, policy: Policy, message: String) {
+    fn add(&mut self, column: &str, cell: &Cell, (rule, policy): (Rule, Policy), message: String) {
         let severity = match policy {
             Policy::Reject => Severity::Error,
             Policy::Drop => Severity::Dropped,
@@ -163,8 +163,7 @@ impl Reject<'_, '_> {
             self.add(
                 &column.name,
                 cell,
-                Rule::Null,
-                column.nulls,
+                (Rule::Null, column.nulls),
                 null_message("a number"),
             );
             return 0.0;
@@ -176,7 +175,7 @@ impl Reject<'_, '_> {
         };
         let Some(number) = parsed else {
             let message = self.number_message(cell);
-            self.add(&column.name, cell, Rule::Type, Policy::Reject, message);
+            self.add(&column.name, cell, (Rule::Type, Policy::Reject), message);
             return 0.0;
         };
         let minimum = column.minimum.unwrap_or(f64::NEG_INFINITY);
@@ -186,8 +185,7 @@ impl Reject<'_, '_> {
             self.add(
                 &column.name,
                 cell,
-                Rule::Range,
-                column.out_of_range,
+                (Rule::Range, column.out_of_range),
                 message.trim_end().to_owned(),
             );
         }
@@ -215,8 +213,7 @@ impl Reject<'_, '_> {
             self.add(
                 &target.column,
                 cell,
-                Rule::Null,
-                self.layout.label_nulls,
+                (Rule::Null, self.layout.label_nulls),
                 null_message("a label"),
             );
             return 0;
@@ -227,8 +224,7 @@ impl Reject<'_, '_> {
                 self.add(
                     &target.column,
                     cell,
-                    Rule::Label,
-                    Policy::Reject,
+                    (Rule::Label, Policy::Reject),
                     expected_labels(target),
                 );
                 0
@@ -251,7 +247,7 @@ impl Reject<'_, '_> {
                     "expected a time as \"{}\"; set data.time.format in the recipe",
                     time.format
                 );
-                self.add(&time.column, cell, Rule::Time, Policy::Reject, message);
+                self.add(&time.column, cell, (Rule::Time, Policy::Reject), message);
                 0
             }
         }

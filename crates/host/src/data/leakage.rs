@@ -36,6 +36,23 @@ impl Part<'_> {
         )
     }
 
+    /// Adds a finding about a row, or about the part as a whole.
+    fn add(
+        &self,
+        (rule, severity): (Rule, Severity),
+        row: Option<usize>,
+        message: String,
+        findings: &mut Findings,
+    ) {
+        let of_row = row.or(self.chosen.first().copied());
+        let file = of_row.and_then(|row| self.files.get(self.rows.file[row] as usize));
+        let name = Path::new(file.map_or("data", String::as_str));
+        findings.add(Finding {
+            line: row.map(|row| self.rows.line[row]),
+            ..finding(name, rule, severity, message)
+        });
+    }
+
     fn span(&self) -> Option<(i64, i64)> {
         let times = || self.chosen.iter().map(|&row| self.rows.time_ms[row]);
         Some((times().min()?, times().max()?))
@@ -73,14 +90,7 @@ fn shared_rows(recipe: &Recipe, earlier: &Part, later: &Part, findings: &mut Fin
                 earlier.name,
                 earlier.place(same)
             );
-            add(
-                later,
-                Some(row),
-                Rule::SharedRow,
-                severity,
-                message,
-                findings,
-            );
+            later.add((Rule::SharedRow, severity), Some(row), message, findings);
         }
     }
 }
@@ -115,7 +125,7 @@ fn shared_time(recipe: &Recipe, earlier: &Part, later: &Part, findings: &mut Fin
         show(from),
         show(to)
     );
-    add(later, None, Rule::TimeOverlap, severity, message, findings);
+    later.add((Rule::TimeOverlap, severity), None, message, findings);
 }
 
 fn shared_groups(recipe: &Recipe, earlier: &Part, later: &Part, findings: &mut Findings) {
@@ -140,14 +150,7 @@ fn shared_groups(recipe: &Recipe, earlier: &Part, later: &Part, findings: &mut F
                 "the {} part has rows of a group that the {} part has too; expected whole groups in one part (split.kind = \"group\")",
                 later.name, earlier.name
             );
-            add(
-                later,
-                Some(row),
-                Rule::SharedGroup,
-                severity,
-                message,
-                findings,
-            );
+            later.add((Rule::SharedGroup, severity), Some(row), message, findings);
         }
     }
 }
@@ -160,26 +163,4 @@ fn groups_are_known(recipe: &Recipe) -> bool {
             .column
             .iter()
             .any(|column| column.kind == ColumnKind::Group)
-}
-
-fn add(
-    part: &Part,
-    row: Option<usize>,
-    rule: Rule,
-    severity: Severity,
-    message: String,
-    findings: &mut Findings,
-) {
-    let of_row = row.or(part.chosen.first().copied());
-    let file = of_row.and_then(|row| part.files.get(part.rows.file[row] as usize));
-    let found = finding(
-        Path::new(file.map_or("data", String::as_str)),
-        rule,
-        severity,
-        message,
-    );
-    findings.add(Finding {
-        line: row.map(|row| part.rows.line[row]),
-        ..found
-    });
 }

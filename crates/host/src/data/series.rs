@@ -213,7 +213,7 @@ impl SeriesRules<'_> {
                     "all {count} rows have the same value; a sensor that does not move tells nothing"
                 );
                 let found = finding(self.file, Rule::Constant, Severity::Warning, message);
-                findings.add(of_value(found, column, rows, 0, channel));
+                findings.add(of_value(found, column, value_at(rows, 0, channel)));
             } else {
                 self.stuck(rows, channel, column, findings);
             }
@@ -234,7 +234,7 @@ impl SeriesRules<'_> {
                     Severity::Warning,
                     message,
                 );
-                findings.add(of_value(found, column, rows, run.first, channel));
+                findings.add(of_value(found, column, value_at(rows, run.first, channel)));
             }
         }
     }
@@ -254,8 +254,11 @@ impl SeriesRules<'_> {
     }
 }
 
-fn of_value(found: Finding, column: &Column, rows: &Rows, row: usize, channel: usize) -> Finding {
-    let value = rows.values(row).get(channel).map(f32::to_string);
+fn value_at(rows: &Rows, row: usize, channel: usize) -> Option<String> {
+    rows.values(row).get(channel).map(f32::to_string)
+}
+
+fn of_value(found: Finding, column: &Column, value: Option<String>) -> Finding {
     Finding {
         column: Some(column.name.clone()),
         value,

@@ -158,7 +158,6 @@ pub fn answers(
     model: &ModelProto,
     examples: &Examples,
 ) -> Result<Answers, EvaluateError> {
-    let misfit = |reason: String| EvaluateError::Misfit { reason };
     if session.width() != examples.schema.width() {
         return Err(misfit(format!(
             "it takes {} values, an example has {}",
@@ -166,26 +165,15 @@ pub fn answers(
             examples.schema.width()
         )));
     }
-    let names: Vec<&str> = model
-        .graph()?
-        .output
-        .iter()
-        .map(|output| output.name.as_str())
-        .collect();
+    let names = model.graph()?.output.iter();
     let mut outputs: Vec<(&str, Output)> = names
-        .into_iter()
+        .map(|output| output.name.as_str())
         .zip(session.run(&examples.inputs)?)
         .collect();
-    let mut take = |name: &str| {
-        let place = outputs.iter().position(|(output, _)| *output == name);
-        place
-            .map(|place| outputs.swap_remove(place).1)
-            .ok_or_else(|| misfit(format!("it has no output {name:?}")))
-    };
-    let labels = take("label")?
+    let labels = take(&mut outputs, "label")?
         .integers()
         .ok_or_else(|| misfit("\"label\" is not an integer".into()))?;
-    let probabilities = take("probabilities")?
+    let probabilities = take(&mut outputs, "probabilities")?
         .floats()
         .ok_or_else(|| misfit("\"probabilities\" is not a float".into()))?;
     let predicted: Option<Vec<u32>> = labels
@@ -198,6 +186,17 @@ pub fn answers(
         probabilities,
         class_names: examples.label_names.clone(),
     })
+}
+
+fn misfit(reason: String) -> EvaluateError {
+    EvaluateError::Misfit { reason }
+}
+
+/// Takes the output of that name from the list.
+fn take(outputs: &mut Vec<(&str, Output)>, name: &str) -> Result<Output, EvaluateError> {
+    let place = outputs.iter().position(|(output, _)| *output == name);
+    let place = place.ok_or_else(|| misfit(format!("it has no output {name:?}")))?;
+    Ok(outputs.swap_remove(place).1)
 }
 
 /// What is resampled: groups where there are several, otherwise blocks of time where rows carry one (they must be at

@@ -76,7 +76,7 @@ impl GraphBuilder {
     pub fn output(&mut self, value: &Value, name: &str, element: DataType, extents: &[Extent]) {
         match self.graph.producer(value.name()) {
             Some(_) => self.rename(value.name(), name),
-            None => self.named_node("", "Identity", &[value], vec![], &[name]),
+            None => self.named_node(("", "Identity"), &[value], vec![], &[name]),
         }
         self.graph.output.push(value_info(name, element, extents));
     }
@@ -133,7 +133,7 @@ impl GraphBuilder {
     /// Adds an `ai.onnx` node with one output.
     pub fn node(&mut self, op: &str, inputs: &[&Value], attributes: Vec<AttributeProto>) -> Value {
         let output = self.fresh(op);
-        self.named_node("", op, inputs, attributes, &[&output]);
+        self.named_node(("", op), inputs, attributes, &[&output]);
         Value(output)
     }
 
@@ -150,7 +150,7 @@ impl GraphBuilder {
             .map(|index| format!("{}_{index}", self.fresh(op)))
             .collect();
         let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.named_node(ML_DOMAIN, op, inputs, attributes, &borrowed);
+        self.named_node((ML_DOMAIN, op), inputs, attributes, &borrowed);
         names.into_iter().map(Value).collect()
     }
 
@@ -215,8 +215,7 @@ impl GraphBuilder {
 
     fn named_node(
         &mut self,
-        domain: &str,
-        op: &str,
+        (domain, op): (&str, &str),
         inputs: &[&Value],
         attributes: Vec<AttributeProto>,
         outputs: &[&str],

@@ -5,6 +5,7 @@ use std::fmt;
 use dunlin_engine::KernelId;
 use dunlin_wire::PublicKey;
 use dunlin_wire::bundle::{self, Bundle, BundleError};
+use dunlin_wire::schema::Channel;
 use serde::Serialize;
 
 /// What a verified bundle holds.
@@ -74,10 +75,8 @@ pub fn show(bytes: &[u8], trusted: &[PublicKey]) -> Result<Shown, BundleError> {
     let schema = bundle.schema().map_err(BundleError::Schema)?;
     let golden = bundle.golden().map_err(BundleError::Golden)?;
     let manifest = bundle.manifest();
-    let with_unit = |name: &str, unit: &str| match unit {
-        "" => name.to_owned(),
-        unit => format!("{name} [{unit}]"),
-    };
+    let (requires, provenance) = (&manifest.requires, &manifest.provenance);
+    let channels = schema.channels.iter();
     Ok(Shown {
         id: bundle.id().to_string(),
         key: bundle.key().to_string(),
@@ -86,33 +85,32 @@ pub fn show(bytes: &[u8], trusted: &[PublicKey]) -> Result<Shown, BundleError> {
         target: manifest.target.to_owned(),
         kernel_class: manifest.kernel_class.to_owned(),
         bytes: bytes.len(),
-        plan_format: manifest.requires.plan_format,
-        arena_bytes: manifest.requires.arena_bytes,
-        stack_bytes: manifest.requires.stack_bytes,
-        kernels: manifest
-            .requires
-            .kernels
-            .iter()
-            .map(|&code| KernelId::from_code(code).to_string())
-            .collect(),
+        plan_format: requires.plan_format,
+        arena_bytes: requires.arena_bytes,
+        stack_bytes: requires.stack_bytes,
+        kernels: kernels(&requires.kernels),
         sections: sections(&bundle),
         steps: schema.steps,
-        channels: schema
-            .channels
-            .iter()
-            .map(|channel| with_unit(channel.name, channel.unit))
-            .collect(),
-        labels: schema
-            .labels
-            .iter()
-            .map(|label| (*label).to_owned())
-            .collect(),
+        channels: channels.map(with_unit).collect(),
+        labels: schema.labels.iter().map(ToString::to_string).collect(),
         golden_vectors: golden.len(),
-        recipe_sha256: manifest.provenance.recipe.to_string(),
-        data_sha256: manifest.provenance.data.to_string(),
-        model_sha256: manifest.provenance.model.to_string(),
-        tool: manifest.provenance.tool.to_owned(),
+        recipe_sha256: provenance.recipe.to_string(),
+        data_sha256: provenance.data.to_string(),
+        model_sha256: provenance.model.to_string(),
+        tool: provenance.tool.to_owned(),
     })
+}
+
+fn kernels(codes: &[u32]) -> Vec<String> {
+    let kernels = codes.iter().map(|&code| KernelId::from_code(code));
+    kernels.map(|kernel| kernel.to_string()).collect()
+}
+
+fn with_unit(channel: &Channel<'_>) -> String {
+    match channel.unit {
+        "" => channel.name.to_owned(),
+        unit => format!("{} [{unit}]", channel.name),
+    }
 }
 
 fn sections(bundle: &Bundle<'_>) -> Vec<ShownSection> {

@@ -14,14 +14,23 @@ use smartcore::ensemble::random_forest_classifier::{
 };
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
+/// The recipe's settings with the seed of training.
+#[derive(Clone, Copy)]
+pub(super) struct Settings<'a> {
+    pub(super) forest: &'a recipe::Forest,
+    pub(super) seed: u64,
+}
+
 /// Fits a forest.
 ///
 /// # Errors
 /// [`TrainError::Library`] when smartcore fails or its trees are not as expected, [`TrainError::Settings`] when there
 /// are more trees than it can grow.
 pub(super) fn fit(
-    settings: &recipe::Forest,
-    seed: u64,
+    Settings {
+        forest: settings,
+        seed,
+    }: Settings<'_>,
     values: &Matrix,
     labels: &[u32],
     classes: usize,

@@ -23,43 +23,36 @@ pub(super) struct Fitted {
     pub(super) best_epoch: usize,
 }
 
-/// Fits the layers that the settings name, and an output layer of `classes`.
+/// What the perceptron learns from.
+pub(super) struct Lesson<'a> {
+    pub(super) settings: &'a Mlp,
+    pub(super) seed: u64,
+    pub(super) train: &'a Labelled,
+    pub(super) validation: &'a Labelled,
+    pub(super) classes: usize,
+}
+
+/// Fits the layers that the settings name, and an output layer with a neuron for each class.
 ///
 /// # Errors
 /// [`TrainError::Diverged`] when a loss stops being a number, [`TrainError::Library`] when burn fails.
 pub(super) fn fit(
-    settings: &Mlp,
-    seed: u64,
-    train: &Labelled,
-    validation: &Labelled,
-    classes: usize,
+    lesson: &Lesson<'_>,
     report: &mut dyn FnMut(Progress),
 ) -> Result<Fitted, TrainError> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let device = device();
-    let mut model = Perceptron::new(
-        train.values.width,
-        &settings.hidden,
-        classes,
-        &mut random,
-        &device,
-    );
-    let mut optimizer = AdamWConfig::new()
-        .with_weight_decay(settings.weight_decay as f32)
-        .init();
-    let mut order: Vec<usize> = (0..train.values.rows()).collect();
+    let settings = lesson.settings;
+    let mut learner = Learner::new(lesson);
     let mut best = Best {
         loss: f64::INFINITY,
-        network: model.network()?,
+        network: learner.model.network()?,
         epoch: 0,
     };
     let mut curve = Vec::new();
     for epoch in 1..=settings.max_epochs {
-        order.shuffle(&mut random);
-        let (next, train_loss) = pass(model, &mut optimizer, settings, train, &order, &device)?;
-        model = next;
-        let network = model.network()?;
-        let validation_loss = log_loss(&network, validation);
+        let (next, train_loss) = learner.pass()?;
+        learner = next;
+        let network = learner.model.network()?;
+        let validation_loss = log_loss(&network, lesson.validation);
         if !train_loss.is_finite() || !validation_loss.is_finite() {
             return Err(TrainError::Diverged { epoch });
         }
@@ -68,12 +61,7 @@ pub(super) fn fit(
             train_loss,
             validation_loss,
         });
-        report(Progress {
-            done: epoch,
-            total: settings.max_epochs,
-            train_loss: Some(train_loss),
-            validation_loss: Some(validation_loss),
-        });
+        report(progress(curve.last(), settings.max_epochs));
         best.offer(validation_loss, network, epoch);
         if epoch - best.epoch >= settings.patience {
             break;
@@ -84,6 +72,15 @@ pub(super) fn fit(
         curve,
         best_epoch: best.epoch,
     })
+}
+
+fn progress(last: Option<&Epoch>, total: usize) -> Progress {
+    Progress {
+        done: last.map_or(0, |epoch| epoch.epoch),
+        total,
+        train_loss: last.map(|epoch| epoch.train_loss),
+        validation_loss: last.map(|epoch| epoch.validation_loss),
+    }
 }
 
 struct Best {
@@ -104,34 +101,61 @@ impl Best {
     }
 }
 
-/// One pass in the given order; the model after it and the mean loss on the way.
-fn pass(
-    mut model: Perceptron,
-    optimizer: &mut ModuleOptimizer,
-    settings: &Mlp,
-    train: &Labelled,
-    order: &[usize],
-    device: &Device,
-) -> Result<(Perceptron, f64), TrainError> {
-    let cross_entropy = CrossEntropyLossConfig::new().init(device);
-    let mut sum = 0.0;
-    for rows in order.chunks(settings.batch) {
-        let (inputs, targets) = batch(train, rows, device);
-        let loss = cross_entropy.forward(model.forward(inputs), targets);
-        sum += rows.len() as f64
-            * f64::from(
-                loss.clone()
-                    .into_data()
-                    .try_to_vec::<f32>()
-                    .map_err(refused)?
-                    .first()
-                    .copied()
-                    .unwrap_or(f32::NAN),
-            );
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        model = optimizer.step(settings.learning_rate, model, gradients);
+/// The layers in training, with everything that changes from pass to pass.
+struct Learner<'a> {
+    model: Perceptron,
+    optimizer: ModuleOptimizer,
+    order: Vec<usize>,
+    random: ChaCha8Rng,
+    device: Device,
+    lesson: &'a Lesson<'a>,
+}
+
+impl<'a> Learner<'a> {
+    fn new(lesson: &'a Lesson<'a>) -> Learner<'a> {
+        let mut random = ChaCha8Rng::seed_from_u64(lesson.seed);
+        let device = device();
+        let widths: Vec<usize> = std::iter::once(lesson.train.values.width)
+            .chain(lesson.settings.hidden.iter().copied())
+            .chain([lesson.classes])
+            .collect();
+        Learner {
+            model: Perceptron::new(&widths, &mut random, &device),
+            optimizer: AdamWConfig::new()
+                .with_weight_decay(lesson.settings.weight_decay as f32)
+                .init(),
+            order: (0..lesson.train.values.rows()).collect(),
+            random,
+            device,
+            lesson,
+        }
     }
-    Ok((model, sum / order.len() as f64))
+
+    /// One pass in a new order, and the mean loss on the way.
+    fn pass(mut self) -> Result<(Self, f64), TrainError> {
+        self.order.shuffle(&mut self.random);
+        let cross_entropy = CrossEntropyLossConfig::new().init(&self.device);
+        let (settings, train) = (self.lesson.settings, self.lesson.train);
+        let mut sum = 0.0;
+        for rows in self.order.chunks(settings.batch) {
+            let (inputs, targets) = batch(train, rows, &self.device);
+            let loss = cross_entropy.forward(self.model.forward(inputs), targets);
+            sum += rows.len() as f64 * number(&loss)?;
+            let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
+            self.model = self
+                .optimizer
+                .step(settings.learning_rate, self.model, gradients);
+        }
+        let mean = sum / self.order.len() as f64;
+        Ok((self, mean))
+    }
+}
+
+/// The only value of a tensor; NaN of an empty one.
+fn number(tensor: &Tensor<1>) -> Result<f64, TrainError> {
+    let values = tensor.clone().into_data().try_to_vec::<f32>();
+    let first = values.map_err(refused)?.first().copied();
+    Ok(f64::from(first.unwrap_or(f32::NAN)))
 }
 
 fn batch(train: &Labelled, rows: &[usize], device: &Device) -> (Tensor<2>, Tensor<1, Int>) {
@@ -175,17 +199,7 @@ struct Perceptron {
 
 impl Perceptron {
     /// Weights uniform within ±√(6 / inputs) (He et al., 2015), biases 0.
-    fn new(
-        inputs: usize,
-        hidden: &[usize],
-        classes: usize,
-        random: &mut ChaCha8Rng,
-        device: &Device,
-    ) -> Perceptron {
-        let widths: Vec<usize> = std::iter::once(inputs)
-            .chain(hidden.iter().copied())
-            .chain([classes])
-            .collect();
+    fn new(widths: &[usize], random: &mut ChaCha8Rng, device: &Device) -> Perceptron {
         let mut weights = Vec::new();
         let mut biases = Vec::new();
         for pair in widths.windows(2) {

@@ -32,7 +32,7 @@ pub use unseen::{Effort, FOLDS, MOST_WORK, UnseenAnswers, unseen_answers};
 use crate::data::{Examples, Splits};
 use crate::features::{FeatureError, Features};
 use crate::onnx::proto::ModelProto;
-use crate::recipe::{Algorithm, ClassWeights, Recipe};
+use crate::recipe::{self, Algorithm, ClassWeights, Recipe};
 use core::Core;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -182,30 +182,17 @@ fn fit(
     let validation = Labelled::of(&splits.validation, features)?;
     let balanced =
         |examples: Labelled| examples.balanced(classes, settings.class_weights, settings.seed);
-    let core = match settings.algorithm {
-        Algorithm::Mlp => {
-            return perceptron(recipe, &balanced(train), &validation, classes, report);
-        }
-        Algorithm::Logistic => {
-            let both = balanced(train.joined(validation));
-            Core::Network(logistic::fit(
-                &settings.logistic,
-                &both.values,
-                &both.labels,
-                classes,
-            )?)
-        }
-        Algorithm::Forest => {
-            let both = balanced(train.joined(validation));
-            Core::Forest(forest::fit(
-                &settings.forest,
-                settings.seed,
-                &both.values,
-                &both.labels,
-                classes,
-            )?)
-        }
-    };
+    if settings.algorithm == Algorithm::Mlp {
+        let lesson = mlp::Lesson {
+            settings: &settings.mlp,
+            seed: settings.seed,
+            train: &balanced(train),
+            validation: &validation,
+            classes,
+        };
+        return Ok(Fitted::from(mlp::fit(&lesson, report)?));
+    }
+    let core = without_passes(settings, &balanced(train.joined(validation)), classes)?;
     report(Progress {
         done: 1,
         total: 1,
@@ -219,26 +206,35 @@ fn fit(
     })
 }
 
-fn perceptron(
-    recipe: &Recipe,
-    train: &Labelled,
-    validation: &Labelled,
+fn without_passes(
+    settings: &recipe::Train,
+    examples: &Labelled,
     classes: usize,
-    report: &mut dyn FnMut(Progress),
-) -> Result<Fitted, TrainError> {
-    let fitted = mlp::fit(
-        &recipe.train.mlp,
-        recipe.train.seed,
-        train,
-        validation,
-        classes,
-        report,
-    )?;
-    Ok(Fitted {
-        core: Core::Network(fitted.network),
-        curve: fitted.curve,
-        best_epoch: fitted.best_epoch,
+) -> Result<Core, TrainError> {
+    let (values, labels) = (&examples.values, &examples.labels);
+    Ok(match settings.algorithm {
+        Algorithm::Forest => {
+            let seeded = forest::Settings {
+                forest: &settings.forest,
+                seed: settings.seed,
+            };
+            Core::Forest(forest::fit(seeded, values, labels, classes)?)
+        }
+        Algorithm::Logistic | Algorithm::Mlp => {
+            let fitted = logistic::fit(&settings.logistic, values, labels, classes)?;
+            Core::Network(fitted)
+        }
     })
+}
+
+impl From<mlp::Fitted> for Fitted {
+    fn from(fitted: mlp::Fitted) -> Self {
+        Fitted {
+            core: Core::Network(fitted.network),
+            curve: fitted.curve,
+            best_epoch: fitted.best_epoch,
+        }
+    }
 }
 
 /// Feature values with their labels.

@@ -1,6 +1,6 @@
 //! Operators on single elements.
 
-use super::{Importer, Imports, output_name, refuse};
+use super::{Importer, Imports, Made, output_name, refuse};
 use crate::compile::constant::Data;
 use crate::compile::graph::{Element, Op, ValueId, strides};
 use crate::onnx::proto::NodeProto;
@@ -70,8 +70,10 @@ impl Importer<'_> {
             output_name(node),
             Op::Binary(op),
             &[a, b],
-            Element::F32,
-            &shape,
+            Made {
+                element: Element::F32,
+                shape: &shape,
+            },
         ))
     }
 
@@ -136,8 +138,10 @@ impl Importer<'_> {
             output_name(node),
             Op::Binary(OpCode::Div),
             &[one, x],
-            Element::F32,
-            &self.shape_of(x),
+            Made {
+                element: Element::F32,
+                shape: &self.shape_of(x),
+            },
         );
         self.bind(node, 0, id);
         Ok(())

@@ -1,6 +1,6 @@
 //! Linear models and preprocessing of `ai.onnx.ml`.
 
-use super::{Importer, Imports, output_name, refuse};
+use super::{Importer, Imports, Made, output_name, refuse};
 use crate::compile::constant::Data;
 use crate::compile::graph::{Element, Op, ScaleForm, ValueId};
 use crate::onnx::proto::NodeProto;
@@ -39,6 +39,17 @@ impl Importer<'_> {
         );
         let norm_shape = [&shape[..shape.len() - 1], &[1]].concat();
         let name = output_name(node);
+        let add = |this: &mut Self, op: Op, input: ValueId, shape: &[usize]| {
+            this.emit(
+                name,
+                op,
+                &[input],
+                Made {
+                    element: Element::F32,
+                    shape,
+                },
+            )
+        };
         let sum = Op::Reduce {
             op: OpCode::ReduceSum,
             outer,
@@ -47,26 +58,17 @@ impl Importer<'_> {
         };
         let norm = match node.string("norm").unwrap_or("MAX") {
             "L1" => {
-                let absolute = self.emit(name, Op::Unary(OpCode::Abs), &[x], Element::F32, &shape);
-                self.emit(name, sum, &[absolute], Element::F32, &norm_shape)
+                let absolute = add(self, Op::Unary(OpCode::Abs), x, &shape);
+                add(self, sum, absolute, &norm_shape)
             }
             "L2" => {
                 let squares = self.binary_values(node, OpCode::Mul, x, x)?;
-                let total = self.emit(name, sum, &[squares], Element::F32, &norm_shape);
-                self.emit(
-                    name,
-                    Op::Unary(OpCode::Sqrt),
-                    &[total],
-                    Element::F32,
-                    &norm_shape,
-                )
+                let total = add(self, sum, squares, &norm_shape);
+                add(self, Op::Unary(OpCode::Sqrt), total, &norm_shape)
             }
             _ => {
-                return Err(refuse(
-                    node,
-                    "only the norms L1 and L2 are supported",
-                    "use L1 or L2",
-                ));
+                let what = "only the norms L1 and L2 are supported";
+                return Err(refuse(node, what, "use L1 or L2"));
             }
         };
         let id = self.binary_values(node, OpCode::Div, x, norm)?;
@@ -133,8 +135,10 @@ impl Importer<'_> {
             output_name(node),
             op,
             &[x, weights, bias],
-            Element::F32,
-            &[1, rows],
+            Made {
+                element: Element::F32,
+                shape: &[1, rows],
+            },
         ))
     }
 

@@ -1,7 +1,7 @@
 //! Matrix products and what is one: `Gemm`, `MatMul`, `BatchNormalization`.
 
 use super::arithmetic::broadcast;
-use super::{Importer, Imports, output_name, refuse};
+use super::{Importer, Imports, Made, output_name, refuse};
 use crate::compile::constant::Data;
 use crate::compile::graph::{Content, Element, Op, ScaleForm, ValueId};
 use crate::onnx::proto::NodeProto;
@@ -203,11 +203,8 @@ impl Importer<'_> {
             .map(|index| self.graph.floats(self.input(node, index).ok()?))
             .collect();
         let (Some(constants), 2) = (constants, shape.len()) else {
-            return Err(refuse(
-                node,
-                "only rank 2 with constant statistics is supported",
-                "put it after a Gemm",
-            ));
+            let what = "only rank 2 with constant statistics is supported";
+            return Err(refuse(node, what, "put it after a Gemm"));
         };
         let [gamma, beta, mean, variance] = &constants[..] else {
             return Err(refuse(node, "inputs are missing", "export the model again"));
@@ -231,11 +228,8 @@ impl Importer<'_> {
             .graph
             .add_constant("offsets", &self.shape_of(a), Data::F32(offsets));
         if self.shape_of(a)[0] != shape[1] {
-            return Err(refuse(
-                node,
-                "the statistics do not fit the input",
-                "export the model again",
-            ));
+            let what = "the statistics do not fit the input";
+            return Err(refuse(node, what, "export the model again"));
         }
         self.emit_for(node, Op::Scale(ScaleForm::MulAdd), &[x, a, b], &shape)
     }
@@ -274,6 +268,14 @@ impl Importer<'_> {
                 return Err(refuse(node, &reason, "use NONE, SOFTMAX or LOGISTIC"));
             }
         };
-        Ok(self.emit(output_name(node), op, &[scores], Element::F32, &shape))
+        Ok(self.emit(
+            output_name(node),
+            op,
+            &[scores],
+            Made {
+                element: Element::F32,
+                shape: &shape,
+            },
+        ))
     }
 }

@@ -62,6 +62,13 @@ pub(crate) struct Importer<'m> {
     class_names: Vec<String>,
 }
 
+/// What an op makes.
+#[derive(Clone, Copy)]
+struct Made<'s> {
+    element: Element,
+    shape: &'s [usize],
+}
+
 /// Result of importing one node.
 type Imports<T = ()> = Result<T, CompileError>;
 
@@ -313,15 +320,8 @@ impl<'m> Importer<'m> {
     }
 
     /// Adds an op and gives its output value.
-    fn emit(
-        &mut self,
-        name: &str,
-        op: Op,
-        inputs: &[ValueId],
-        element: Element,
-        shape: &[usize],
-    ) -> ValueId {
-        let output = self.graph.add_value(name, element, shape);
+    fn emit(&mut self, name: &str, op: Op, inputs: &[ValueId], made: Made<'_>) -> ValueId {
+        let output = self.graph.add_value(name, made.element, made.shape);
         let origins = vec![self.origin];
         self.graph.nodes.push(Node {
             op,
@@ -340,7 +340,15 @@ impl<'m> Importer<'m> {
         inputs: &[ValueId],
         shape: &[usize],
     ) -> Imports {
-        let output = self.emit(output_name(node), op, inputs, Element::F32, shape);
+        let output = self.emit(
+            output_name(node),
+            op,
+            inputs,
+            Made {
+                element: Element::F32,
+                shape,
+            },
+        );
         self.bind(node, 0, output);
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Inside the graph everything quantised is `i8`. Unsigned bytes become signed ones by taking 128
 //! off values and zero points, which changes no real value.
 
-use super::{Importer, Imports, output_name, refuse};
+use super::{Importer, Imports, Made, output_name, refuse};
 use crate::compile::constant::{Data, QuantizedConstant};
 use crate::compile::graph::{Content, Element, Op, ValueId};
 use crate::onnx::proto::NodeProto;
@@ -16,8 +16,10 @@ impl Importer<'_> {
             output_name(node),
             Op::QuantizeLinear { scale, zero_point },
             &[x],
-            Element::I8,
-            &self.shape_of(x),
+            Made {
+                element: Element::I8,
+                shape: &self.shape_of(x),
+            },
         );
         self.graph.values[output].quantization = Some((scale, zero_point));
         self.bind(node, 0, output);
@@ -55,11 +57,8 @@ impl Importer<'_> {
                 (values.iter().map(|&v| i32::from(v) - 128).collect(), 128)
             }
             _ => {
-                return Err(refuse(
-                    node,
-                    "the constant is not int8, uint8 or int32",
-                    "quantize to int8",
-                ));
+                let what = "the constant is not int8, uint8 or int32";
+                return Err(refuse(node, what, "quantize to int8"));
             }
         };
         let scales = self.scales(node)?;
@@ -70,11 +69,8 @@ impl Importer<'_> {
             _ => super::axis_of(node, node.int("axis").unwrap_or(1), shape.len())?,
         };
         if scales.len() > 1 && shape.get(axis) != Some(&scales.len()) {
-            return Err(refuse(
-                node,
-                "there is not one scale per index of the axis",
-                "quantize per tensor or axis",
-            ));
+            let what = "there is not one scale per index of the axis";
+            return Err(refuse(node, what, "quantize per tensor or axis"));
         }
         let quantized = QuantizedConstant {
             integers,

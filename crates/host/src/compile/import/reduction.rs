@@ -1,6 +1,6 @@
 //! Operators along axes: `Reduce*`, `Softmax`, `ArgMax`.
 
-use super::{Importer, Imports, axis_of, output_name, refuse};
+use super::{Importer, Imports, Made, axis_of, output_name, refuse};
 use crate::compile::constant::Data;
 use crate::compile::graph::{Element, Op, ValueId};
 use crate::onnx::proto::NodeProto;
@@ -17,8 +17,10 @@ impl Importer<'_> {
                     output_name(node),
                     Op::Unary(OpCode::Abs),
                     &[x],
-                    Element::F32,
-                    &shape,
+                    Made {
+                        element: Element::F32,
+                        shape: &shape,
+                    },
                 )
             }
             _ => x,
@@ -74,7 +76,15 @@ impl Importer<'_> {
             reduced,
             inner,
         };
-        Ok(self.emit(output_name(node), op, &[x], Element::F32, &result))
+        Ok(self.emit(
+            output_name(node),
+            op,
+            &[x],
+            Made {
+                element: Element::F32,
+                shape: &result,
+            },
+        ))
     }
 
     /// Axes from the attribute or, in newer opsets, the second input; all where there are none.
@@ -132,7 +142,15 @@ impl Importer<'_> {
         if node.int("keepdims").unwrap_or(1) == 0 {
             result.remove(axis);
         }
-        let output = self.emit(output_name(node), Op::ArgMax, &[x], Element::I64, &result);
+        let output = self.emit(
+            output_name(node),
+            Op::ArgMax,
+            &[x],
+            Made {
+                element: Element::I64,
+                shape: &result,
+            },
+        );
         self.bind(node, 0, output);
         if rows == 1 {
             self.labels.push(output);
@@ -154,7 +172,15 @@ impl Importer<'_> {
                     .add_constant("labels", &[labels.len()], Data::I32(labels)),
             );
         }
-        let output = self.emit(name, Op::ArgMax, &inputs, Element::I64, &[1]);
+        let output = self.emit(
+            name,
+            Op::ArgMax,
+            &inputs,
+            Made {
+                element: Element::I64,
+                shape: &[1],
+            },
+        );
         self.labels.push(output);
         output
     }

@@ -1,6 +1,6 @@
 //! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`.
 
-use super::{Importer, Imports, output_name, refuse};
+use super::{Importer, Imports, Made, output_name, refuse};
 use crate::compile::constant::Data;
 use crate::compile::forest::{Forest, LeafValues, Packed, Tree, TreeNode};
 use crate::compile::graph::{Element, Op, ValueId};
@@ -152,8 +152,10 @@ impl Importer<'_> {
             output_name(node),
             Op::TreeEnsemble { step },
             &inputs,
-            Element::F32,
-            &[1, width],
+            Made {
+                element: Element::F32,
+                shape: &[1, width],
+            },
         )
     }
 }

@@ -1,6 +1,6 @@
 //! Operators that move or rename elements: views, copies, constants, shapes.
 
-use super::{Importer, Imports, axis_of, output_name, refuse};
+use super::{Importer, Imports, Made, axis_of, output_name, refuse};
 use crate::compile::constant::Data;
 use crate::compile::graph::{Content, Element, Op, ValueId, strides};
 use crate::onnx::proto::{DataType, NodeProto};
@@ -207,7 +207,15 @@ impl Importer<'_> {
         }
         match value.content {
             Content::Computed => {
-                let id = self.emit(output_name(node), Op::Reshape, &[x], value.element, shape);
+                let id = self.emit(
+                    output_name(node),
+                    Op::Reshape,
+                    &[x],
+                    Made {
+                        element: value.element,
+                        shape,
+                    },
+                );
                 self.graph.values[id].quantization = value.quantization;
                 id
             }
@@ -304,7 +312,15 @@ impl Importer<'_> {
             base: view.base,
             strides,
         };
-        let id = self.emit(output_name(node), op, &[x], value.element, &view.shape);
+        let id = self.emit(
+            output_name(node),
+            op,
+            &[x],
+            Made {
+                element: value.element,
+                shape: &view.shape,
+            },
+        );
         self.graph.values[id].quantization = value.quantization;
         Ok(id)
     }
@@ -399,18 +415,17 @@ impl Importer<'_> {
             .map(|&id| self.graph.values[id].elements())
             .sum();
         if !fits || total != shape.iter().product::<usize>() {
-            return Err(refuse(
-                node,
-                "the inputs do not fit together",
-                "export the model again",
-            ));
+            let what = "the inputs do not fit together";
+            return Err(refuse(node, what, "export the model again"));
         }
         Ok(self.emit(
             output_name(node),
             Op::Concat { outer },
             inputs,
-            element,
-            &shape,
+            Made {
+                element,
+                shape: &shape,
+            },
         ))
     }
 

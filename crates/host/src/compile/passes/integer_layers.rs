@@ -49,6 +49,17 @@ fn cancel(graph: &mut Graph) {
     }
 }
 
+/// Whether weights are bytes with one zero point and scales of zero or more, per output or for all.
+fn are_usable(weights: &QuantizedConstant, zero_point: i32) -> bool {
+    let is_byte = |integer: &i32| (-128..=127).contains(integer);
+    let is_scale = |scale: &f32| scale.is_finite() && *scale >= 0.0;
+    (weights.axis == 0 || weights.scales.len() == 1)
+        && weights.zero_points.iter().all(|&zero| zero == zero_point)
+        && is_byte(&zero_point)
+        && weights.scales.iter().all(is_scale)
+        && weights.integers.iter().all(is_byte)
+}
+
 /// The parts of a layer whose input and weights are quantised.
 struct Layer<'g> {
     weights: &'g QuantizedConstant,
@@ -73,19 +84,7 @@ impl<'g> Layer<'g> {
         };
         let columns = graph.values[node.inputs[1]].columns();
         let weight_zero_point = *weights.zero_points.first()?;
-        let usable = (weights.axis == 0 || weights.scales.len() == 1)
-            && columns <= MAX_ROW as usize
-            && weights
-                .zero_points
-                .iter()
-                .all(|&zero| zero == weight_zero_point)
-            && (-128..=127).contains(&weight_zero_point)
-            && weights
-                .scales
-                .iter()
-                .all(|scale| scale.is_finite() && *scale >= 0.0)
-            && weights.integers.iter().all(|q| (-128..=127).contains(q));
-        if !usable {
+        if columns > MAX_ROW as usize || !are_usable(weights, weight_zero_point) {
             return None;
         }
         let bias = biases(graph, node.inputs[2])?;
@@ -244,15 +243,9 @@ mod tests {
         };
         let mut result = node(&mut graph, op, &[float, weights, bias], &[1, 2]);
         if quantized {
-            result = node(
-                &mut graph,
-                Op::QuantizeLinear {
-                    scale: 0.3,
-                    zero_point: -5,
-                },
-                &[result],
-                &[1, 2],
-            );
+            let (scale, zero_point) = (0.3, -5);
+            let quantize = Op::QuantizeLinear { scale, zero_point };
+            result = node(&mut graph, quantize, &[result], &[1, 2]);
         }
         graph.outputs = vec![result];
         form(&mut graph);
