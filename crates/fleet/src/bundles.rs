@@ -5,7 +5,7 @@ use std::path::Path;
 use dunlin_wire::bundle::{Bundle, SectionKind, verify};
 use dunlin_wire::schema::Schema;
 use dunlin_wire::{BundleId, PublicKey};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use crate::error::Fault;
 use crate::{FleetError, Store};
@@ -36,6 +36,21 @@ impl Store {
             .map_err(|error| Fault::damaged("a schema", error).at(path))?;
         self.insert_bundle(&bundle, &schema)?;
         Ok(bundle.id())
+    }
+
+    /// The schema section of a bundle that was registered: what `dunlin_wire::schema::Schema::parse` reads.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn bundle_schema(&self, bundle: BundleId) -> Result<Option<Vec<u8>>, FleetError> {
+        self.reading(|connection| {
+            let found = connection.query_row(
+                "SELECT schema FROM bundles WHERE bundle = ?1",
+                [bundle.to_string()],
+                |row| row.get(0),
+            );
+            Ok(found.optional()?)
+        })
     }
 
     fn insert_bundle(

@@ -72,6 +72,9 @@ impl Devices {
         let mut devices = Self::default();
         for entry in file.devices {
             let device = entry.device()?;
+            if devices.iter().any(|known| known.name == device.name) {
+                return Err(format!("the name `{}` stands there twice", device.name));
+            }
             if let Some(twice) = devices.insert(device) {
                 return Err(format!("device {} stands there twice", twice.id));
             }

@@ -18,6 +18,7 @@
 //! | `link` | address of the running device |
 //! | `pid` | process of the running device |
 //! | `device.log` | what the process says |
+//! | `flash.lock` | locked while the device is flashed |
 //!
 //! ```no_run
 //! # fn run(bundle: &[u8], keys: &[dunlin_wire::PublicKey]) -> Result<(), Box<dyn std::error::Error>> {
@@ -41,15 +42,16 @@
 //!
 //! **Architecture invariants**: nothing is sent to a device before the bundle is verified here; a
 //! credential never stands on a command line, in an error or in a log; a process is ended only when
-//! it is certain that it is the device's.
+//! it is certain that it is the device's; an identity lies in one place, so that no two devices have
+//! the same; a new device that could not be flashed leaves nothing behind.
 
 mod error;
 mod install;
 mod probe;
 mod process;
 mod provision;
+mod step;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -62,8 +64,11 @@ use crate::target::{self, FlashMethod, Target};
 
 pub use error::FlashError;
 pub use process::stop;
+pub use provision::forget;
+pub use step::{Progress, Step};
 
 use process::Running;
+use provision::{Enrolment, Home};
 
 /// Name of the file that holds the address of a running device.
 const LINK_FILE: &str = "link";
@@ -92,6 +97,8 @@ pub struct FlashOptions<'a> {
     /// Where the device answers, for one that is not started from here: `serial:PATH[:BAUD]`,
     /// `tcp:HOST:PORT` or `unix:PATH`.
     pub link: Option<&'a str>,
+    /// Broker to which an agent that is started here uploads its records, `mqtt://HOST[:PORT]`.
+    pub upload: Option<&'a str>,
     /// Whether the device outlives this program.
     pub lifetime: Lifetime,
     /// How long a device may take until it answers.
@@ -111,6 +118,7 @@ impl<'a> FlashOptions<'a> {
             root: Path::new("."),
             image: None,
             link: None,
+            upload: None,
             lifetime: Lifetime::Attached,
             patience: Duration::from_secs(20),
         }
@@ -124,100 +132,6 @@ pub enum Lifetime {
     Attached,
     /// Until [`stop`].
     Detached,
-}
-
-/// What flashing is doing. Displayed, it is a line for people.
-#[derive(Debug)]
-pub enum Step<'a> {
-    /// The device has its identity.
-    Provisioned {
-        /// Who it is.
-        device: &'a Device,
-        /// Whether it was drawn just now.
-        is_new: bool,
-    },
-    /// A program is started.
-    Running {
-        /// The command line.
-        command: &'a [String],
-    },
-    /// The device answers.
-    Connected {
-        /// Where.
-        link_url: &'a str,
-        /// What it says about itself.
-        info: &'a Info,
-    },
-    /// The bundle is on its way.
-    Putting {
-        /// How far.
-        progress: dunlin_link::Progress,
-    },
-    /// The device runs this bundle already.
-    Unchanged {
-        /// The bundle.
-        bundle: BundleId,
-    },
-    /// The device verifies the bundle and tries it on its golden vectors.
-    Activating,
-    /// The device runs the bundle.
-    Activated {
-        /// The bundle.
-        bundle: BundleId,
-    },
-}
-
-impl fmt::Display for Step<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Provisioned {
-                device,
-                is_new: true,
-            } => {
-                write!(f, "device {} ({}) is registered", device.name, device.id)
-            }
-            Self::Provisioned {
-                device,
-                is_new: false,
-            } => {
-                write!(f, "device {} ({}) is known", device.name, device.id)
-            }
-            Self::Running { command } => write!(f, "running {}", command.join(" ")),
-            Self::Connected { link_url, info } => {
-                write!(
-                    f,
-                    "{} answers at {link_url}, boot {}",
-                    info.target, info.boot
-                )?;
-                match info.recording_fault {
-                    Some(fault) => write!(f, "; it records nothing: {fault}"),
-                    None => Ok(()),
-                }
-            }
-            Self::Putting { progress } => {
-                write!(
-                    f,
-                    "bundle: {} of {} bytes",
-                    progress.held_bytes, progress.total_bytes
-                )
-            }
-            Self::Unchanged { bundle } => write!(f, "bundle {bundle} runs there already"),
-            Self::Activating => f.write_str("verifying and trying the bundle on the device"),
-            Self::Activated { bundle } => write!(f, "bundle {bundle} runs"),
-        }
-    }
-}
-
-/// Who is told how far flashing is.
-pub trait Progress {
-    /// The next step begins, or one goes on.
-    fn step(&mut self, step: Step<'_>);
-}
-
-impl<F: FnMut(Step<'_>)> Progress for F {
-    fn step(&mut self, step: Step<'_>) {
-        self(step);
-    }
 }
 
 /// A device that runs the bundle.
@@ -255,43 +169,94 @@ impl FlashedDevice {
 ///
 /// # Errors
 /// [`FlashError`]: says which tool is missing and which package has it, or what the device refused. A
-/// process started here is ended again; a device that ran before goes on with what it had.
+/// process started here is ended again; a device that ran before goes on with what it had; a device
+/// that is new is not known afterwards.
 pub fn flash(
     options: &FlashOptions<'_>,
     progress: &mut dyn Progress,
 ) -> Result<FlashedDevice, FlashError> {
-    check_bundle(options)?;
-    let device = provision::enrol(options, progress)?;
-    let mut device = reach(options, &device, progress)?;
-    device.activate(options.bundle, progress)?;
-    let process = device
-        .process
-        .take()
-        .and_then(|process| process.leave(options.lifetime));
+    let bundle = check_bundle(options)?;
+    check_upload(options)?;
+    let remembered = remembered_link(options);
+    let options = &FlashOptions {
+        link: options.link.or(remembered.as_deref()),
+        ..*options
+    };
+    let enrolment = provision::enrol(options, home(options), progress)?;
+    let mut reached = reach(options, &enrolment, progress)?;
+    let running = reached.activate(options.bundle, bundle, progress)?;
+    if options.link.is_some() {
+        provision::write_text(&options.state.join(LINK_FILE), &reached.link_url)?;
+    }
+    enrolment.keep();
+    let process = reached.process.take();
     Ok(FlashedDevice {
-        link_url: device.link_url,
-        device: device.info.device,
-        bundle: device.bundle,
-        process,
+        link_url: reached.link_url,
+        device: reached.info.device,
+        bundle: running,
+        process: process.and_then(|process| process.leave(options.lifetime)),
     })
 }
 
+/// Only an agent that is started here can be told where to upload.
+fn check_upload(options: &FlashOptions<'_>) -> Result<(), FlashError> {
+    let is_agent = matches!(
+        options.target.flash,
+        FlashMethod::Process | FlashMethod::Agent
+    );
+    match options.upload {
+        Some(_) if !is_agent || options.link.is_some() => Err(FlashError::NoUpload {
+            target: options.target.name.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Where a device that does not live in its state folder answered last.
+fn remembered_link(options: &FlashOptions<'_>) -> Option<String> {
+    let lives_here = provision::path(options.state).exists();
+    let link = std::fs::read_to_string(options.state.join(LINK_FILE)).ok()?;
+    (!lives_here).then(|| link.trim().to_owned())
+}
+
+/// Where the device's identity belongs: a process's in its state folder, a board's on the board.
+fn home<'a>(options: &FlashOptions<'a>) -> Home<'a> {
+    match (options.target.flash, options.link) {
+        (FlashMethod::ProbeRs, _) => Home::Board(options.state),
+        (_, Some(_)) => Home::Device(options.state),
+        (_, None) => Home::Folder(options.state),
+    }
+}
+
 /// Copies what a device needs to a folder, with a note on how to install it, in place of starting
-/// it. For targets that run the agent.
+/// it. For targets that run the agent. The identity is put there and nowhere else; a device that is
+/// in the folder already gets the program and the bundle anew.
 ///
 /// # Errors
-/// [`FlashError`].
+/// [`FlashError`]; [`FlashError::LivesHere`] or [`FlashError::LivesElsewhere`] for a known device, of
+/// which this would make a second one.
 pub fn install(
     options: &FlashOptions<'_>,
     folder: &Path,
     progress: &mut dyn Progress,
 ) -> Result<Vec<PathBuf>, FlashError> {
     check_bundle(options)?;
-    provision::enrol(options, progress)?;
-    install::copy(options, folder)
+    let image = install::program(options)?;
+    let state = folder.join("state");
+    let enrolment = provision::enrol(options, Home::Folder(&state), progress)?;
+    let files = install::copy(options, &image, folder)?;
+    enrolment.keep();
+    Ok(files)
 }
 
-fn check_bundle(options: &FlashOptions<'_>) -> Result<BundleId, FlashError> {
+/// What flashing needs to know of a bundle that is fit for the target.
+#[derive(Clone, Copy)]
+struct Checked {
+    id: BundleId,
+    version: u32,
+}
+
+fn check_bundle(options: &FlashOptions<'_>) -> Result<Checked, FlashError> {
     let bundle = bundle::verify(options.bundle, options.trusted)?;
     let made_for = bundle.manifest().target;
     if made_for != options.target.name {
@@ -300,7 +265,10 @@ fn check_bundle(options: &FlashOptions<'_>) -> Result<BundleId, FlashError> {
             target: options.target.name.clone(),
         });
     }
-    Ok(bundle.id())
+    Ok(Checked {
+        id: bundle.id(),
+        version: bundle.manifest().version,
+    })
 }
 
 /// A device that answers.
@@ -308,102 +276,107 @@ struct Reached {
     link: Link,
     link_url: String,
     info: Info,
-    bundle: BundleId,
     process: Option<Running>,
 }
 
 impl Reached {
-    fn activate(&mut self, bundle: &[u8], progress: &mut dyn Progress) -> Result<(), FlashError> {
+    /// Has the device run the bundle, unless it does; returns what runs.
+    fn activate(
+        &mut self,
+        bytes: &[u8],
+        bundle: Checked,
+        progress: &mut dyn Progress,
+    ) -> Result<BundleId, FlashError> {
         let running = self.info.bundle.as_ref().map(|active| active.id);
-        if running == Some(self.bundle) {
-            progress.step(Step::Unchanged {
-                bundle: self.bundle,
-            });
-            return Ok(());
+        if running == Some(bundle.id) {
+            progress.step(Step::Unchanged { bundle: bundle.id });
+            return Ok(bundle.id);
         }
-        self.link.put_bundle(bundle, |sent| {
+        if bundle.version < self.info.lowest_version {
+            return Err(FlashError::Older {
+                offered: bundle.version,
+                lowest: self.info.lowest_version,
+            });
+        }
+        self.link.put_bundle(bytes, |sent| {
             progress.step(Step::Putting { progress: sent })
         })?;
         progress.step(Step::Activating);
-        self.bundle = self.link.activate()?;
-        progress.step(Step::Activated {
-            bundle: self.bundle,
-        });
-        Ok(())
+        let bundle = self.link.activate()?;
+        progress.step(Step::Activated { bundle });
+        Ok(bundle)
     }
 }
 
 fn reach(
     options: &FlashOptions<'_>,
-    device: &Device,
+    enrolment: &Enrolment<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Reached, FlashError> {
-    if let Some(reached) = already_running(options, device)? {
-        progress.step(Step::Connected {
-            link_url: &reached.link_url,
-            info: &reached.info,
-        });
-        return Ok(reached);
-    }
-    let (link_url, mut process) = bring_up(options, progress)?;
-    let (link, info) = wait_for(&link_url, device.id, options.patience, process.as_mut())?;
-    progress.step(Step::Connected {
-        link_url: &link_url,
-        info: &info,
-    });
-    let bundle = check_bundle(options)?;
-    Ok(Reached {
-        link,
-        link_url,
-        info,
-        bundle,
-        process,
-    })
-}
-
-/// The device of this state folder, if it runs and answers.
-fn already_running(
-    options: &FlashOptions<'_>,
-    device: &Device,
-) -> Result<Option<Reached>, FlashError> {
-    if options.link.is_some() {
-        return Ok(None);
-    }
-    let Ok(link_url) = std::fs::read_to_string(options.state.join(LINK_FILE)) else {
-        return Ok(None);
-    };
-    let link_url = link_url.trim().to_owned();
-    let Ok(mut link) = Link::open(&link_url) else {
-        return Ok(None);
-    };
-    match link.info() {
-        Ok(info) if info.device == device.id => {
-            let bundle = check_bundle(options)?;
-            Ok(Some(Reached {
+    let reached = match already_running(options, &enrolment.device) {
+        Some(_) if options.upload.is_some() => {
+            return Err(FlashError::StillRuns {
+                name: enrolment.device.name.clone(),
+            });
+        }
+        Some(reached) => reached,
+        None => {
+            let (link_url, mut process) = bring_up(options, enrolment, progress)?;
+            let (link, info) = wait_for(&link_url, options, enrolment, process.as_mut())?;
+            Reached {
                 link,
                 link_url,
                 info,
-                bundle,
-                process: None,
-            }))
+                process,
+            }
         }
-        _ => Ok(None),
+    };
+    progress.step(Step::Connected {
+        link_url: &reached.link_url,
+        info: &reached.info,
+    });
+    Ok(reached)
+}
+
+/// The device of this state folder, if it runs and answers.
+fn already_running(options: &FlashOptions<'_>, device: &Device) -> Option<Reached> {
+    if options.link.is_some() {
+        return None;
     }
+    let link_url = std::fs::read_to_string(options.state.join(LINK_FILE)).ok()?;
+    let link_url = link_url.trim().to_owned();
+    let mut link = Link::open(&link_url).ok()?;
+    let info = link.info().ok()?;
+    (info.device == device.id).then_some(Reached {
+        link,
+        link_url,
+        info,
+        process: None,
+    })
 }
 
 /// Starts the device, or writes its firmware; returns where it will answer.
 fn bring_up(
     options: &FlashOptions<'_>,
+    enrolment: &Enrolment<'_>,
     progress: &mut dyn Progress,
 ) -> Result<(String, Option<Running>), FlashError> {
     let method = options.target.flash;
     match (method, options.link) {
-        (FlashMethod::ProbeRs, None) => Err(FlashError::NoLink {
-            target: options.target.name.clone(),
-        }),
+        (FlashMethod::ProbeRs, None) => {
+            probe::check_tool(options)?;
+            Err(FlashError::NoLink {
+                target: options.target.name.clone(),
+            })
+        }
         (FlashMethod::ProbeRs, Some(link)) => {
+            let link_url = with_baud(link, options.target);
+            probe::check_tool(options)?;
+            if !enrolment.is_new {
+                check_board(&link_url, &enrolment.device)?;
+            }
             probe::write(options, progress)?;
-            Ok((with_baud(link, options.target), None))
+            Ok((link_url, None))
         }
         (_, Some(link)) => Ok((link.to_owned(), None)),
         (FlashMethod::Process | FlashMethod::Agent | FlashMethod::Qemu, None) => {
@@ -412,6 +385,21 @@ fn bring_up(
             Ok((link_url, Some(running)))
         }
     }
+}
+
+/// A board that is known must say so before its identity is written again: it could be another one.
+fn check_board(link_url: &str, device: &Device) -> Result<(), FlashError> {
+    let answer = Link::open(link_url).and_then(|mut link| link.info());
+    let found = match answer {
+        Ok(info) if info.device == device.id => return Ok(()),
+        Ok(info) => format!("device {} answers there", info.device),
+        Err(error) => error.to_string(),
+    };
+    Err(FlashError::OtherBoard {
+        name: device.name.clone(),
+        link_url: link_url.to_owned(),
+        found,
+    })
 }
 
 /// `serial:PATH` with the target's baud rate where none stands.
@@ -427,11 +415,12 @@ fn with_baud(link: &str, target: &Target) -> String {
 /// Asks until the device answers; gives up when its process has ended or the time is over.
 fn wait_for(
     link_url: &str,
-    expected: DeviceId,
-    patience: Duration,
+    options: &FlashOptions<'_>,
+    enrolment: &Enrolment<'_>,
     mut process: Option<&mut Running>,
 ) -> Result<(Link, Info), FlashError> {
-    let deadline = Instant::now() + patience;
+    let expected = enrolment.device.id;
+    let deadline = Instant::now() + options.patience;
     loop {
         let attempt = Link::open(link_url).and_then(|mut link| Ok((link.info()?, link)));
         let error = match attempt {
@@ -451,6 +440,7 @@ fn wait_for(
             return Err(FlashError::Silent {
                 link_url: link_url.to_owned(),
                 source: error,
+                output: process.map_or_else(String::new, |process| process.said()),
             });
         }
         std::thread::sleep(RETRY);

@@ -8,7 +8,7 @@ use dunlin_wire::BundleId;
 use dunlin_wire::frame::{self, Decoder};
 use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
 use dunlin_wire::link::{
-    MAX_OVERHEAD_BYTES, Message, Reply, Request, SAMPLE_TIME_BYTES, Sample, Samples,
+    MAX_OVERHEAD_BYTES, Message, Reason, Reply, Request, SAMPLE_TIME_BYTES, Sample, Samples,
 };
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -206,19 +206,30 @@ impl Link {
         })
     }
 
-    /// Has the device observe `samples` as if its own sensor had made them, as many a message as fit.
+    /// Has the device observe `samples` as if its own sensor had made them, as many a message as fit. `progress` is
+    /// called after every message with what was observed until then, also after one that the device ended half-way.
     ///
     /// # Errors
-    /// Any [`LinkError`] of a request; samples of earlier messages have been observed by then.
-    pub fn observe(&mut self, samples: &[Sample<'_>]) -> Result<Observed, LinkError> {
+    /// Any [`LinkError`] of a request; what `progress` was told last has been observed by then, and where no reply came
+    /// at all perhaps the samples of one more message.
+    pub fn observe(
+        &mut self,
+        samples: &[Sample<'_>],
+        mut progress: impl FnMut(Observed),
+    ) -> Result<Observed, LinkError> {
         let mut observed = Observed::default();
         for alike in samples.chunk_by(|a, b| a.input.len() == b.input.len()) {
             let sample_bytes =
                 SAMPLE_TIME_BYTES + alike.first().map_or(0, |sample| sample.input.len());
             for message in alike.chunks((self.payload_bytes() / sample_bytes).max(1)) {
-                let part = self.observe_message(message)?;
-                observed.samples += part.samples;
-                observed.windows_closed += part.windows_closed;
+                let part = self.observe_message(message);
+                let taken = part
+                    .as_ref()
+                    .map_or_else(taken_before_refusal, |part| *part);
+                observed.samples += taken.samples;
+                observed.windows_closed += taken.windows_closed;
+                progress(observed);
+                part?;
             }
         }
         Ok(observed)
@@ -368,6 +379,19 @@ impl Link {
             }
         }
         Ok(None)
+    }
+}
+
+/// What a device observed of a message before its storage failed.
+fn taken_before_refusal(error: &LinkError) -> Observed {
+    match error {
+        LinkError::Refused(refusal) if refusal.reason() == Some(Reason::StorageFailed) => {
+            Observed {
+                samples: refusal.got.into(),
+                windows_closed: 0,
+            }
+        }
+        _ => Observed::default(),
     }
 }
 

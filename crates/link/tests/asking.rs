@@ -241,10 +241,50 @@ fn samples_are_sent_in_order_in_as_many_messages_as_they_need() {
             input: &[0; 20],
         })
         .collect();
-    let observed = link.observe(&samples).expect("observed");
+    let mut reports = Vec::new();
+    let observed = link
+        .observe(&samples, |so_far| reports.push(so_far.samples))
+        .expect("observed");
     assert_eq!((observed.samples, observed.windows_closed), (300, 3));
+    assert_eq!((reports.len(), reports.last()), (3, Some(&300)));
     drop(link);
     assert_eq!(serving.join().expect("no assertion failed"), 3);
+}
+
+#[test]
+fn what_was_observed_before_a_failure_is_told() {
+    let mut messages = 0;
+    let (mut link, _) = device(move |id, request| match request {
+        Request::Observe(samples) => {
+            messages += 1;
+            let count = samples.iter().count();
+            let observed = Reply::Observe {
+                samples: count as u16,
+                windows_closed: 0,
+            };
+            let failed = Refusal::with(Reason::StorageFailed, count as u32, 7);
+            line(
+                id,
+                if messages == 1 {
+                    observed
+                } else {
+                    Reply::Refused(failed)
+                },
+            )
+        }
+        other => panic!("not asked for: {other:?}"),
+    });
+    let samples: Vec<Sample<'_>> = (0..200)
+        .map(|time_ms| Sample {
+            time_ms,
+            input: &[0; 20],
+        })
+        .collect();
+    let mut reports = Vec::new();
+    let failed = link.observe(&samples, |so_far| reports.push(so_far.samples));
+    assert!(matches!(failed, Err(LinkError::Refused(_))), "{failed:?}");
+    assert_eq!(reports.len(), 2);
+    assert_eq!(reports[1], reports[0] + 7, "seven of the second message");
 }
 
 #[test]

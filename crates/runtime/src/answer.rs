@@ -190,6 +190,10 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
             let time_ms = u64::try_from(sample.time_ms).unwrap_or(0);
             match self.observe_bytes(time_ms, sample.input, record, board) {
                 Ok(closed) => windows_closed += u16::from(closed),
+                Err(ObserveError::Flash(_)) => {
+                    let taken = usize::from(observed) + 1;
+                    return refuse(Reason::StorageFailed, samples.iter().count(), taken);
+                }
                 Err(error) => return refuse_observation(error),
             }
             observed += 1;

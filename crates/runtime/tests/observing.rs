@@ -2,7 +2,7 @@
 
 mod support;
 
-use dunlin_runtime::{SampleSource, Sampled};
+use dunlin_runtime::{NoSource, SampleSource, Sampled};
 use dunlin_wire::link::{Reason, Refusal, Reply, Request, Samples};
 use dunlin_wire::record::{Boot, Event, EventCode, Kind, Loss, Record, ResetReason, Window};
 use support::bundle::{PERIOD_MS, Recipe, WINDOW_MS};
@@ -92,6 +92,30 @@ fn a_start_and_an_activation_leave_records() {
     assert_eq!(
         events.iter().map(|event| event.code).collect::<Vec<_>>(),
         [EventCode::ACTIVATED]
+    );
+}
+
+#[test]
+fn samples_observed_before_the_flash_fails_are_told() {
+    let values = [[3.0, 1.0]; 25];
+    let samples = packed(0, &values);
+    let told = (0..12).find_map(|operations| {
+        let mut bench = running();
+        bench.outlives_flash = true;
+        let message = bench.message(observe(&samples));
+        let mut answers = Vec::new();
+        bench.power.cut_after(operations, 1);
+        let board = &mut BenchBoard::default();
+        let started = bench.try_start(NoSource, board, vec![message], &mut answers);
+        let refused = started.is_ok().then(|| refusal(&answers[0]));
+        refused.filter(|refusal| refusal.got > 1)
+    });
+    let told = told.expect("the window is one of the first things written");
+    assert_eq!(told.reason(), Some(Reason::StorageFailed));
+    assert_eq!(
+        (told.got, told.needed),
+        (11, 25),
+        "the one after a window of ten is counted"
     );
 }
 

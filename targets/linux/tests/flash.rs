@@ -13,72 +13,8 @@ use dunlin_wire::record::{Record, Window};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use support::bench::{AGENT, Bench, bundle, target};
 use support::bundle::{Recipe, public_key};
-
-const AGENT: &str = env!("CARGO_BIN_EXE_dunlin-agent");
-
-/// A target whose program is this agent and whose bundles are made for `name`.
-fn target(name: &'static str) -> Target {
-    let mut target = Target::find("local").expect("built in");
-    let arguments = [
-        "run",
-        "--state",
-        "{state}",
-        "--listen",
-        "tcp:127.0.0.1:{port}",
-        "--target",
-        name,
-    ];
-    target.name = name.to_owned();
-    target.flash = FlashMethod::Agent;
-    target.run.image = Some(AGENT.into());
-    target.run.arguments = arguments.map(String::from).to_vec();
-    target
-}
-
-fn bundle(version: u32, target: &'static str) -> Vec<u8> {
-    Recipe {
-        target,
-        ..Recipe::version(version)
-    }
-    .build()
-}
-
-/// Where a bench keeps its devices.
-struct Bench {
-    folder: tempfile::TempDir,
-    devices: PathBuf,
-    state: PathBuf,
-    trusted: [PublicKey; 1],
-}
-
-impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let (devices, state) = (
-            folder.path().join("devices.json"),
-            folder.path().join("kitchen"),
-        );
-        Self {
-            folder,
-            devices,
-            state,
-            trusted: [public_key()],
-        }
-    }
-
-    fn options<'a>(&'a self, target: &'a Target, bundle: &'a [u8]) -> FlashOptions<'a> {
-        FlashOptions {
-            name: "kitchen",
-            devices: &self.devices,
-            state: &self.state,
-            trusted: &self.trusted,
-            patience: Duration::from_secs(60),
-            ..FlashOptions::new(target, bundle)
-        }
-    }
-}
 
 #[test]
 fn a_device_is_provisioned_started_and_runs_the_bundle_until_it_is_let_go() {
@@ -149,7 +85,17 @@ fn a_running_device_is_updated_where_it_runs() {
     flash(&detached(&second), &mut note).expect("has it");
     assert!(unchanged);
     let refused = flash(&detached(&first), quiet).expect_err("older");
-    assert!(matches!(refused, FlashError::Link(_)), "{refused}");
+    assert!(
+        matches!(
+            refused,
+            FlashError::Older {
+                offered: 1,
+                lowest: 2
+            }
+        ),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("raise `version`"), "{refused}");
     let info = Link::open(&after.link_url)
         .expect("opens")
         .info()
@@ -204,6 +150,35 @@ fn data_is_streamed_in_windows_of_its_own_time() {
     );
 }
 
+#[test]
+fn a_device_that_ends_while_data_is_streamed_is_reported_with_what_it_took() {
+    let (bench, target, bundle) = (Bench::new(), target("local"), bundle(1, "local"));
+    let device = flash(&bench.options(&target, &bundle), &mut |_: Step<'_>| ()).expect("flashes");
+    let mut link = Link::open(&device.link_url).expect("opens");
+    let options = StreamOptions {
+        batch: 16,
+        ..StreamOptions::default()
+    };
+    let mut device = Some(device);
+    let ended = stream(&mut link, &examples(2, 35), &options, &mut |_| {
+        if let Some(device) = device.take() {
+            device.stop().expect("ends");
+        }
+    });
+    let error = ended.expect_err("the device is gone");
+    let expected = Streamed {
+        samples: 16,
+        total: 35,
+        windows_closed: 1,
+    };
+    assert!(
+        matches!(&error, StreamError::Link { streamed, .. } if *streamed == expected),
+        "{error:?}"
+    );
+    let said = error.to_string();
+    assert!(said.contains("16 of 35 samples"), "{said}");
+}
+
 fn examples(channels: usize, count: usize) -> Examples {
     let channel = |at: usize| ChannelSchema {
         name: format!("x{at}"),
@@ -238,7 +213,7 @@ fn what_cannot_be_flashed_says_why_before_anything_runs() {
             .expect_err("refused")
             .to_string()
     };
-    let other = self::target("nrf52840");
+    let other = support::bench::target("nrf52840");
     assert!(reason(&bench.options(&other, &bundle)).contains("made for local, not for nrf52840"));
     let untrusted = FlashOptions {
         trusted: &[],
@@ -268,6 +243,7 @@ fn what_cannot_be_flashed_says_why_before_anything_runs() {
         "with what the program said: {ended}"
     );
 
+    let kept = flash(&options, quiet).expect("flashes");
     let other_device = FlashOptions {
         name: "cellar",
         ..options
@@ -276,6 +252,7 @@ fn what_cannot_be_flashed_says_why_before_anything_runs() {
         flash(&other_device, quiet),
         Err(FlashError::OtherDevice { .. })
     ));
+    kept.stop().expect("ends");
 }
 
 #[test]
@@ -317,7 +294,6 @@ fn a_board_is_written_by_probe_rs_and_then_takes_the_bundle_over_its_link() {
     board.run.launcher[0] = probe.display().to_string();
 
     let no_port = flash(&bench.options(&board, &bundle), quiet);
-    std::fs::remove_file(bench.state.join("link")).expect("the board is not a process");
     let elsewhere = FlashOptions {
         link: Some(&running.link_url),
         ..bench.options(&board, &bundle)
@@ -331,6 +307,9 @@ fn a_board_is_written_by_probe_rs_and_then_takes_the_bundle_over_its_link() {
         no_port.is_ok(),
         "a device that answers already needs no port"
     );
+    let link = std::fs::read_to_string(bench.state.join("link")).expect("is remembered");
+    assert_eq!(link.trim(), running.link_url);
+    std::fs::remove_file(bench.state.join("link")).expect("forgets");
     assert!(matches!(
         flash(&bench.options(&board, &bundle), quiet),
         Err(FlashError::NoLink { .. })

@@ -66,17 +66,36 @@ impl Place {
 
     /// Calls the command with these arguments and nothing else.
     pub fn dunlin(&self, arguments: &[&str]) -> Finished {
-        let output = Command::new(&self.program)
+        self.dunlin_in(&root().to_string_lossy(), arguments)
+    }
+
+    /// Calls the command in another folder than the workspace's root.
+    pub fn dunlin_in(&self, folder: &str, arguments: &[&str]) -> Finished {
+        let mut command = self.command(arguments);
+        finished(command.current_dir(folder).output())
+    }
+
+    /// Calls the command once with each of these arguments, all at the same time.
+    pub fn at_once(&self, calls: &[Vec<&str>]) -> Vec<Finished> {
+        let start = |arguments: &Vec<&str>| {
+            let mut command = self.command(arguments);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().expect("the command starts")
+        };
+        let started: Vec<_> = calls.iter().map(start).collect();
+        started
+            .into_iter()
+            .map(|child| finished(child.wait_with_output()))
+            .collect()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
             .args(arguments)
             .current_dir(root())
-            .stdin(Stdio::null())
-            .output()
-            .expect("the command starts");
-        Finished {
-            status: output.status.code(),
-            output: String::from_utf8_lossy(&output.stdout).into_owned(),
-            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+            .stdin(Stdio::null());
+        command
     }
 
     /// Calls the command with these arguments and this place's folders for those of `flags`
@@ -118,6 +137,15 @@ impl Place {
             .unwrap_or_else(|| panic!("no {ending} in {}", newest.display()))
             .to_string_lossy()
             .into_owned()
+    }
+}
+
+fn finished(output: std::io::Result<std::process::Output>) -> Finished {
+    let output = output.expect("the command starts");
+    Finished {
+        status: output.status.code(),
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 

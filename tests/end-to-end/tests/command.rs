@@ -6,42 +6,44 @@ fn place() -> Place {
     Place::new().expect("cargo build --release --workspace comes first")
 }
 
-#[test]
-fn every_command_has_help_with_an_example() {
-    let place = place();
-    let commands = [
-        "demo",
-        "data check",
-        "data infer",
-        "train",
-        "evaluate",
-        "export",
-        "quantize",
-        "compile",
-        "package",
-        "build",
-        "verify",
-        "flash",
-        "stream",
-        "collect",
-        "report",
-        "runs list",
-        "runs show",
-        "runs compare",
-        "keys new",
-        "bundle show",
-        "agent run",
-    ];
-    for command in commands {
-        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
-        let help = place.dunlin(&words);
-        assert_eq!(help.status, Some(0), "{command}");
+/// The commands that a help text lists.
+fn subcommands(help: &str) -> Vec<String> {
+    let section = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| line.starts_with("  "));
+    section
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Checks the help of this command and of all below it; gives the number of commands that do something.
+fn help_is_whole(place: &Place, command: &[String]) -> usize {
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let help = place.dunlin(&[&words[..], &["--help"]].concat());
+    assert_eq!(help.status, Some(0), "{command:?}");
+    let below = subcommands(&help.output);
+    if below.is_empty() || command.is_empty() {
         assert!(
             help.output.contains("Example"),
-            "{command} has no example:\n{}",
+            "{command:?} has no example:\n{}",
             help.output
         );
     }
+    let deeper = below.iter().map(|name| {
+        let command = [command, std::slice::from_ref(name)].concat();
+        help_is_whole(place, &command)
+    });
+    usize::from(below.is_empty()) + deeper.sum::<usize>()
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let commands = help_is_whole(&place(), &[]);
+    assert!(commands >= 21, "{commands} commands");
 }
 
 #[test]
@@ -96,4 +98,26 @@ fn an_altered_bundle_is_refused_before_anything_is_started() {
     ]);
     assert_eq!(finished.status, Some(2), "{finished:?}");
     assert!(finished.errors.contains("some.bundle"), "{finished:?}");
+}
+
+#[test]
+fn a_demonstration_on_the_board_says_where_its_firmware_comes_from() {
+    let place = place();
+    let elsewhere = place.path("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("the place is writable");
+    let finished = place.dunlin_in(&elsewhere, &["demo", "--device", "qemu"]);
+    assert_eq!(finished.status, Some(2), "{finished:?}");
+    for part in ["Dunlin's source", "--device local"] {
+        assert!(finished.errors.contains(part), "no {part} in {finished:?}");
+    }
+}
+
+#[test]
+fn a_run_that_is_not_there_and_a_bundle_without_a_target_say_what_to_do() {
+    let place = place();
+    place.done(&["keys", "new"], &["keys"]);
+    let fleet = place.path("fleet");
+    let finished = place.dunlin(&["flash", "latest", "--fleet", &fleet]);
+    assert_eq!(finished.status, Some(2), "{finished:?}");
+    assert!(finished.errors.contains("--target"), "{finished:?}");
 }

@@ -132,6 +132,119 @@ fn differing(verified: &Value) -> Vec<u64> {
 }
 
 #[test]
+fn every_stage_prints_one_json_document() {
+    let place = Place::new().expect("cargo build --release --workspace comes first");
+    let recipe = small_recipe(&place);
+    let built = place.done(&["build", &recipe, "--json"], &["runs", "keys", "fleet"]);
+    let built = built.json();
+    let bundles = built["bundles"].as_array().map_or(0, Vec::len);
+    assert!(bundles > 1 && built["passed"] == true, "{built}");
+    let compiled = place
+        .done(&["compile", "latest", "--json"], &["runs"])
+        .json();
+    assert_eq!(
+        compiled.as_array().map(Vec::len),
+        Some(bundles),
+        "one document"
+    );
+    let packaged = ["package", "latest", "--target", "local", "--json"];
+    let packaged = place.done(&packaged, &["runs", "keys", "fleet"]).json();
+    let path = packaged["bundles"][0]["path"].as_str().expect("a path");
+    assert_eq!(path, place.run_file("local.bundle"));
+    let exported = place
+        .done(&["export", "latest", "--json"], &["runs"])
+        .json();
+    assert!(Path::new(exported["model"].as_str().expect("a path")).is_file());
+}
+
+#[test]
+fn devices_flashed_at_once_are_all_collected_and_names_keep_their_kind() {
+    let place = Place::new().expect("cargo build --release --workspace comes first");
+    let recipe = small_recipe(&place);
+    place.done(&["build", &recipe], &["runs", "keys", "fleet"]);
+    let bundle = place.run_file("local.bundle");
+    let (keys, fleet) = (place.path("keys"), place.path("fleet"));
+    let names = ["d0", "d1", "d2", "d3", "d4"];
+    let call = |name| {
+        vec![
+            "flash",
+            bundle.as_str(),
+            "--name",
+            name,
+            "--keys",
+            &keys,
+            "--fleet",
+            &fleet,
+        ]
+    };
+    for finished in place.at_once(&names.map(call)) {
+        assert_eq!(finished.status, Some(0), "{finished:?}");
+    }
+    for name in names {
+        let collected = place
+            .done(&["collect", "--from", name, "--json"], &["fleet"])
+            .json();
+        assert!(
+            collected["stored"].as_u64() > Some(0),
+            "{name}: {collected}"
+        );
+    }
+
+    let other = place.run_file("qemu-cortex-m4f.bundle");
+    let refused = place.dunlin(&[
+        "flash", &other, "--name", "d0", "--keys", &keys, "--fleet", &fleet,
+    ]);
+    assert_eq!(refused.status, Some(2), "{refused:?}");
+    assert!(refused.errors.contains("`d0` is a local"), "{refused:?}");
+    place.done(&["flash", "--stop", "d0"], &["fleet"]);
+    place.done(&["flash", "--forget", "d0"], &["fleet"]);
+    let gone = place.dunlin(&["collect", "--from", "d0", "--fleet", &fleet]);
+    assert_eq!(gone.status, Some(2), "{gone:?}");
+}
+
+#[test]
+fn records_come_over_mqtt_once_and_only_from_devices_that_are_known() {
+    let place = Place::new().expect("cargo build --release --workspace comes first");
+    let recipe = small_recipe(&place);
+    place.done(
+        &["build", &recipe, "--target", "local"],
+        &["runs", "keys", "fleet"],
+    );
+    let bundle = place.run_file("local.bundle");
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port");
+    let (listen, broker) = (port.to_string(), format!("mqtt://{port}"));
+    let (keys, fleet, other) = (place.path("keys"), place.path("fleet"), place.path("other"));
+    let flash = ["flash", &bundle, "--mqtt", &broker, "--keys", &keys];
+    let known = place.dunlin(&[&flash[..], &["--fleet", &fleet]].concat());
+    assert_eq!(known.status, Some(0), "{known:?}");
+    place.done(
+        &["stream", &recipe, "--part", "test", "--to", "local"],
+        &["fleet"],
+    );
+    let collect = [
+        "collect", "--listen", &listen, "--idle", "12", "--json", "--fleet", &fleet,
+    ];
+    let first = place.dunlin(&collect);
+    assert_eq!(first.status, Some(0), "{first:?}");
+    assert!(first.json()["stored"].as_u64() > Some(0), "{first:?}");
+
+    let stranger = place.dunlin(&[&flash[..], &["--fleet", &other, "--name", "stranger"]].concat());
+    assert_eq!(stranger.status, Some(0), "{stranger:?}");
+    let again = place.dunlin(&collect);
+    place.dunlin(&["flash", "--stop", "stranger", "--fleet", &other]);
+    assert_eq!(again.status, Some(1), "{again:?}");
+    let counts = again.json();
+    assert_eq!(
+        counts["stored"], 0,
+        "acknowledged records come once: {again:?}"
+    );
+    assert!(counts["refused"].as_u64() > Some(0), "{again:?}");
+    assert!(again.errors.contains("not a known device"), "{again:?}");
+}
+
+#[test]
 fn a_local_process_walks_the_whole_loop() {
     walks_the_whole_loop("local");
 }

@@ -1,7 +1,7 @@
 //! `dunlin build`: everything from a recipe to signed bundles in one go.
 
 use super::fleet::FleetArguments;
-use super::model::{DEFAULT_KEY, against_budget, signing_key, targets, warn_of_same_version};
+use super::model::{self, Bundle, DEFAULT_KEY, signing_key, targets};
 use super::recipe::RecipeArguments;
 use super::run::{RootArguments, remember_data_dir};
 use super::{evaluate, train};
@@ -9,11 +9,12 @@ use crate::{Outcome, output};
 use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_host::data::Splits;
-use dunlin_host::keys::SecretKey;
+use dunlin_host::evaluate::Evaluation;
+use dunlin_host::quantize::QuantizeReport;
 use dunlin_host::recipe::{Algorithm, Recipe};
-use dunlin_host::runs::Run;
-use dunlin_host::stages::{self, PackageOptions};
-use dunlin_host::target::Target;
+use dunlin_host::runs::{self, Run};
+use dunlin_host::stages;
+use std::fmt::Display;
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -33,6 +34,9 @@ pub struct Arguments {
     key: String,
     #[command(flatten)]
     fleet: FleetArguments,
+    /// Print the evaluation and the bundles as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Arguments {
@@ -42,55 +46,52 @@ impl Arguments {
         let splits = self.recipe.load(&recipe)?;
         let mut run = train::train(&self.root.runs, &recipe, &splits)?;
         remember_data_dir(&mut run, &recipe, self.recipe.data.as_deref())?;
-        quantize(&mut run, &recipe, &splits)?;
+        let quantized = quantize(&mut run, &recipe, &splits)?;
+        quantized.map_or(Ok(()), |report| self.say(report))?;
         let evaluation = evaluate::evaluate(&mut run, &recipe, &splits)?;
-        evaluate::print(&run, &evaluation)?;
-        if !evaluation.passed() {
-            output::line("a gate is not passed: nothing was packaged")?;
-            return Ok(Outcome::Failed);
+        if !self.json {
+            evaluate::print(&run, &evaluation)?;
         }
+        if !evaluation.passed() {
+            self.say("a gate is not passed: nothing was packaged")?;
+            return self.end(&run, &evaluation, &[]);
+        }
+        self.say(model::calibrate(&mut run, &recipe, &splits)?)?;
         let key = signing_key(&self.fleet.keys, &self.key)?;
-        bundles(&mut run, &recipe, &splits, &targets, &key)?;
-        Ok(Outcome::Done)
+        let bundles = model::bundles(&mut run, &recipe, &splits, &targets, &key)?;
+        self.end(&run, &evaluation, &bundles)
+    }
+
+    /// A line for people.
+    fn say(&self, text: impl Display) -> Result<()> {
+        match self.json {
+            true => Ok(()),
+            false => output::line(text.to_string().trim_end()),
+        }
+    }
+
+    fn end(&self, run: &Run, evaluation: &Evaluation, bundles: &[Bundle<'_>]) -> Result<Outcome> {
+        if self.json {
+            output::json(&serde_json::json!({
+                "run": run.record.id,
+                "folder": run.folder,
+                "passed": evaluation.passed(),
+                "evaluation": evaluation,
+                "bundles": bundles.iter().map(Bundle::json).collect::<Vec<_>>(),
+            }))?;
+        } else {
+            bundles.iter().try_for_each(Bundle::print)?;
+        }
+        Ok(Outcome::of(evaluation.passed()))
     }
 }
 
-/// Quantizes a model that has dense layers.
-pub fn quantize(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<()> {
+/// Quantizes a model that has dense layers; `None` for one that has none.
+pub fn quantize(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Option<QuantizeReport>> {
     if recipe.train.algorithm != Algorithm::Mlp {
-        return Ok(());
+        return Ok(None);
     }
-    let report = stages::quantize(run, recipe, splits)?;
-    output::line(report.to_string().trim_end())
-}
-
-/// Calibrates, and makes a bundle for every target.
-pub fn bundles(
-    run: &mut Run,
-    recipe: &Recipe,
-    splits: &Splits,
-    targets: &[Target],
-    key: &SecretKey,
-) -> Result<()> {
-    let account = stages::calibrate(run, recipe, splits)?;
-    output::line(account.to_string().trim_end())?;
-    for target in targets {
-        let options = PackageOptions {
-            recipe,
-            splits,
-            target,
-            key,
-        };
-        let packaged =
-            stages::package(run, &options).with_context(|| format!("for {}", target.name))?;
-        warn_of_same_version(&packaged);
-        output::line(against_budget(&packaged.report, target))?;
-        output::line(format!(
-            "bundle {} ({} B) {}",
-            packaged.id,
-            packaged.bytes,
-            packaged.path.display()
-        ))?;
-    }
-    Ok(())
+    let model = run.path(runs::MODEL);
+    let report = stages::quantize(run, recipe, splits);
+    Ok(Some(report.with_context(|| model.display().to_string())?))
 }

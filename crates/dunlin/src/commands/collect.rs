@@ -5,9 +5,11 @@ use crate::{Outcome, output};
 use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_fleet::{
-    BrokerChoice, BrokerUrl, Collected, Collecting, Event, Password, Polling, Until, collect_link,
-    collect_mqtt,
+    BrokerChoice, BrokerUrl, Collected, Collecting, Devices, Event, Ingested, Password, Polling,
+    Until, collect_link, collect_mqtt,
 };
+use dunlin_wire::DeviceId;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,11 +59,12 @@ impl Arguments {
             stop: &stop,
             idle: self.idle.map(Duration::from_secs),
         };
+        let mut told = Told::new(&devices);
         let collecting = Collecting {
             store: &mut store,
             devices: &devices,
             until,
-            show: &mut |event| show(&event),
+            show: &mut |event| told.show(&event),
         };
         let collected = match &self.from {
             Some(from) => {
@@ -116,21 +119,58 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Good news on a terminal only; trouble always.
-fn show(event: &Event<'_>) {
-    match event {
-        Event::Listening { address } => {
-            output::notice(format!("devices may connect to mqtt://{address}"));
+/// What a person was told so far: good news on a terminal only, trouble always, and the same trouble once.
+struct Told<'d> {
+    devices: &'d Devices,
+    warnings: BTreeSet<String>,
+}
+
+impl<'d> Told<'d> {
+    fn new(devices: &'d Devices) -> Self {
+        Told {
+            devices,
+            warnings: BTreeSet::new(),
         }
-        Event::Connected { to } => output::notice(format!("connected to {to}")),
-        Event::Ingested { device, ingested } => output::notice(format!(
-            "{device}: {} stored, {} known already",
+    }
+
+    fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Listening { address } => {
+                output::notice(format!("devices may connect to mqtt://{address}"));
+            }
+            Event::Connected { to } => output::notice(format!("connected to {to}")),
+            Event::Ingested { device, ingested } => self.ingested(*device, ingested),
+            Event::Interrupted { reason } => {
+                self.warn(format!("interrupted, trying again: {reason}"));
+            }
+            Event::Refused(refusal) => self.warn(format!("refused: {refusal}")),
+            other => output::notice(format!("{other:?}")),
+        }
+    }
+
+    fn ingested(&mut self, device: DeviceId, ingested: &Ingested) {
+        let name = self
+            .devices
+            .get(device)
+            .map_or_else(|| device.to_string(), |device| device.name.clone());
+        let mut refusals = ingested.refused.iter();
+        if let Some(first) = refusals.next() {
+            let more = match refusals.len() {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            self.warn(format!("refused: {first}{more}"));
+        }
+        output::notice(format!(
+            "{name}: {} stored, {} known already",
             ingested.stored, ingested.duplicates
-        )),
-        Event::Interrupted { reason } => {
-            output::warning(format!("interrupted, trying again: {reason}"));
+        ));
+    }
+
+    fn warn(&mut self, text: String) {
+        if !self.warnings.contains(&text) {
+            output::warning(&text);
+            self.warnings.insert(text);
         }
-        Event::Refused(refusal) => output::warning(format!("refused: {refusal:?}")),
-        other => output::notice(format!("{other:?}")),
     }
 }

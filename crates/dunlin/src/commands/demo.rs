@@ -1,34 +1,34 @@
 //! `dunlin demo`: the whole loop on a simulated machine, in a few minutes.
 
+mod board;
+mod machine;
+
 use super::fleet::FleetArguments;
 use super::report;
 use super::{build, evaluate, model, recipe, train};
 use crate::Outcome;
 use crate::output::{self, Bar};
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use board::Kind;
+use clap::Args;
 use dunlin_fleet::report::Judgement;
-use dunlin_fleet::{Collecting, Polling, ReportOptions, Until, collect_link};
-use dunlin_host::data::Examples;
+use dunlin_fleet::{Collecting, Polling, ReportOptions, Store, Until, collect_link};
+use dunlin_host::data::{Examples, Splits};
 use dunlin_host::flash::{self, FlashOptions, FlashedDevice, Step};
 use dunlin_host::recipe::Recipe;
-use dunlin_host::simulate::{self, Condition, Phase};
+use dunlin_host::runs::Run;
 use dunlin_host::stages;
 use dunlin_host::stream::{StreamOptions, stream};
 use dunlin_host::target::Target;
 use dunlin_link::Link;
+use machine::WINDOWS;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 /// The recipe of the demonstration, so that the command works from any folder.
 const RECIPE: &str = include_str!("../../../../models/machine/recipe.toml");
-/// Monitoring windows before and after the machine changes.
-const WINDOWS: usize = 6;
 /// The file that tells a demonstration's folder.
 const MARKER: &str = "demonstration.txt";
-/// The target of the emulated board.
-const BOARD: &str = "qemu-cortex-m4f";
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  dunlin demo --device local")]
@@ -41,77 +41,35 @@ pub struct Arguments {
     device: Kind,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    /// The emulated board where its tools are installed, else a local process
-    Auto,
-    /// The emulated Cortex-M4F board
-    Qemu,
-    /// A process on this machine that runs the same runtime
-    Local,
-}
-
 impl Arguments {
     pub fn run(self) -> Result<Outcome> {
         let recipe = Recipe::parse(RECIPE, Path::new("models/machine/recipe.toml"))?;
-        let target = self.target()?;
+        let target = board::choose(self.device)?;
         let fleet = self.fresh_fleet()?;
-
-        heading(
-            "1 data",
-            "a rotating machine's vibration, SIMULATED: healthy, imbalance, misalignment, bearing wear",
-        )?;
-        let splits = recipe::load(&recipe, None)?;
-        output::line(format!(
-            "{} windows of {} samples × {} axes to learn from, {} to tune, {} to judge",
-            splits.train.len(),
-            splits.train.schema.steps,
-            splits.train.schema.channels.len(),
-            splits.validation.len(),
-            splits
-                .tests
-                .iter()
-                .map(|(_, part)| part.len())
-                .sum::<usize>(),
-        ))?;
-
-        heading("2 train, quantize, evaluate", "")?;
-        let mut run = train::train(&self.folder.join("runs"), &recipe, &splits)?;
-        build::quantize(&mut run, &recipe, &splits)?;
-        let evaluation = evaluate::evaluate(&mut run, &recipe, &splits)?;
-        evaluate::print(&run, &evaluation)?;
-
-        heading("3 calibrate, compile, sign", "")?;
-        let key = model::signing_key(&fleet.keys, model::DEFAULT_KEY)?;
-        build::bundles(
-            &mut run,
-            &recipe,
-            &splits,
-            std::slice::from_ref(&target),
-            &key,
-        )?;
-
+        let splits = load(&recipe)?;
+        let mut run = self.train(&recipe, &splits)?;
+        let bundle = package(&mut run, &recipe, &splits, &target, &fleet)?;
         heading("4 flash", &target.summary)?;
-        let bundle = run.path(&stages::bundle_file(&run, &target));
         let device = self.flash(&fleet, &target, &bundle)?;
         output::line(format!(
             "{} runs bundle {} at {}",
             device.device, device.bundle, device.link_url
         ))?;
-
-        heading(
-            "5 monitor",
-            &format!("{WINDOWS} windows of a healthy machine, then {WINDOWS} with a worn bearing"),
-        )?;
-        let mut link = Link::open(&device.link_url)?;
-        let streamed = self.stream(&mut link, &recipe, &splits.train)?;
-        drop(link);
-        output::line(format!(
-            "{streamed} monitoring windows closed on the device"
-        ))?;
+        monitor(&device, &recipe, &splits.train)?;
         let verdict = self.collect(&fleet, &device)?;
         device.stop()?;
         Ok(verdict)
+    }
+
+    fn train(&self, recipe: &Recipe, splits: &Splits) -> Result<Run> {
+        heading("2 train, quantize, evaluate", "")?;
+        let mut run = train::train(&self.folder.join("runs"), recipe, splits)?;
+        if let Some(report) = build::quantize(&mut run, recipe, splits)? {
+            output::line(report.to_string().trim_end())?;
+        }
+        let evaluation = evaluate::evaluate(&mut run, recipe, splits)?;
+        evaluate::print(&run, &evaluation)?;
+        Ok(run)
     }
 
     /// A fleet of its own, empty. What an earlier demonstration left is removed; a folder that is not a
@@ -144,23 +102,6 @@ impl Arguments {
         Ok(fleet)
     }
 
-    /// The target asked for; the emulated board where it can be built and run.
-    fn target(&self) -> Result<Target> {
-        match self.device {
-            Kind::Qemu => board(),
-            Kind::Local => {
-                output::line(
-                    "device: a local process; `dunlin demo --device qemu` takes the emulated Cortex-M4F board",
-                )?;
-                Ok(Target::find("local")?)
-            }
-            Kind::Auto => match missing_for_the_board().as_slice() {
-                [] => board().or_else(|error| instead_of_the_board(&format!("{error:#}"))),
-                missing => instead_of_the_board(&format!("missing: {}", missing.join(", "))),
-            },
-        }
-    }
-
     fn flash(&self, fleet: &FleetArguments, target: &Target, path: &Path) -> Result<FlashedDevice> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
         let trusted = fleet.trusted()?;
@@ -179,45 +120,18 @@ impl Arguments {
         })?)
     }
 
-    /// Streams a machine that wears out half-way; gives the number of windows that closed.
-    fn stream(&self, link: &mut Link, recipe: &Recipe, like: &Examples) -> Result<u64> {
-        let examples = changing_machine(recipe, like);
-        let bar = Bar::new("stream", examples.len() as u64);
-        let done = stream(
-            link,
-            &examples,
-            &StreamOptions::default(),
-            &mut |streamed| bar.set(streamed.samples),
-        )?;
-        Ok(done.windows_closed)
-    }
-
     /// Collects, reports, and says whether the drift is where it was put.
     fn collect(&self, fleet: &FleetArguments, device: &FlashedDevice) -> Result<Outcome> {
         heading("6 collect and report", "")?;
-        let devices = fleet.devices()?;
         let mut store = fleet.store()?;
-        store.register_devices(&devices)?;
-        let stop = AtomicBool::new(false);
-        let collecting = Collecting {
-            store: &mut store,
-            devices: &devices,
-            until: Until {
-                stop: &stop,
-                idle: None,
-            },
-            show: &mut |_| (),
-        };
-        let collected = collect_link(collecting, &device.link_url, Polling::Once)?;
-        output::line(format!("{} records stored", collected.stored))?;
+        let stored = take_in(&mut store, fleet, &device.link_url)?;
+        output::line(format!("{stored} records stored"))?;
         let made = report::make(&store, ReportOptions::default())?;
         let path = self.folder.join("report.html");
         std::fs::write(&path, made.html()).with_context(|| path.display().to_string())?;
         output::line(made.terminal(report::terminal()).trim_end())?;
-        let judged: Vec<bool> = made
-            .devices
-            .iter()
-            .flat_map(|device| &device.windows)
+        let windows = made.devices.iter().flat_map(|device| &device.windows);
+        let judged: Vec<bool> = windows
             .filter_map(|window| drifted(window.judgement))
             .collect();
         let seen = expected_at_the_change(&judged);
@@ -229,6 +143,81 @@ impl Arguments {
         output::line(format!("report: {}", path.display()))?;
         Ok(Outcome::of(seen))
     }
+}
+
+fn load(recipe: &Recipe) -> Result<Splits> {
+    heading(
+        "1 data",
+        "a rotating machine's vibration, SIMULATED: healthy, imbalance, misalignment, bearing wear",
+    )?;
+    let splits = recipe::load(recipe, None)?;
+    let to_judge: usize = splits.tests.iter().map(|(_, part)| part.len()).sum();
+    output::line(format!(
+        "{} windows of {} samples × {} axes to learn from, {} to tune, {to_judge} to judge",
+        splits.train.len(),
+        splits.train.schema.steps,
+        splits.train.schema.channels.len(),
+        splits.validation.len(),
+    ))?;
+    Ok(splits)
+}
+
+/// Calibrates and signs; gives the bundle's file.
+fn package(
+    run: &mut Run,
+    recipe: &Recipe,
+    splits: &Splits,
+    target: &Target,
+    fleet: &FleetArguments,
+) -> Result<PathBuf> {
+    heading("3 calibrate, compile, sign", "")?;
+    let key = model::signing_key(&fleet.keys, model::DEFAULT_KEY)?;
+    let account = model::calibrate(run, recipe, splits)?;
+    output::line(account.to_string().trim_end())?;
+    let targets = std::slice::from_ref(target);
+    let bundles = model::bundles(run, recipe, splits, targets, &key)?;
+    bundles.iter().try_for_each(model::Bundle::print)?;
+    Ok(run.path(&stages::bundle_file(run, target)))
+}
+
+/// Streams a machine that wears out half-way.
+fn monitor(device: &FlashedDevice, recipe: &Recipe, like: &Examples) -> Result<()> {
+    heading(
+        "5 monitor",
+        &format!("{WINDOWS} windows of a healthy machine, then {WINDOWS} with a worn bearing"),
+    )?;
+    let mut link = Link::open(&device.link_url)?;
+    let examples = machine::changing(recipe, like);
+    let bar = Bar::new("stream", examples.len() as u64);
+    let done = stream(
+        &mut link,
+        &examples,
+        &StreamOptions::default(),
+        &mut |streamed| bar.set(streamed.samples),
+    )?;
+    drop(bar);
+    output::line(format!(
+        "{} monitoring windows closed on the device",
+        done.windows_closed
+    ))
+}
+
+/// Fetches what the device recorded; gives the number of records stored.
+fn take_in(store: &mut Store, fleet: &FleetArguments, link_url: &str) -> Result<u64> {
+    let devices = fleet.devices()?;
+    store.register_devices(&devices)?;
+    let stop = AtomicBool::new(false);
+    let collecting = Collecting {
+        store,
+        devices: &devices,
+        until: Until {
+            stop: &stop,
+            idle: None,
+        },
+        show: &mut |_| (),
+    };
+    let collected = collect_link(collecting, link_url, Polling::Once)?;
+    Ok(collected.stored)
 }
 
 /// Whether a window drifted; `None` for one that was not judged.
@@ -248,93 +237,9 @@ fn expected_at_the_change(judged: &[bool]) -> bool {
         && after.iter().all(|drift| *drift)
 }
 
-/// A machine that is not in the training data: healthy, then with a worn bearing.
-fn changing_machine(recipe: &Recipe, like: &Examples) -> Examples {
-    let settings = &recipe.data.simulation.clone().unwrap_or_default();
-    let inputs_per_window =
-        (recipe.monitor.window.ms as f64 / simulate::window_ms(settings)).ceil() as usize;
-    let windows = WINDOWS * inputs_per_window;
-    let unseen = (Condition::ALL.len() * settings.sessions) as u32;
-    let phases = [
-        Phase {
-            windows,
-            ..Phase::default()
-        },
-        Phase {
-            condition: Condition::Bearing,
-            severity: 1.0,
-            windows,
-            ..Phase::default()
-        },
-    ];
-    let mut examples = Examples::new(like.schema.clone(), like.label_names.clone());
-    for window in simulate::stream(settings, unseen, &phases) {
-        examples.inputs.extend(&window.values);
-        examples.labels.push(
-            Condition::ALL
-                .iter()
-                .position(|of| *of == window.condition)
-                .unwrap_or(0) as u32,
-        );
-        examples.time_ms.push(window.time_ms);
-        examples.group.push(window.session);
-    }
-    examples
-}
-
 fn heading(title: &str, detail: &str) -> Result<()> {
     output::line(format!(
         "\n== {title}{}{detail}",
         if detail.is_empty() { "" } else { ": " }
     ))
-}
-
-/// What is not installed of what the emulated board needs.
-fn missing_for_the_board() -> Vec<&'static str> {
-    let on_path = |program: &&str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-    };
-    let mut missing: Vec<&str> = ["qemu-system-arm", "arm-none-eabi-ld", "cargo"]
-        .into_iter()
-        .filter(|program| !on_path(program))
-        .collect();
-    if !Path::new("crates/xtask").is_dir() {
-        missing.push("the source folder as the current folder");
-    }
-    missing
-}
-
-/// The emulated board, its firmware built.
-fn board() -> Result<Target> {
-    build_firmware()?;
-    Ok(Target::find(BOARD)?)
-}
-
-/// The local process, with the reason why it is not the board, and how to get that.
-fn instead_of_the_board(reason: &str) -> Result<Target> {
-    output::line(format!(
-        "device: a local process. For the emulated Cortex-M4F board: cargo xtask setup ({reason})"
-    ))?;
-    Ok(Target::find("local")?)
-}
-
-/// Builds the firmware through the one place for cross builds.
-fn build_firmware() -> Result<()> {
-    output::line(
-        "device: the emulated Cortex-M4F board mps2-an386 in QEMU; `--device local` takes a local process",
-    )?;
-    let bar = Bar::new("building the firmware (about a minute the first time)", 0);
-    let output = Command::new("cargo")
-        .args(["xtask", "build", BOARD])
-        .output()
-        .context("cargo xtask build")?;
-    drop(bar);
-    anyhow::ensure!(
-        output.status.success(),
-        "cargo xtask build {BOARD}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::run::RunArguments;
 use crate::{Outcome, output};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_host::data::Splits;
 use dunlin_host::evaluate::{self, Evaluation};
@@ -39,8 +39,10 @@ impl Arguments {
 
 /// Evaluates the model that is deployed, the int8 one where there is one, and keeps the result in the run.
 pub fn evaluate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Evaluation> {
+    let path = stages::deployed_model(run);
     let model = stages::deployed(run)?;
-    let evaluation = evaluate::evaluate(&model, recipe, splits)?;
+    let evaluation =
+        evaluate::evaluate(&model, recipe, splits).with_context(|| path.display().to_string())?;
     run.judge(&evaluation)?;
     Ok(evaluation)
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_fleet::{Devices, Store};
 use dunlin_host::keys;
-use dunlin_wire::PublicKey;
+use dunlin_wire::{BundleId, PublicKey};
 use std::path::{Path, PathBuf};
 
 /// The fleet's folder and the keys that its devices trust.
@@ -51,6 +51,15 @@ impl FleetArguments {
         Ok(Store::create(&self.database())?)
     }
 
+    /// The schema of a bundle that was flashed from here.
+    pub fn bundle_schema(&self, bundle: BundleId) -> Result<Option<Vec<u8>>> {
+        let database = self.database();
+        if !database.is_file() {
+            return Ok(None);
+        }
+        Ok(Store::open(&database)?.bundle_schema(bundle)?)
+    }
+
     /// Every public key in the folder of keys.
     pub fn trusted(&self) -> Result<Vec<PublicKey>> {
         let trusted: Vec<PublicKey> = public_key_files(&self.keys)?
@@ -95,5 +104,99 @@ impl FleetArguments {
             )
         })?;
         Ok(text.trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dunlin_fleet::Devices as Known;
+    use dunlin_host::keys::{Devices as Provisioned, KeyError, NewDevice};
+
+    const ID: &str = "00112233445566ff";
+
+    fn entry(device: &str, name: &str, key: &str) -> String {
+        format!(r#"{{"device": "{device}", "name": {name}, "target": "local", "key": "{key}"}}"#)
+    }
+
+    #[test]
+    fn the_collector_knows_the_devices_that_were_provisioned() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("devices.json");
+        for (name, target) in [("kitchen", "local"), ("bench", "nrf52840")] {
+            let add = |devices: &mut Provisioned| -> Result<(), KeyError> {
+                devices.add(NewDevice { name, target }).map(|_| ())
+            };
+            Provisioned::update(&path, add).expect("adds");
+        }
+        let provisioned = Provisioned::read(&path).expect("reads");
+        let known = Known::read(&path).expect("reads");
+        assert_eq!(known.iter().count(), 2);
+        for device in provisioned.iter() {
+            let same = known.get(device.id).expect("is known");
+            assert_eq!(
+                (&same.name, &same.credential),
+                (&device.name, &device.credential)
+            );
+        }
+    }
+
+    #[test]
+    fn both_readers_of_the_devices_file_take_and_refuse_the_same() {
+        let key = "0123456789abcdef".repeat(4);
+        let good = entry(ID, "\"kitchen\"", &key);
+        let second = entry("00112233445566fe", "\"cellar\"", &key);
+        let cases = [
+            (format!("[{good}, {second}]"), true),
+            (format!("[{}]", entry(ID, "\"\"", &key)), true),
+            (
+                format!("[{}]", entry(ID, "\"kitchen\"", &key.to_uppercase())),
+                true,
+            ),
+            (format!("[{good}, {good}]"), false),
+            (
+                format!(
+                    "[{good}, {}]",
+                    entry("00112233445566fe", "\"kitchen\"", &key)
+                ),
+                false,
+            ),
+            (format!("[{}]", entry("0011", "\"kitchen\"", &key)), false),
+            (format!("[{}]", entry(ID, "\"kitchen\"", &key[1..])), false),
+            (format!("[{}]", entry(ID, "7", &key)), false),
+            ("{}".to_owned(), false),
+        ];
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("devices.json");
+        for (devices, is_good) in cases {
+            std::fs::write(&path, format!(r#"{{"devices": {devices}}}"#)).expect("writes");
+            let verdicts = (Provisioned::read(&path).is_ok(), Known::read(&path).is_ok());
+            assert_eq!(verdicts, (is_good, is_good), "{devices}");
+        }
+    }
+
+    #[test]
+    fn a_broker_is_named_alike_for_agents_and_the_collector() {
+        for text in [
+            "mqtt://host",
+            "mqtt://host:2883",
+            "mqtt://[::1]:1883",
+            "mqtt://[::1]",
+            "mqtts://host",
+            "tcp://host",
+            "host",
+            "mqtt://",
+            "mqtt://me:secret@host",
+            "mqtt://host:0x7",
+            "mqtt://host:99999",
+            "mqtt://host/path",
+        ] {
+            let agent = text.parse::<dunlin_agent::upload::BrokerUrl>();
+            let collector = text.parse::<dunlin_fleet::BrokerUrl>();
+            assert_eq!(
+                agent.map(|url| url.to_string()).ok(),
+                collector.map(|url| url.to_string()).ok(),
+                "{text}"
+            );
+        }
     }
 }

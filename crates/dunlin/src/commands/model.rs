@@ -5,7 +5,9 @@ use super::run::{Opened, RunArguments};
 use crate::{Outcome, output};
 use anyhow::{Context, Result};
 use clap::Args;
+use dunlin_host::calibrate::Account;
 use dunlin_host::compile::CompileReport;
+use dunlin_host::data::Splits;
 use dunlin_host::keys::SecretKey;
 use dunlin_host::recipe::Recipe;
 use dunlin_host::runs::{self, Run};
@@ -25,6 +27,9 @@ pub struct Export {
     /// The int8 model in place of the float one
     #[arg(long)]
     int8: bool,
+    /// Print what was written as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Export {
@@ -38,14 +43,22 @@ impl Export {
         let model = opened.run.path(name);
         anyhow::ensure!(
             model.is_file(),
-            "{}: not there yet; first `dunlin quantize`",
-            model.display()
+            "{}: not there yet; first `dunlin quantize {}`",
+            model.display(),
+            opened.run.record.id
         );
         let bytes = opened.run.file(name)?;
         if let Some(out) = &self.out {
             std::fs::write(out, bytes).with_context(|| out.display().to_string())?;
         }
-        output::line(self.out.unwrap_or(model).display())?;
+        let written = self.out.unwrap_or(model);
+        if self.json {
+            output::json(&serde_json::json!({
+                "run": opened.run.record.id, "model": written, "int8": self.int8,
+            }))?
+        } else {
+            output::line(written.display())?
+        }
         Ok(Outcome::Done)
     }
 }
@@ -64,7 +77,9 @@ impl Quantize {
     pub fn run(self) -> Result<Outcome> {
         let mut opened = self.run.open()?;
         let splits = self.run.load(&opened)?;
-        let report = stages::quantize(&mut opened.run, &opened.recipe, &splits)?;
+        let model = opened.run.path(runs::MODEL);
+        let report = stages::quantize(&mut opened.run, &opened.recipe, &splits)
+            .with_context(|| model.display().to_string())?;
         if self.json {
             output::json(&report)?
         } else {
@@ -95,7 +110,7 @@ pub struct Compile {
     /// Print what became of every node, what every op takes, and what every pass did
     #[arg(long)]
     explain: bool,
-    /// Print the report as JSON
+    /// Print the reports as JSON, a list with one for every target
     #[arg(long, conflicts_with = "explain")]
     json: bool,
 }
@@ -116,27 +131,37 @@ impl Compile {
         if let Some(out) = &self.out {
             std::fs::write(out, &compiled.plan).with_context(|| out.display().to_string())?;
         }
-        self.print(&compiled.report, &target)?;
-        Ok(Outcome::Done)
-    }
-
-    fn print(&self, report: &CompileReport, target: &Target) -> Result<()> {
-        if self.json {
-            return output::json(report);
-        }
-        if self.explain {
-            output::line(format!("{report}\n"))?;
-        }
-        output::line(against_budget(report, target))
+        self.print(&[(target, compiled.report)])
     }
 
     fn compile_run(&self) -> Result<Outcome> {
         let mut run = self.root.find(&self.model)?;
         let recipe = Recipe::parse(&run.record.recipe, &run.path(runs::RECIPE))?;
+        let model = stages::deployed_model(&run);
+        let mut compiled = Vec::new();
         for target in targets(&recipe, self.target.as_deref())? {
             let report = stages::compile(&mut run, &target)
-                .with_context(|| format!("for {}", target.name))?;
-            self.print(&report, &target)?;
+                .with_context(|| format!("{} for {}", model.display(), target.name))?;
+            compiled.push((target, report));
+        }
+        self.print(&compiled)
+    }
+
+    fn print(&self, compiled: &[(Target, CompileReport)]) -> Result<Outcome> {
+        if self.json {
+            let plans = compiled.iter().map(|(target, report)| {
+                serde_json::json!({
+                    "target": target.name, "budget": target.budget, "report": report,
+                })
+            });
+            output::json(&plans.collect::<Vec<_>>())?;
+            return Ok(Outcome::Done);
+        }
+        for (target, report) in compiled {
+            if self.explain {
+                output::line(format!("{report}\n"))?;
+            }
+            output::line(against_budget(report, target))?;
         }
         Ok(Outcome::Done)
     }
@@ -160,47 +185,117 @@ pub struct Package {
     despite_gates: bool,
     #[command(flatten)]
     fleet: FleetArguments,
+    /// Print what was made as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Package {
     pub fn run(self) -> Result<Outcome> {
         let mut opened = self.run.open()?;
         if !self.despite_gates && !has_passed(&opened.run)? {
-            output::line(format!(
-                "nothing was packaged: the model has not passed its gates as it is now; `dunlin evaluate {}`, or --despite-gates",
-                opened.run.record.id
-            ))?;
-            return Ok(Outcome::Failed);
+            return self.nothing(&opened.run);
         }
         let splits = self.run.load(&opened)?;
         if !opened.run.path(stages::BASELINE).is_file() {
-            let account = stages::calibrate(&mut opened.run, &opened.recipe, &splits)?;
-            output::line(account.to_string().trim_end())?;
+            let account = calibrate(&mut opened.run, &opened.recipe, &splits)?;
+            if !self.json {
+                output::line(account.to_string().trim_end())?;
+            }
         }
         let key = signing_key(&self.fleet.keys, &self.key)?;
         let Opened { run, recipe } = &mut opened;
-        for target in targets(recipe, self.target.as_deref())? {
-            let options = PackageOptions {
-                recipe,
-                splits: &splits,
-                target: &target,
-                key: &key,
-            };
-            let packaged = stages::package(run, &options)?;
-            warn_of_same_version(&packaged);
-            output::line(format!(
-                "{} {} bytes, {}",
-                packaged.id,
-                packaged.bytes,
-                packaged.path.display()
-            ))?;
+        let targets = targets(recipe, self.target.as_deref())?;
+        let bundles = bundles(run, recipe, &splits, &targets, &key)?;
+        if self.json {
+            let bundles: Vec<_> = bundles.iter().map(Bundle::json).collect();
+            output::json(&serde_json::json!({"run": run.record.id, "bundles": bundles}))?;
+        } else {
+            bundles.iter().try_for_each(Bundle::print)?;
         }
         Ok(Outcome::Done)
     }
+
+    fn nothing(&self, run: &Run) -> Result<Outcome> {
+        let reason = format!(
+            "nothing was packaged: {} has not passed its gates as it is now; `dunlin evaluate {}`, or --despite-gates",
+            stages::deployed_model(run).display(),
+            run.record.id
+        );
+        if self.json {
+            output::json(&serde_json::json!({
+                "run": run.record.id, "bundles": [], "reason": reason,
+            }))?;
+        } else {
+            output::line(reason)?;
+        }
+        Ok(Outcome::Failed)
+    }
+}
+
+/// A bundle that was made, and for what.
+pub struct Bundle<'t> {
+    target: &'t Target,
+    packaged: Packaged,
+}
+
+impl Bundle<'_> {
+    /// What it is and what it takes.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "target": self.target.name,
+            "bundle": self.packaged.id.to_string(),
+            "bytes": self.packaged.bytes,
+            "path": self.packaged.path,
+            "budget": self.target.budget,
+            "report": self.packaged.report,
+        })
+    }
+
+    /// The same in two lines.
+    pub fn print(&self) -> Result<()> {
+        output::line(against_budget(&self.packaged.report, self.target))?;
+        output::line(format!(
+            "bundle {} ({} B) {}",
+            self.packaged.id,
+            self.packaged.bytes,
+            self.packaged.path.display()
+        ))
+    }
+}
+
+/// Calibrates drift thresholds.
+pub fn calibrate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Account> {
+    let model = stages::deployed_model(run);
+    stages::calibrate(run, recipe, splits).with_context(|| model.display().to_string())
+}
+
+/// Makes a bundle for every target.
+pub fn bundles<'t>(
+    run: &mut Run,
+    recipe: &Recipe,
+    splits: &Splits,
+    targets: &'t [Target],
+    key: &SecretKey,
+) -> Result<Vec<Bundle<'t>>> {
+    let model = stages::deployed_model(run);
+    let mut make = |target: &'t Target| {
+        let options = PackageOptions {
+            recipe,
+            splits,
+            target,
+            key,
+        };
+        let packaged = stages::package(run, &options)
+            .with_context(|| format!("{} for {}", model.display(), target.name))?;
+        warn_of_same_version(&packaged);
+        Ok(Bundle { target, packaged })
+    };
+    targets.iter().map(&mut make).collect()
 }
 
 /// Tells when another run holds a bundle of the same version with other contents.
-pub fn warn_of_same_version(packaged: &Packaged) {
+fn warn_of_same_version(packaged: &Packaged) {
     if let Some(other) = &packaged.same_version {
         output::warning(other);
     }

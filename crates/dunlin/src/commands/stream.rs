@@ -7,8 +7,9 @@ use crate::output::{self, Bar};
 use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_host::data::Examples;
-use dunlin_host::stream::{StreamOptions, stream};
+use dunlin_host::stream::{self, StreamOptions, Streamed, stream};
 use dunlin_link::Link;
+use dunlin_wire::schema::Schema;
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -39,7 +40,11 @@ impl Arguments {
         let recipe = self.recipe.read()?;
         let splits = self.recipe.load(&recipe)?;
         let examples = part(&splits, &self.part)?;
-        let mut link = Link::open(&self.fleet.address(&self.to)?)?;
+        let address = self.fleet.address(&self.to)?;
+        let device = || format!("device {} at {address}", self.to);
+        let mut link = Link::open(&address).with_context(device)?;
+        self.check_schema(&mut link, examples)
+            .with_context(device)?;
         let options = StreamOptions {
             close_window: !self.keep_window,
             ..StreamOptions::default()
@@ -47,19 +52,40 @@ impl Arguments {
         let bar = Bar::new("stream", examples.len() as u64);
         let done = stream(&mut link, examples, &options, &mut |streamed| {
             bar.set(streamed.samples)
-        })?;
+        });
         drop(bar);
-        if self.json {
-            output::json(&serde_json::json!({
-                "part": self.part, "samples": done.samples, "windows_closed": done.windows_closed,
-            }))?;
-        } else {
-            output::line(format!(
-                "{} samples, {} monitoring windows",
-                done.samples, done.windows_closed
-            ))?;
-        }
+        self.print(done.with_context(device)?)?;
         Ok(Outcome::Done)
+    }
+
+    /// Refuses data whose channels are not those of the model on the device, where its bundle is known here.
+    fn check_schema(&self, link: &mut Link, examples: &Examples) -> Result<()> {
+        let Some(bundle) = link.info()?.bundle else {
+            return Ok(());
+        };
+        let Some(section) = self.fleet.bundle_schema(bundle.id)? else {
+            output::warning(format!(
+                "bundle {} was not flashed from {}: the names of its channels are not known here, only their number is checked",
+                bundle.id,
+                self.fleet.fleet.display()
+            ));
+            return Ok(());
+        };
+        let model = Schema::parse(&section)
+            .map_err(|error| anyhow::anyhow!("the schema of bundle {}: {error}", bundle.id))?;
+        Ok(stream::check_schema(&examples.schema, &model)?)
+    }
+
+    fn print(&self, done: Streamed) -> Result<()> {
+        if self.json {
+            return output::json(&serde_json::json!({
+                "part": self.part, "samples": done.samples, "windows_closed": done.windows_closed,
+            }));
+        }
+        output::line(format!(
+            "{} samples, {} monitoring windows",
+            done.samples, done.windows_closed
+        ))
     }
 }
 

@@ -7,12 +7,13 @@ use crate::Outcome;
 use crate::output::{self, Bar};
 use anyhow::{Context, Result};
 use clap::Args;
+use dunlin_host::data::Splits;
 use dunlin_host::flash::{self, FlashOptions, FlashedDevice, Step};
 use dunlin_host::stages;
 use dunlin_host::target::Target;
 use dunlin_host::verify::{
     Backend, BackendError, Device, Local, OnnxRuntime, OnnxRuntimeOptions, Rival, Skipped,
-    Tolerance, Tract, spread, verify,
+    Tolerance, Tract, Verification, spread, verify,
 };
 use dunlin_link::Link;
 use std::path::{Path, PathBuf};
@@ -56,36 +57,14 @@ impl Arguments {
     pub fn run(self) -> Result<Outcome> {
         let opened = self.run.open()?;
         let splits = self.run.load(&opened)?;
-        let first = splits.tests.first().map_or("validation", |(name, _)| name);
-        let examples = part(&splits, self.part.as_deref().unwrap_or(first))?;
-        let inputs: Vec<&[f32]> = spread(examples.len(), self.inputs as usize)
-            .filter_map(|index| examples.input(index))
-            .collect();
-
+        let inputs = self.inputs(&splits)?;
         let plan = self.reference_plan(&opened)?;
-        let mut reference = Local::load(&plan)?;
         let mut guests = Guests {
             folder: tempfile::tempdir()?,
             devices: Vec::new(),
         };
-        let (mut rivals, mut skipped) = (Vec::new(), Vec::new());
-        for name in &self.on {
-            if name == "onnxruntime" && self.onnxruntime().find().is_none() {
-                skipped.push(Skipped {
-                    backend: name.clone(),
-                    reason: "no library; name one with --onnxruntime FILE or ORT_DYLIB_PATH, or `pip install onnxruntime`".to_owned(),
-                });
-                continue;
-            }
-            rivals.push(self.rival(name, &opened, &plan, &mut guests)?);
-        }
-        let bar = Bar::new("verify", inputs.len() as u64);
-        let counted = inputs.iter().enumerate().map(|(index, input)| {
-            bar.set(index as u64);
-            *input
-        });
-        let mut found = verify(&mut reference, &mut rivals, counted)?;
-        drop(bar);
+        let (mut rivals, skipped) = self.rivals(&opened, &plan, &mut guests)?;
+        let mut found = compare(&plan, &mut rivals, &inputs)?;
         found.skipped = skipped;
         guests.stop()?;
         if self.json {
@@ -94,6 +73,35 @@ impl Arguments {
             output::line(found.to_string().trim_end())?
         }
         Ok(Outcome::of(found.passed()))
+    }
+
+    /// Inputs of the part asked for, or of the first test, spread evenly over it.
+    fn inputs<'s>(&self, splits: &'s Splits) -> Result<Vec<&'s [f32]>> {
+        let first = splits.tests.first().map_or("validation", |(name, _)| name);
+        let examples = part(splits, self.part.as_deref().unwrap_or(first))?;
+        let chosen = spread(examples.len(), self.inputs as usize);
+        Ok(chosen.filter_map(|index| examples.input(index)).collect())
+    }
+
+    /// Every backend asked for, and what cannot be asked here.
+    fn rivals(
+        &self,
+        opened: &Opened,
+        plan: &[u8],
+        guests: &mut Guests,
+    ) -> Result<(Vec<Rival>, Vec<Skipped>)> {
+        let (mut rivals, mut skipped) = (Vec::new(), Vec::new());
+        for name in &self.on {
+            if name == "onnxruntime" && self.onnxruntime().find().is_none() {
+                skipped.push(Skipped {
+                    backend: name.clone(),
+                    reason: "no library; name one with --onnxruntime FILE or ORT_DYLIB_PATH, or `pip install onnxruntime`".to_owned(),
+                });
+            } else {
+                rivals.push(self.rival(name, opened, plan, guests)?);
+            }
+        }
+        Ok((rivals, skipped))
     }
 
     /// The plan of the local target, compiled now where the run has none: plans are the same for every target of a
@@ -163,6 +171,16 @@ impl Arguments {
         guests.devices.push(flashed);
         Ok(Device::over(link)?)
     }
+}
+
+/// Runs the inputs everywhere, with a progress bar.
+fn compare(plan: &[u8], rivals: &mut [Rival], inputs: &[&[f32]]) -> Result<Verification> {
+    let bar = Bar::new("verify", inputs.len() as u64);
+    let counted = inputs.iter().enumerate().map(|(index, input)| {
+        bar.set(index as u64);
+        *input
+    });
+    Ok(verify(&mut Local::load(plan)?, rivals, counted)?)
 }
 
 impl Guests {

@@ -7,25 +7,26 @@ use crate::target::FlashMethod;
 use super::process::image;
 use super::{FlashError, FlashOptions, provision};
 
-/// Copies agent, identity and bundle to `folder` and writes down how to start them; returns the
-/// files.
-pub(super) fn copy(options: &FlashOptions<'_>, folder: &Path) -> Result<Vec<PathBuf>, FlashError> {
-    if options.target.flash != FlashMethod::Agent {
-        return Err(FlashError::NotInstallable {
+/// The program to copy, of a target that is installed by copying.
+pub(super) fn program(options: &FlashOptions<'_>) -> Result<PathBuf, FlashError> {
+    match options.target.flash {
+        FlashMethod::Agent => image(options),
+        _ => Err(FlashError::NotInstallable {
             target: options.target.name.clone(),
-        });
+        }),
     }
-    let state = folder.join("state");
-    std::fs::create_dir_all(&state).map_err(FlashError::io(&state))?;
-    let copies = [
-        (image(options)?, folder.join("dunlin-agent")),
-        (provision::path(options.state), provision::path(&state)),
-    ];
-    let mut files = Vec::new();
-    for (from, to) in copies {
-        std::fs::copy(&from, &to).map_err(FlashError::io(&to))?;
-        files.push(to);
-    }
+}
+
+/// Copies agent and bundle to `folder`, in which the identity lies already, and writes down how to start them;
+/// returns the files.
+pub(super) fn copy(
+    options: &FlashOptions<'_>,
+    program: &Path,
+    folder: &Path,
+) -> Result<Vec<PathBuf>, FlashError> {
+    let agent = folder.join("dunlin-agent");
+    std::fs::copy(program, &agent).map_err(FlashError::io(&agent))?;
+    let mut files = vec![agent, provision::path(&folder.join("state"))];
     for (name, content) in [
         ("model.bundle", options.bundle),
         ("INSTALL.txt", NOTE.as_bytes()),

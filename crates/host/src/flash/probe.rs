@@ -9,20 +9,27 @@ use super::{FlashError, FlashOptions, Progress, Step, provision};
 /// Memory region that holds a board's identity.
 const PROVISION_REGION: &str = "provision";
 
+/// The program that writes boards.
+fn tool<'a>(options: &FlashOptions<'a>) -> &'a str {
+    let launcher = &options.target.run.launcher;
+    launcher.first().map_or("probe-rs", String::as_str)
+}
+
+/// Fails when the program that writes boards is not there.
+pub(super) fn check_tool(options: &FlashOptions<'_>) -> Result<(), FlashError> {
+    let tool = tool(options);
+    match find_tool(tool) {
+        Some(_) => Ok(()),
+        None => Err(missing(tool)),
+    }
+}
+
 /// Writes firmware and identity and restarts the board.
 pub(super) fn write(
     options: &FlashOptions<'_>,
     progress: &mut dyn Progress,
 ) -> Result<(), FlashError> {
-    let tool = options
-        .target
-        .run
-        .launcher
-        .first()
-        .map_or("probe-rs", String::as_str);
-    if find_tool(tool).is_none() {
-        return Err(missing(tool));
-    }
+    let tool = tool(options);
     let image = image(options)?;
     let base = format!("{:#x}", provision_address(options)?);
     let identity = provision::path(options.state);

@@ -62,6 +62,9 @@ fn command_line(
     if runs_here(target) {
         run.launcher.clear();
     }
+    for part in options.upload.map(|url| ["--mqtt", url]).iter().flatten() {
+        run.arguments.push((*part).to_owned());
+    }
     match run.launcher.first() {
         Some(tool) if find_tool(tool).is_none() => Err(missing(tool)),
         _ => Ok(run.command(&image, state, port)),
@@ -150,9 +153,14 @@ impl Running {
             Some(status) => Err(FlashError::Program {
                 program: self.program.clone(),
                 status: status.to_string(),
-                output: end_of_log(&self.state),
+                output: self.said(),
             }),
         }
+    }
+
+    /// The end of what it said.
+    pub fn said(&self) -> String {
+        end_of_log(&self.state)
     }
 
     /// Lets a detached process go; keeps an attached one.
@@ -220,6 +228,18 @@ pub fn stop(state: &Path) -> Result<bool, FlashError> {
     }
     forget(&state);
     Ok(true)
+}
+
+/// Whether the device of a state folder runs as a process of this machine.
+pub(super) fn is_running(state: &Path) -> Result<bool, FlashError> {
+    match state.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(FlashError::Io {
+            path: state.to_owned(),
+            source,
+        }),
+        Ok(state) => Ok(process_of(&state).is_some()),
+    }
 }
 
 /// Whether a process is gone or a zombie. One that is ending loses its environment first and its sockets later.

@@ -1,6 +1,6 @@
-//! Gives a device its identity, once.
+//! Gives a device its identity, once, and takes it back from one that could not be flashed.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,49 +9,245 @@ use dunlin_wire::provision::{MAX_PROVISION_BYTES, MAX_TRUSTED_KEYS, Provision};
 
 use crate::keys::{Device, Devices, NewDevice};
 
-use super::{FlashError, FlashOptions, Progress, Step};
+use super::{FlashError, FlashOptions, Progress, Step, process};
 
 /// Name of the identity's file in the state folder.
 const PROVISION_FILE: &str = "provision.bin";
+/// Name of the file that is locked while a device is flashed. Opened and removed only by who holds the lock of the
+/// devices file, so that nobody waits for a file that is gone.
+const LOCK_FILE: &str = "flash.lock";
 
 /// Where the identity of a device lies.
 pub(super) fn path(state: &Path) -> PathBuf {
     state.join(PROVISION_FILE)
 }
 
-/// Registers the device in the devices file and writes its identity to its folder, each unless it is
-/// there already. Keys that came to be trusted since are written too; a running device learns of them
-/// when it starts again.
-pub(super) fn enrol(
-    options: &FlashOptions<'_>,
+/// Where the identity of a device belongs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Home<'a> {
+    /// In this folder, which is the device's memory, and nowhere else.
+    Folder(&'a Path),
+    /// On a board; this folder has what is written there.
+    Board(&'a Path),
+    /// On the device already; this folder is for its address.
+    Device(&'a Path),
+}
+
+impl<'a> Home<'a> {
+    fn folder(self) -> &'a Path {
+        match self {
+            Self::Folder(folder) | Self::Board(folder) | Self::Device(folder) => folder,
+        }
+    }
+}
+
+/// A device that stands in the devices file, with its folder locked. A new one is taken back when this is dropped
+/// before [`Enrolment::keep`]: entry, identity and whatever else is in its folder by then.
+#[derive(Debug)]
+pub(super) struct Enrolment<'a> {
+    pub device: Device,
+    pub is_new: bool,
+    options: &'a FlashOptions<'a>,
+    home: Home<'a>,
+    /// Whether the folder was there before.
+    had_folder: bool,
+    /// None for a folder that is only filled to be copied.
+    lock: Option<File>,
+}
+
+/// Registers the device in the devices file and writes its identity to its home, each unless it is there already.
+/// Keys that came to be trusted since are written too; a running device learns of them when it starts again.
+pub(super) fn enrol<'a>(
+    options: &'a FlashOptions<'a>,
+    home: Home<'a>,
     progress: &mut dyn Progress,
-) -> Result<Device, FlashError> {
-    let mut devices = Devices::read(options.devices)?;
-    let known = devices.find(options.name).cloned();
+) -> Result<Enrolment<'a>, FlashError> {
+    let enrolment = Devices::update(options.devices, |devices| claim(devices, options, home))?;
+    progress.step(Step::Provisioned {
+        device: &enrolment.device,
+        is_new: enrolment.is_new,
+    });
+    Ok(enrolment)
+}
+
+fn claim<'a>(
+    devices: &mut Devices,
+    options: &'a FlashOptions<'a>,
+    home: Home<'a>,
+) -> Result<Enrolment<'a>, FlashError> {
+    let known = devices.named(options.name).cloned();
     let is_new = known.is_none();
     let device = match known {
-        Some(device) => device,
+        Some(device) => check_known(device, options, home)?,
         None => {
-            let new = NewDevice {
-                name: options.name,
-                target: &options.target.name,
-            };
-            let device = devices.add(new)?.clone();
-            devices.write(options.devices)?;
-            device
+            check_new(options, home)?;
+            let (name, target) = (options.name, options.target.name.as_str());
+            devices.add(NewDevice { name, target })?.clone()
         }
     };
-    write(options, &device)?;
-    progress.step(Step::Provisioned {
-        device: &device,
-        is_new,
-    });
+    let had_folder = home.folder().exists();
+    match settle(options, home, &device) {
+        Ok(lock) => Ok(Enrolment {
+            device,
+            is_new,
+            options,
+            home,
+            had_folder,
+            lock,
+        }),
+        Err(error) => {
+            if is_new {
+                clear(home.folder(), had_folder);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A known device stays of its kind, and its identity where it is.
+fn check_known(
+    device: Device,
+    options: &FlashOptions<'_>,
+    home: Home<'_>,
+) -> Result<Device, FlashError> {
+    if !device.target.is_empty() && device.target != options.target.name {
+        return Err(FlashError::OtherKind {
+            name: device.name,
+            known: device.target,
+            asked: options.target.name.clone(),
+        });
+    }
+    let Home::Folder(folder) = home else {
+        return Ok(device);
+    };
+    let name = || device.name.clone();
+    if folder != options.state && path(options.state).exists() {
+        return Err(FlashError::LivesHere {
+            name: name(),
+            folder: options.state.to_owned(),
+        });
+    }
+    if !path(folder).exists() {
+        return Err(FlashError::LivesElsewhere {
+            name: name(),
+            folder: folder.to_owned(),
+        });
+    }
     Ok(device)
 }
 
-fn write(options: &FlashOptions<'_>, device: &Device) -> Result<(), FlashError> {
+/// A new device begins in an empty folder, and never at the end of a link: an identity does not travel there.
+fn check_new(options: &FlashOptions<'_>, home: Home<'_>) -> Result<(), FlashError> {
+    if let (Home::Device(_), Some(link)) = (home, options.link) {
+        return Err(FlashError::NotProvisioned {
+            name: options.name.to_owned(),
+            link_url: link.to_owned(),
+        });
+    }
+    let folder = home.folder();
+    let files = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        files => files.map_err(FlashError::io(folder))?,
+    };
+    match files.flatten().any(|file| file.file_name() != LOCK_FILE) {
+        true => Err(FlashError::OtherDevice {
+            path: folder.to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Makes the folder, locks it where the device runs from it, and writes the identity into it where it belongs there.
+fn settle(
+    options: &FlashOptions<'_>,
+    home: Home<'_>,
+    device: &Device,
+) -> Result<Option<File>, FlashError> {
+    let folder = home.folder();
+    std::fs::create_dir_all(folder).map_err(FlashError::io(folder))?;
+    let runs_there = folder == options.state;
+    let lock = runs_there.then(|| lock(folder, &device.name)).transpose()?;
+    match home {
+        Home::Device(_) => {}
+        Home::Folder(folder) | Home::Board(folder) => write(options, folder, device)?,
+    }
+    Ok(lock)
+}
+
+fn lock(folder: &Path, name: &str) -> Result<File, FlashError> {
+    let path = folder.join(LOCK_FILE);
+    let file = File::create(&path).map_err(FlashError::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(FlashError::Busy {
+            name: name.to_owned(),
+        }),
+        Err(std::fs::TryLockError::Error(source)) => Err(FlashError::Io { path, source }),
+    }
+}
+
+impl Enrolment<'_> {
+    /// The device is what it should be: it stays.
+    pub fn keep(mut self) {
+        self.is_new = false;
+    }
+
+    fn take_back(&mut self) -> Result<(), FlashError> {
+        Devices::update(self.options.devices, |devices| {
+            devices.remove(self.device.id);
+            clear(self.home.folder(), self.had_folder);
+            drop(self.lock.take());
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Enrolment<'_> {
+    fn drop(&mut self) {
+        if self.is_new {
+            let _ = self.take_back();
+        }
+    }
+}
+
+/// Empties the folder of a device that was new; what was not there before goes altogether.
+fn clear(folder: &Path, had_folder: bool) {
+    let _ = std::fs::remove_dir_all(folder);
+    if had_folder {
+        let _ = std::fs::create_dir(folder);
+    }
+}
+
+/// Takes a device out of the devices file and removes the folder that holds its identity, with the records that were
+/// not collected. What the collector has of it stays. A device that is a board, or runs on another machine, goes on
+/// unheard.
+///
+/// # Errors
+/// [`FlashError::NoSuchDevice`]; [`FlashError::StillRuns`] while its process runs; [`FlashError::Io`].
+pub fn forget(devices: &Path, name: &str, state: &Path) -> Result<Device, FlashError> {
+    Devices::update(devices, |known| {
+        let device = known.named(name).cloned();
+        let device = device.ok_or_else(|| FlashError::NoSuchDevice {
+            name: name.to_owned(),
+            path: devices.to_owned(),
+        })?;
+        if process::is_running(state)? {
+            return Err(FlashError::StillRuns {
+                name: name.to_owned(),
+            });
+        }
+        if std::fs::read(path(state)).is_ok_and(|block| is_of(&block, &device)) {
+            let _lock = lock(state, name)?;
+            std::fs::remove_dir_all(state).map_err(FlashError::io(state))?;
+        }
+        known.remove(device.id);
+        Ok(device)
+    })
+}
+
+fn write(options: &FlashOptions<'_>, folder: &Path, device: &Device) -> Result<(), FlashError> {
     let block = block(options, device)?;
-    let path = path(options.state);
+    let path = path(folder);
     match std::fs::read(&path) {
         Ok(present) if present == block => return Ok(()),
         Ok(present) if is_of(&present, device) => {}
@@ -59,7 +255,6 @@ fn write(options: &FlashOptions<'_>, device: &Device) -> Result<(), FlashError> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(FlashError::Io { path, source }),
     }
-    std::fs::create_dir_all(options.state).map_err(FlashError::io(options.state))?;
     write_secret(&path, &block).map_err(FlashError::io(path))
 }
 

@@ -1,5 +1,6 @@
 //! The devices file: who the devices are and the keys they share with the collector.
 
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use dunlin_wire::credential::Credential;
 use dunlin_wire::{DeviceId, Digest};
 use serde::{Deserialize, Serialize};
 
-use super::{KeyError, check_name, random};
+use super::{Access, KeyError, check_name, random, restrict};
 
 /// A device that was provisioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +38,8 @@ pub struct NewDevice<'a> {
 /// {"devices": [{"device": "00112233445566ff", "name": "kitchen", "target": "local", "key": "<64 hexadecimal digits>"}]}
 /// ```
 ///
-/// The file is readable by its owner only and replaced in one step. It is not locked: one writer at
-/// a time.
+/// The file is readable by its owner only and replaced in one step. Whoever changes it holds the lock
+/// of the file beside it that is named like it with `.lock` at the end: see [`Devices::update`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Devices {
     devices: Vec<Device>,
@@ -109,7 +110,28 @@ impl Devices {
         Ok(devices)
     }
 
-    /// Draws an identity and a credential for a new device. Only [`Devices::write`] keeps it.
+    /// Reads the file, changes what is in it and writes it, while every other change waits. A change
+    /// that fails, or changes nothing, leaves the file as it is.
+    ///
+    /// # Errors
+    /// Those of `change` and of [`Devices::read`], and when the file cannot be locked or written.
+    pub fn update<T, E: From<KeyError>>(
+        path: &Path,
+        change: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lock = lock(path)?;
+        let before = Self::read(path)?;
+        let mut devices = before.clone();
+        let changed = change(&mut devices)?;
+        let written = match devices == before {
+            true => Ok(()),
+            false => devices.write(path),
+        };
+        drop(lock);
+        written.map(|()| changed).map_err(E::from)
+    }
+
+    /// Draws an identity and a credential for a new device. Only [`Devices::update`] keeps it.
     ///
     /// # Errors
     /// When the name is unfit or taken, or there are no random numbers.
@@ -140,16 +162,26 @@ impl Devices {
             .find(|device| device.name == name_or_id || device.id.to_string() == name_or_id)
     }
 
+    /// The device of that name.
+    pub fn named(&self, name: &str) -> Option<&Device> {
+        self.iter().find(|device| device.name == name)
+    }
+
+    /// Takes a device out; returns whether it was there.
+    pub fn remove(&mut self, id: DeviceId) -> bool {
+        let before = self.devices.len();
+        self.devices.retain(|device| device.id != id);
+        self.devices.len() < before
+    }
+
     /// All devices in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = &Device> {
         self.devices.iter()
     }
 
-    /// Replaces the file at `path` in one step; only its owner may read it.
-    ///
-    /// # Errors
-    /// When it cannot be written; the old file is then still there.
-    pub fn write(&self, path: &Path) -> Result<(), KeyError> {
+    /// Replaces the file at `path` in one step; only its owner may read it. When it cannot be written, the old file
+    /// is still there.
+    fn write(&self, path: &Path) -> Result<(), KeyError> {
         let file = DevicesFile {
             devices: self.iter().map(Entry::from).collect(),
         };
@@ -161,18 +193,51 @@ impl Devices {
     }
 }
 
-/// A temporary file is made with mode 0600, beside the one it replaces.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path
-        .parent()
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
+        .unwrap_or(Path::new("."))
+}
+
+/// Waits until nobody else changes the file at `path`. The lock is on a file beside it, because that one is replaced.
+fn lock(path: &Path) -> Result<File, KeyError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let beside = Path::new(&beside);
+    let locked = || {
+        std::fs::create_dir_all(folder_of(path))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        restrict(&mut options, Access::Owner);
+        let file = options.open(beside)?;
+        file.lock()?;
+        Ok(file)
+    };
+    locked().map_err(|source| KeyError::File {
+        path: beside.to_owned(),
+        source,
+    })
+}
+
+/// A temporary file is made with mode 0600, beside the one it replaces, and is on the disk before it does.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = folder_of(path);
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.write_all(b"\n")?;
     file.as_file().sync_all()?;
-    file.persist(path).map(|_| ()).map_err(|error| error.error)
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 impl From<&Device> for Entry {
@@ -227,14 +292,12 @@ mod tests {
     fn devices_come_back_from_their_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fleet/devices.json");
-        let mut devices = Devices::read(&path).unwrap();
-        assert_eq!(devices.iter().count(), 0);
-        let kitchen = devices.add(new("kitchen")).unwrap().clone();
-        let cellar = devices.add(new("cellar")).unwrap().clone();
-        devices.write(&path).unwrap();
+        assert_eq!(Devices::read(&path).unwrap().iter().count(), 0);
+        let add = |name| Devices::update(&path, |devices| devices.add(new(name)).cloned()).unwrap();
+        let (kitchen, cellar) = (add("kitchen"), add("cellar"));
 
         let again = Devices::read(&path).unwrap();
-        assert_eq!(again, devices);
+        assert_eq!(again.iter().count(), 2);
         assert_eq!(again.find("kitchen"), Some(&kitchen));
         assert_eq!(again.find(&cellar.id.to_string()), Some(&cellar));
         assert_ne!(kitchen.id, cellar.id);
@@ -249,11 +312,58 @@ mod tests {
         let path = folder.path().join("devices.json");
         std::fs::write(&path, "{\"devices\": []}").unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
-        Devices::read(&path).unwrap().write(&path).unwrap();
+        Devices::update(&path, |devices| devices.add(new("kitchen")).cloned()).unwrap();
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn devices_that_are_added_at_the_same_time_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = &folder.path().join("devices.json");
+        let add = |name: String| {
+            Devices::update(path, |devices| {
+                devices
+                    .add(NewDevice {
+                        name: &name,
+                        target: "local",
+                    })
+                    .cloned()
+            })
+        };
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                scope.spawn(move || {
+                    (0..8).for_each(|at| drop(add(format!("d{thread}-{at}")).unwrap()))
+                });
+            }
+        });
+        assert_eq!(Devices::read(path).unwrap().iter().count(), 64);
+    }
+
+    #[test]
+    fn a_change_that_fails_leaves_the_file_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("devices.json");
+        let add = |name| Devices::update(&path, |devices| devices.add(new(name)).cloned());
+        let kitchen = add("kitchen").unwrap();
+        let failed: Result<(), KeyError> = Devices::update(&path, |devices| {
+            devices.remove(kitchen.id);
+            Err(KeyError::Name {
+                name: String::new(),
+            })
+        });
+        assert!(failed.is_err());
+        assert_eq!(
+            Devices::read(&path).unwrap().named("kitchen"),
+            Some(&kitchen)
+        );
+        let removed: Result<bool, KeyError> =
+            Devices::update(&path, |devices| Ok(devices.remove(kitchen.id)));
+        assert!(removed.unwrap());
+        assert_eq!(Devices::read(&path).unwrap(), Devices::default());
     }
 
     #[test]

@@ -127,6 +127,8 @@ pub struct Bench {
     pub credential: Credential,
     /// Whether every access to the region for records fails.
     pub records_fail: bool,
+    /// Whether only the flash is without power once it is cut, and the device answers on.
+    pub outlives_flash: bool,
 }
 
 impl Default for Bench {
@@ -142,6 +144,7 @@ impl Default for Bench {
             is_eager: false,
             credential: CREDENTIAL,
             records_fail: false,
+            outlives_flash: false,
         }
     }
 }
@@ -282,7 +285,7 @@ impl Bench {
                     waiting += 1;
                 }
                 let next = session.poll(board);
-                if power.is_out() {
+                if power.is_out() && !self.outlives_flash {
                     return Ok(());
                 }
                 if let Some(answer) = receive_one(&port, &mut decoder) {

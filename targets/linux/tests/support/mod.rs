@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod bench;
 #[path = "../../../../crates/runtime/tests/support/bundle.rs"]
 pub mod bundle;
 pub mod onnx;
