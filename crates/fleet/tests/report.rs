@@ -298,13 +298,6 @@ fn html_of_an_empty_fleet_is_well_formed() {
     assert!(html.contains("No records yet."));
 }
 
-/// Leaves a report for people to look at, in the folder that `DUNLIN_KEEP_REPORT` names.
-fn keep(name: &str, text: &str) {
-    if let Some(folder) = std::env::var_os("DUNLIN_KEEP_REPORT") {
-        std::fs::write(std::path::Path::new(&folder).join(name), text).unwrap();
-    }
-}
-
 #[test]
 fn json_has_the_numbers() {
     let (shelf, _) = fleet();

@@ -274,3 +274,40 @@ fn two_starts_that_use_the_same_numbers_are_kept_apart_and_told() {
         finding(&report, "record numbers 3-5 came with more than one start").contains("room 1")
     );
 }
+
+#[test]
+fn html_and_text_of_much_trouble_stay_whole() {
+    let (mut shelf, bundle) = fleet();
+    let room = device(1);
+    let mut damaged = window_record(&room, 10, bundle, &window(8, 0.0));
+    *damaged.last_mut().unwrap() ^= 1;
+    let records = [
+        damaged,
+        b"rubbish".to_vec(),
+        window_record(&room, 11, bundle, &troubled(9)),
+        window_record(&room, 5, bundle, &window(3, 8.0)),
+        loss_record(&room, 15, 12, 13),
+    ];
+    take(&mut shelf, &room, &records);
+    let clockless = device(3);
+    let records = [
+        made_in(&clockless, 1, 1, 0),
+        made_in(&clockless, 2, 2, 30_000),
+        made_in(&clockless, 2, 3, 90_000),
+    ];
+    take(&mut shelf, &clockless, &records);
+    let report = made(&shelf);
+    let html = report.html();
+    well_formed(&html);
+    keep("trouble.html", &html);
+    for width in [80, 100] {
+        let text = report.terminal(TerminalOptions {
+            width,
+            colour: false,
+        });
+        keep(&format!("trouble-{width}.txt"), &text);
+        let longest = text.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(width), "{text}");
+        assert!(text.contains("MISSING") && text.contains("QUARANTINE"));
+    }
+}

@@ -104,8 +104,12 @@ impl Arguments {
             return output::json(collected);
         }
         output::line(format!(
-            "{} records stored, {} known already, {} in conflict with stored ones, {} refused",
-            collected.stored, collected.duplicates, collected.conflicts, collected.refused
+            "{} records stored, {} known already, {} in conflict with stored ones, {} refused, {} put in quarantine",
+            collected.stored,
+            collected.duplicates,
+            collected.conflicts,
+            collected.refused,
+            collected.quarantined
         ))
     }
 }

@@ -19,8 +19,8 @@ pub(super) struct Flows {
 }
 
 impl Flows {
-    /// Takes note of a message whose records begin at `first`, and says whether all records before
-    /// it are safe. `acknowledged` is the last sequence number acknowledged before.
+    /// Takes note of a message whose first authentic record is `first`, and says whether all records
+    /// before it are safe, apart from refused ones in the message, which are the caller's to judge. `acknowledged` is the last sequence number acknowledged before.
     pub fn follows(&mut self, device: DeviceId, first: u32, acknowledged: u32) -> bool {
         let last = self.last_begun.insert(device, first);
         let goes_back = last.is_some_and(|last| first <= last);

@@ -10,34 +10,59 @@ const WINDOWS: usize = 200;
 /// Characters from which on a cell may be broken into lines.
 const LONG: usize = 40;
 
-/// A table; `headings` are separated by `|`. Columns of numbers stand to the right.
+/// Characters of the longest number; what is longer is an id.
+const NUMBER: usize = 12;
+
+/// A table; `headings` are separated by `|`. Columns of numbers stand to the right, columns without
+/// any text are left out.
 pub(super) fn table(headings: &str, rows: &[Vec<String>]) -> String {
-    let headings: Vec<&str> = headings.split('|').collect();
-    let numeric = |column: usize| {
-        let mut cells = rows.iter().filter_map(|row| row.get(column));
-        cells.all(|cell| cell.is_empty() || cell.parse::<f64>().is_ok())
-    };
-    let columns: Vec<(&str, bool)> = (0..)
-        .zip(&headings)
-        .map(|(column, heading)| (*heading, numeric(column)))
+    let columns: Vec<Column<'_>> = headings
+        .split('|')
+        .enumerate()
+        .map(|(column, heading)| Column::of(heading, column, rows))
         .collect();
-    let head: String = columns
-        .iter()
-        .map(|(heading, numeric)| cell("th", heading, *numeric))
-        .collect();
-    let cells = |row: &Vec<String>| {
-        let cells = row.iter().zip(&columns);
-        cells
-            .map(|(text, (_, numeric))| cell("td", text, *numeric))
-            .collect::<String>()
+    let line = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
+        let shown = cells.zip(&columns).filter(|(_, column)| column.shown);
+        let cells: String = shown
+            .map(|(text, column)| cell(tag, text, column.numeric))
+            .collect();
+        format!("<tr>{cells}</tr>\n")
     };
+    let head = line("th", &mut columns.iter().map(|column| column.heading));
     let body: String = rows
         .iter()
-        .map(|row| format!("<tr>{}</tr>\n", cells(row)))
+        .map(|row| line("td", &mut row.iter().map(String::as_str)))
         .collect();
     format!(
-        "<div class=\"scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
+        "<div class=\"scroll\"><table>\n<thead>{head}</thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
     )
+}
+
+struct Column<'a> {
+    heading: &'a str,
+    numeric: bool,
+    shown: bool,
+}
+
+impl<'a> Column<'a> {
+    fn of(heading: &'a str, column: usize, rows: &[Vec<String>]) -> Self {
+        let cells = || rows.iter().filter_map(|row| row.get(column));
+        let number = |cell: &String| cell.len() <= NUMBER && cell.parse::<f64>().is_ok();
+        Self {
+            heading,
+            numeric: cells().all(|cell| cell.is_empty() || number(cell)),
+            shown: cells().any(|cell| !cell.is_empty()),
+        }
+    }
+}
+
+/// A number that should be nothing, and then is not shown.
+fn trouble(number: u64) -> String {
+    if number == 0 {
+        String::new()
+    } else {
+        number.to_string()
+    }
 }
 
 fn cell(tag: &str, text: &str, numeric: bool) -> String {
@@ -73,10 +98,10 @@ pub(super) fn device_table(report: &Report) -> String {
             device.sum(|merged| merged.windows).to_string(),
             device.sum(|merged| merged.judged).to_string(),
             device.sum(|merged| merged.drifted).to_string(),
-            device.lost_records.to_string(),
-            device.missing_records().to_string(),
-            device.conflicts.len().to_string(),
-            device.quarantine.len().to_string(),
+            trouble(device.lost_records),
+            trouble(device.missing_records()),
+            trouble(device.conflicts.len() as u64),
+            trouble(device.quarantine.len() as u64),
             device.boots.to_string(),
         ]
     };
@@ -157,6 +182,7 @@ pub(super) fn window_table(report: &Report, device: &DeviceReport) -> String {
                 text::span(window.span_ms),
                 window.inputs.to_string(),
                 terminal::verdict(window),
+                terminal::sensors(window),
                 scores(window),
                 terminal::mix(report, window),
                 window
@@ -168,11 +194,10 @@ pub(super) fn window_table(report: &Report, device: &DeviceReport) -> String {
                     .map_or_else(String::new, |(median, high)| {
                         format!("{} / {}", text::latency(median), text::latency(high))
                     }),
-                terminal::sensors(window),
             ]
         })
         .collect();
-    let headings = "Start|Began|Span|Inputs|Drift|Scores / thresholds|Predictions|Confidence|Latency, median / 99 %|Sensors";
+    let headings = "Start|Began|Span|Inputs|Drift|Sensors|Scores / thresholds|Predictions|Confidence|Latency, median / 99 %";
     folded("Windows", &rows, headings)
 }
 
@@ -213,4 +238,25 @@ pub(super) fn refusal_table(report: &Report) -> String {
         "<h2>Refused</h2>\n{note}{}",
         table("Why|Device named|By|Times|First|Last", &rows)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_to_the_right_and_empty_columns_are_left_out() {
+        let row = |id: &str, count: &str| vec![id.to_owned(), String::new(), count.to_owned()];
+        let rows = [row("0101010101010101", "5"), row("0202020202020202", "")];
+        let html = table("Device|Lost|Windows", &rows);
+        assert!(
+            html.contains("<th>Device</th><th class=\"number\">Windows</th>"),
+            "{html}"
+        );
+        assert!(
+            html.contains("<td>0101010101010101</td><td class=\"number\">5</td>"),
+            "{html}"
+        );
+        assert!(!html.contains("Lost"), "{html}");
+    }
 }

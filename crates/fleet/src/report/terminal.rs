@@ -122,7 +122,9 @@ fn devices(report: &Report) -> Table {
         .text("NAME")
         .text("BUNDLE")
         .left("LAST SEEN")
+        .optional()
         .right("WINDOWS")
+        .optional()
         .right("JUDGED")
         .optional()
         .right("DRIFTED")
@@ -334,10 +336,12 @@ fn strips(report: &Report, device: &DeviceReport, options: TerminalOptions, out:
         let names: Vec<&str> = channels.chain(["predictions"]).collect();
         let lengths = names.iter().map(|name| name.chars().count());
         let width = lengths.max().unwrap_or(0);
-        out.push_str(&format!(
-            "\n{}, oldest window to newest: · quiet, # drifted, - not judged\n",
+        let heading = format!(
+            "{}, oldest window to newest: · quiet, # drifted, - not judged",
             title(report, merged.bundle.as_deref())
-        ));
+        );
+        out.push('\n');
+        wrap("", &heading, options.width, out);
         for (index, name) in names.into_iter().enumerate() {
             let marks = windows.iter().map(|window| mark(window, index, options));
             let line = format!("{name:width$}  {}", marks.collect::<String>());

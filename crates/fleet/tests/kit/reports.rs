@@ -85,3 +85,10 @@ pub fn well_formed(html: &str) {
     }
     assert!(open.is_empty() && tags > 20, "{open:?}");
 }
+
+/// Leaves a report for people to look at, in the folder that `DUNLIN_KEEP_REPORT` names.
+pub fn keep(name: &str, text: &str) {
+    if let Some(folder) = std::env::var_os("DUNLIN_KEEP_REPORT") {
+        std::fs::write(std::path::Path::new(&folder).join(name), text).unwrap();
+    }
+}
