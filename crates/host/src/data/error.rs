@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use super::report::{CheckReport, Severity};
 use crate::words::counted;
 
+/// Values of all windows of one part at most, four bytes each; the parts of the split are held beside each other.
+pub const MOST_VALUES: u64 = 250_000_000;
+
 /// Findings shown in the text of an error; the report has the rest.
 const SHOWN: usize = 5;
 
@@ -44,6 +47,21 @@ pub enum DataError {
     Rejected {
         /// Everything found.
         report: Box<CheckReport>,
+    },
+    /// Overlapping windows that would fill the memory.
+    #[error(
+        "data.window: {rows} rows make up to {inputs} windows of {values} values, which is {total} values, at most \
+         {MOST_VALUES}; take a longer stride, fewer steps or fewer rows"
+    )]
+    TooManyValues {
+        /// Rows of one part of the data.
+        rows: usize,
+        /// Windows they make at most.
+        inputs: u64,
+        /// Values of one window.
+        values: usize,
+        /// Values of all windows.
+        total: u64,
     },
     /// A part of the split has no rows.
     #[error("the {part} part of the split has no rows; {advice}")]

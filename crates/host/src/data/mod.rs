@@ -193,6 +193,10 @@ impl Progress<'_> {
 /// file cannot be read at all.
 pub fn load(recipe: &Recipe, options: &LoadOptions<'_>) -> Result<Splits, DataError> {
     let ingested = ingest(recipe, options, CheckOptions::default().kept)?;
+    let of_tests = ingested.tests.iter().map(|(_, rows)| rows.len());
+    for rows in std::iter::once(ingested.rows.len()).chain(of_tests) {
+        require_memory(recipe, &ingested.schema, rows)?;
+    }
     let parts = [
         &ingested.parts.train,
         &ingested.parts.validation,
@@ -222,6 +226,24 @@ pub fn load(recipe: &Recipe, options: &LoadOptions<'_>) -> Result<Splits, DataEr
     };
     splits.require_inputs()?;
     Ok(splits)
+}
+
+/// Refuses windows that overlap so much that their values would fill the memory.
+fn require_memory(recipe: &Recipe, schema: &InputSchema, rows: usize) -> Result<(), DataError> {
+    let Some(window) = recipe.data.window else {
+        return Ok(());
+    };
+    let (inputs, values) = ((rows / window.stride) as u64, schema.width());
+    let total = inputs.saturating_mul(values as u64);
+    if total <= error::MOST_VALUES {
+        return Ok(());
+    }
+    Err(DataError::TooManyValues {
+        rows,
+        inputs,
+        values,
+        total,
+    })
 }
 
 fn examples(recipe: &Recipe, schema: &InputSchema, rows: &Rows, chosen: &[usize]) -> Examples {

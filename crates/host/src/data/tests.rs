@@ -682,3 +682,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn windows_that_would_fill_the_memory_are_refused_with_figure_limit_and_advice() {
+    let mut recipe = Recipe::read(Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../models/machine"
+    )))
+    .unwrap();
+    let schema = super::ingest::input_schema(&recipe);
+    let window = |stride| {
+        Some(crate::recipe::Window {
+            steps: schema.steps,
+            stride,
+        })
+    };
+    recipe.data.window = window(1);
+    let error = super::require_memory(&recipe, &schema, 1_000_000)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "data.window: 1000000 rows make up to 1000000 windows of 384 values, which is 384000000 values, at most \
+         250000000; take a longer stride, fewer steps or fewer rows"
+    );
+    recipe.data.window = window(128);
+    assert!(super::require_memory(&recipe, &schema, 1_000_000).is_ok());
+}

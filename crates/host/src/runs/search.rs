@@ -9,11 +9,11 @@ use std::path::Path;
 pub struct Listing {
     /// The runs, newest last.
     pub records: Vec<Record>,
-    /// Runs whose record cannot be read, by name.
+    /// Runs whose record cannot be used, by name.
     pub broken: Vec<Broken>,
 }
 
-/// A run whose record cannot be read.
+/// A run whose record cannot be read, or is that of a run of another name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Broken {
     /// Name of the folder.
@@ -30,7 +30,15 @@ pub fn list(root: &Path) -> Result<Listing, RunsError> {
     let mut listing = Listing::default();
     for id in names(root)? {
         match read(&root.join(&id)) {
-            Ok(run) => listing.records.push(run.record),
+            Ok(run) if run.record.id == id => listing.records.push(run.record),
+            Ok(run) => listing.broken.push(Broken {
+                reason: format!(
+                    "{}: the record of run {}; rename the folder to that, or remove it if it is a copy",
+                    run.path(RECORD).display(),
+                    run.record.id
+                ),
+                id,
+            }),
             Err(error) => listing.broken.push(Broken {
                 id,
                 reason: error.to_string(),

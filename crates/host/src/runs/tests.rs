@@ -197,3 +197,24 @@ fn a_file_that_was_changed_or_put_there_is_not_used() {
     ));
     assert!(matches!(run.file("none"), Err(RunsError::File { .. })));
 }
+
+#[test]
+fn a_copied_run_is_not_taken_for_the_run_itself() {
+    let root = tempfile::tempdir().unwrap();
+    let (recipe, splits, trained) = small(Algorithm::Logistic);
+    let run = create(root.path(), &recipe, &splits, &trained).unwrap();
+    let copy = root.path().join("zz-copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(run.path(RECORD), copy.join(RECORD)).unwrap();
+    let listing = list(root.path()).unwrap();
+    assert_eq!((listing.records.len(), listing.broken.len()), (1, 1));
+    let reason = &listing.broken[0].reason;
+    assert!(
+        reason.contains(&format!("the record of run {}", run.record.id)),
+        "{reason}"
+    );
+    assert_eq!(
+        load(root.path(), "latest").unwrap().record.id,
+        run.record.id
+    );
+}

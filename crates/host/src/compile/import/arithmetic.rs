@@ -70,10 +70,7 @@ impl Importer<'_> {
             output_name(node),
             Op::Binary(op),
             &[a, b],
-            Made {
-                element: Element::F32,
-                shape: &shape,
-            },
+            Made::floats(&shape),
         ))
     }
 
@@ -138,10 +135,7 @@ impl Importer<'_> {
             output_name(node),
             Op::Binary(OpCode::Div),
             &[one, x],
-            Made {
-                element: Element::F32,
-                shape: &self.shape_of(x),
-            },
+            Made::floats(&self.shape_of(x)),
         );
         self.bind(node, 0, id);
         Ok(())

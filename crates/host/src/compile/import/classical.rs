@@ -2,7 +2,7 @@
 
 use super::{Importer, Imports, Made, output_name, refuse};
 use crate::compile::constant::Data;
-use crate::compile::graph::{Element, Op, ScaleForm, ValueId};
+use crate::compile::graph::{Op, ScaleForm, ValueId};
 use crate::onnx::proto::NodeProto;
 use dunlin_engine::format::OpCode;
 
@@ -40,15 +40,7 @@ impl Importer<'_> {
         let norm_shape = [&shape[..shape.len() - 1], &[1]].concat();
         let name = output_name(node);
         let add = |this: &mut Self, op: Op, input: ValueId, shape: &[usize]| {
-            this.emit(
-                name,
-                op,
-                &[input],
-                Made {
-                    element: Element::F32,
-                    shape,
-                },
-            )
+            this.emit(name, op, &[input], Made::floats(shape))
         };
         let sum = Op::Reduce {
             op: OpCode::ReduceSum,
@@ -135,10 +127,7 @@ impl Importer<'_> {
             output_name(node),
             op,
             &[x, weights, bias],
-            Made {
-                element: Element::F32,
-                shape: &[1, rows],
-            },
+            Made::floats(&[1, rows]),
         ))
     }
 

@@ -268,14 +268,6 @@ impl Importer<'_> {
                 return Err(refuse(node, &reason, "use NONE, SOFTMAX or LOGISTIC"));
             }
         };
-        Ok(self.emit(
-            output_name(node),
-            op,
-            &[scores],
-            Made {
-                element: Element::F32,
-                shape: &shape,
-            },
-        ))
+        Ok(self.emit(output_name(node), op, &[scores], Made::floats(&shape)))
     }
 }

@@ -69,6 +69,15 @@ struct Made<'s> {
     shape: &'s [usize],
 }
 
+impl<'s> Made<'s> {
+    fn floats(shape: &'s [usize]) -> Self {
+        Made {
+            element: Element::F32,
+            shape,
+        }
+    }
+}
+
 /// Result of importing one node.
 type Imports<T = ()> = Result<T, CompileError>;
 
@@ -340,15 +349,7 @@ impl<'m> Importer<'m> {
         inputs: &[ValueId],
         shape: &[usize],
     ) -> Imports {
-        let output = self.emit(
-            output_name(node),
-            op,
-            inputs,
-            Made {
-                element: Element::F32,
-                shape,
-            },
-        );
+        let output = self.emit(output_name(node), op, inputs, Made::floats(shape));
         self.bind(node, 0, output);
         Ok(())
     }

@@ -17,10 +17,7 @@ impl Importer<'_> {
                     output_name(node),
                     Op::Unary(OpCode::Abs),
                     &[x],
-                    Made {
-                        element: Element::F32,
-                        shape: &shape,
-                    },
+                    Made::floats(&shape),
                 )
             }
             _ => x,
@@ -76,15 +73,7 @@ impl Importer<'_> {
             reduced,
             inner,
         };
-        Ok(self.emit(
-            output_name(node),
-            op,
-            &[x],
-            Made {
-                element: Element::F32,
-                shape: &result,
-            },
-        ))
+        Ok(self.emit(output_name(node), op, &[x], Made::floats(&result)))
     }
 
     /// Axes from the attribute or, in newer opsets, the second input; all where there are none.

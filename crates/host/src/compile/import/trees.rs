@@ -3,7 +3,7 @@
 use super::{Importer, Imports, Made, output_name, refuse};
 use crate::compile::constant::Data;
 use crate::compile::forest::{Forest, LeafValues, Packed, Tree, TreeNode};
-use crate::compile::graph::{Element, Op, ValueId};
+use crate::compile::graph::{Op, ValueId};
 use crate::onnx::proto::NodeProto;
 use dunlin_engine::format::OpCode;
 use std::collections::HashMap;
@@ -152,10 +152,7 @@ impl Importer<'_> {
             output_name(node),
             Op::TreeEnsemble { step },
             &inputs,
-            Made {
-                element: Element::F32,
-                shape: &[1, width],
-            },
+            Made::floats(&[1, width]),
         )
     }
 }

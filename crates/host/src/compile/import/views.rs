@@ -291,18 +291,10 @@ impl Importer<'_> {
         if view.is_everything(value.elements()) {
             return Ok(self.reshaped(node, x, &view.shape));
         }
-        let rank = view.shape.len();
-        if view
-            .shape
-            .iter()
-            .take(rank.saturating_sub(4))
-            .any(|&extent| extent != 1)
-        {
-            return Err(refuse(
-                node,
-                "more than 4 dimensions behind the batch",
-                "reshape before it",
-            ));
+        let outer = view.shape.len().saturating_sub(4);
+        if view.shape.iter().take(outer).any(|&extent| extent != 1) {
+            let what = "more than 4 dimensions behind the batch";
+            return Err(refuse(node, what, "reshape before it"));
         }
         let mut strides = [0; 4];
         for (place, &stride) in strides.iter_mut().rev().zip(view.strides.iter().rev()) {
@@ -312,15 +304,11 @@ impl Importer<'_> {
             base: view.base,
             strides,
         };
-        let id = self.emit(
-            output_name(node),
-            op,
-            &[x],
-            Made {
-                element: value.element,
-                shape: &view.shape,
-            },
-        );
+        let made = Made {
+            element: value.element,
+            shape: &view.shape,
+        };
+        let id = self.emit(output_name(node), op, &[x], made);
         self.graph.values[id].quantization = value.quantization;
         Ok(id)
     }
