@@ -271,9 +271,9 @@ impl Log {
         while offset + ENTRY_HEADER <= self.region.page_bytes {
             let mut chunk = [0; CHUNK as usize];
             let length = CHUNK.min(self.region.page_bytes - offset);
-            let mut units = self
-                .read(flash, page, offset, &mut chunk, length)?
-                .chunks(self.unit as usize);
+            let bytes = first_mut(&mut chunk, length);
+            self.read(flash, page, offset, bytes)?;
+            let mut units = bytes.chunks(self.unit as usize);
             let Some(skipped) = units.position(|unit| unit.first() == Some(&SYNC)) else {
                 offset += length;
                 continue;
@@ -316,7 +316,8 @@ impl Log {
         slot: u32,
     ) -> Result<Option<(u32, Fields)>, F::Error> {
         let mut chunk = [0; CHUNK as usize];
-        let header = self.read(flash, slot, 0, &mut chunk, self.first_offset())?;
+        let header = first_mut(&mut chunk, self.first_offset());
+        self.read(flash, slot, 0, header)?;
         let Some((covered, checksum)) = header
             .get(..PAGE_HEADER as usize)
             .and_then(|header| header.split_last_chunk::<4>())
@@ -380,7 +381,8 @@ impl Log {
         while offset < to {
             let mut chunk = [0; CHUNK as usize];
             let length = CHUNK.min(to - offset);
-            let bytes = self.read(flash, page, offset, &mut chunk, length)?;
+            let bytes = first_mut(&mut chunk, length);
+            self.read(flash, page, offset, bytes)?;
             if let Some(last) = bytes.iter().rposition(|&byte| byte != 0xff) {
                 trace = offset + (last as u32 + 1).next_multiple_of(self.unit);
             }
@@ -443,18 +445,15 @@ impl Log {
         Ok((checksum == entry.checksum).then_some(entry))
     }
 
-    /// Reads `length` bytes, at most [`CHUNK`], a multiple of the unit.
-    fn read<'b, F: ReadNorFlash>(
+    /// Fills `bytes`, at most [`CHUNK`], a multiple of the unit.
+    fn read<F: ReadNorFlash>(
         &self,
         flash: &mut F,
         page: u32,
         offset: u32,
-        chunk: &'b mut [u8; CHUNK as usize],
-        length: u32,
-    ) -> Result<&'b [u8], F::Error> {
-        let bytes = chunk.get_mut(..length as usize).unwrap_or_default();
-        flash.read(self.region.address(page, offset), bytes)?;
-        Ok(bytes)
+        bytes: &mut [u8],
+    ) -> Result<(), F::Error> {
+        flash.read(self.region.address(page, offset), bytes)
     }
 
     /// Copies up to [`CHUNK`] bytes of any length; returns the offset behind them.
@@ -467,18 +466,18 @@ impl Log {
     ) -> Result<u32, F::Error> {
         let mut chunk = [0; CHUNK as usize];
         let length = out.len() as u32;
-        let bytes = self.read(
-            flash,
-            page,
-            offset,
-            &mut chunk,
-            length.next_multiple_of(SMALLEST_UNIT),
-        )?;
+        let bytes = first_mut(&mut chunk, length.next_multiple_of(SMALLEST_UNIT));
+        self.read(flash, page, offset, bytes)?;
         out.iter_mut()
-            .zip(bytes)
+            .zip(bytes.iter())
             .for_each(|(place, byte)| *place = *byte);
         Ok(offset + length)
     }
+}
+
+/// The first `length` bytes of a chunk; none when it is not that long.
+fn first_mut(chunk: &mut [u8; CHUNK as usize], length: u32) -> &mut [u8] {
+    chunk.get_mut(..length as usize).unwrap_or_default()
 }
 
 /// Why a log cannot be opened.

@@ -52,13 +52,17 @@
 //! ```
 
 mod error;
+mod read;
+mod recover;
 
 use dunlin_wire::record::Loss;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
-use crate::log::{Entry, Log};
+use crate::log::Log;
 pub use crate::region::{Region, RegionError};
 pub use error::StoreError;
+pub use read::{Cursor, Stored};
+use recover::State;
 
 /// Begins every page of a record store: "DLRS" in the first four bytes.
 const MAGIC: u32 = u32::from_le_bytes(*b"DLRS");
@@ -78,59 +82,6 @@ mod kind {
     pub const BOOT: u8 = 3;
     /// The value is the last sequence number whose loss was reported.
     pub const LOSS_REPORTED: u8 = 4;
-}
-
-/// A record as it was appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored<'b> {
-    /// Its number.
-    pub sequence: u32,
-    /// Its bytes, in the caller's buffer.
-    pub bytes: &'b [u8],
-}
-
-/// A place among the records. Stays good while records are appended, acknowledged and dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
-    page: u32,
-    offset: u32,
-    after: u32,
-}
-
-/// What is remembered beside the records; stands in every page's header and changes by entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State {
-    next_sequence: u32,
-    acknowledged: u32,
-    boot: u32,
-    loss_reported: u32,
-}
-
-impl State {
-    const FIRST: Self = Self {
-        next_sequence: 1,
-        acknowledged: 0,
-        boot: 0,
-        loss_reported: 0,
-    };
-
-    fn from_fields([next_sequence, acknowledged, boot, loss_reported]: [u32; 4]) -> Self {
-        Self {
-            next_sequence,
-            acknowledged,
-            boot,
-            loss_reported,
-        }
-    }
-
-    fn fields(self) -> [u32; 4] {
-        [
-            self.next_sequence,
-            self.acknowledged,
-            self.boot,
-            self.loss_reported,
-        ]
-    }
 }
 
 /// A store of records in one region of a flash, which every call is given.
@@ -219,15 +170,9 @@ impl Store {
         sequence: u32,
     ) -> Result<(), StoreError<F::Error>> {
         self.look_again_if_suspect(flash)?;
-        self.require_given(sequence)?;
-        if sequence == 0 {
-            return Ok(());
-        }
-        if sequence <= self.state.acknowledged {
-            return self.settle(flash);
-        }
-        self.put(flash, kind::ACKNOWLEDGED, sequence, &[])?;
-        self.state.acknowledged = sequence;
+        let known = self.state.acknowledged;
+        self.remember(flash, kind::ACKNOWLEDGED, known, sequence)?;
+        self.state.acknowledged = known.max(sequence);
         Ok(())
     }
 
@@ -260,182 +205,26 @@ impl Store {
         sequence: u32,
     ) -> Result<(), StoreError<F::Error>> {
         self.look_again_if_suspect(flash)?;
-        self.require_given(sequence)?;
-        if sequence == 0 {
-            return Ok(());
-        }
-        if sequence <= self.state.loss_reported {
-            return self.settle(flash);
-        }
-        self.put(flash, kind::LOSS_REPORTED, sequence, &[])?;
-        self.state.loss_reported = sequence;
+        let known = self.state.loss_reported;
+        self.remember(flash, kind::LOSS_REPORTED, known, sequence)?;
+        self.state.loss_reported = known.max(sequence);
         Ok(())
     }
 
-    /// A cursor before the first record whose number is above `sequence`. Costs a read of at most
-    /// every page's header.
-    ///
-    /// # Errors
-    /// [`StoreError::Flash`].
-    pub fn after<F: ReadNorFlash>(
-        &self,
+    /// Writes down a number that only grows; one already `known` needs no entry.
+    fn remember<F: NorFlash>(
+        &mut self,
         flash: &mut F,
+        kind: u8,
+        known: u32,
         sequence: u32,
-    ) -> Result<Cursor, StoreError<F::Error>> {
-        let mut page = self.log.newest().unwrap_or(0);
-        while page > self.log.lowest_page() {
-            let fields = self.log.fields(flash, page).map_err(StoreError::Flash)?;
-            if fields
-                .is_some_and(|[first_sequence, ..]| first_sequence <= sequence.saturating_add(1))
-            {
-                break;
-            }
-            page -= 1;
+    ) -> Result<(), StoreError<F::Error>> {
+        self.require_given(sequence)?;
+        match sequence {
+            0 => Ok(()),
+            _ if sequence <= known => self.settle(flash),
+            _ => self.put(flash, kind, sequence, &[]),
         }
-        Ok(Cursor {
-            page,
-            offset: self.log.first_offset(),
-            after: sequence,
-        })
-    }
-
-    /// Copies the next record into `buffer` and moves the cursor behind it; `None` at the end, where
-    /// the cursor may wait for records to come. Costs two reads of the record's bytes.
-    ///
-    /// # Errors
-    /// [`StoreError::BufferTooSmall`], [`StoreError::Flash`]; the cursor then stays.
-    pub fn read_next<'b, F: ReadNorFlash>(
-        &self,
-        flash: &mut F,
-        cursor: &mut Cursor,
-        buffer: &'b mut [u8],
-    ) -> Result<Option<Stored<'b>>, StoreError<F::Error>> {
-        while let Some(entry) = self.next_record(flash, cursor).map_err(StoreError::Flash)? {
-            let (needed, got) = (usize::from(entry.length), buffer.len());
-            if needed > got {
-                return Err(StoreError::BufferTooSmall { needed, got });
-            }
-            let whole = self
-                .log
-                .payload(flash, &entry, buffer)
-                .map_err(StoreError::Flash)?;
-            *cursor = Cursor {
-                offset: entry.end,
-                after: if whole { entry.value } else { cursor.after },
-                ..*cursor
-            };
-            if whole {
-                return Ok(Some(Stored {
-                    sequence: entry.value,
-                    bytes: buffer.get(..needed).unwrap_or_default(),
-                }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Moves the cursor to the next record and returns its entry.
-    fn next_record<F: ReadNorFlash>(
-        &self,
-        flash: &mut F,
-        cursor: &mut Cursor,
-    ) -> Result<Option<Entry>, F::Error> {
-        while let Some(entry) = self.next_entry(flash, cursor)? {
-            let wanted = entry.kind == kind::RECORD && entry.value > cursor.after;
-            if wanted && !self.is_void(flash, cursor, &entry)? {
-                return Ok(Some(entry));
-            }
-            cursor.offset = entry.end;
-        }
-        Ok(None)
-    }
-
-    /// Moves the cursor to the next entry of any kind and returns it.
-    fn next_entry<F: ReadNorFlash>(
-        &self,
-        flash: &mut F,
-        cursor: &mut Cursor,
-    ) -> Result<Option<Entry>, F::Error> {
-        let Some(newest) = self.log.newest() else {
-            return Ok(None);
-        };
-        if cursor.page < self.log.lowest_page() {
-            (cursor.page, cursor.offset) = (self.log.lowest_page(), self.log.first_offset());
-        }
-        while cursor.page <= newest {
-            if self.log.fields(flash, cursor.page)?.is_some()
-                && let Some(entry) = self.log.find(flash, cursor.page, cursor.offset)?
-            {
-                return Ok(Some(entry));
-            }
-            if cursor.page == newest {
-                break;
-            }
-            (cursor.page, cursor.offset) = (cursor.page + 1, self.log.first_offset());
-        }
-        Ok(None)
-    }
-
-    /// Whether the next start, or the next page, says that this record was never completed.
-    fn is_void<F: ReadNorFlash>(
-        &self,
-        flash: &mut F,
-        cursor: &Cursor,
-        record: &Entry,
-    ) -> Result<bool, F::Error> {
-        if let Some(next) = self.log.find(flash, cursor.page, record.end)? {
-            return Ok(next.kind == kind::BOOT && next.value <= record.value);
-        }
-        if self.log.newest() == Some(cursor.page) {
-            return Ok(false);
-        }
-        let fields = self.log.fields(flash, cursor.page.wrapping_add(1))?;
-        Ok(fields.is_some_and(|[next_sequence, ..]| next_sequence <= record.value))
-    }
-
-    fn recover<F: NorFlash>(flash: &mut F, region: Region) -> Result<Self, StoreError<F::Error>> {
-        let (log, newest) = Log::open(flash, region, MAGIC)?;
-        let mut store = Self {
-            log,
-            region,
-            state: State::FIRST,
-            marked: false,
-            suspect: false,
-        };
-        if let Some((page, fields)) = newest {
-            store.state = State::from_fields(fields);
-            store.replay(flash, page).map_err(StoreError::Flash)?;
-        }
-        Ok(store)
-    }
-
-    /// Brings the state of the newest page's header up to its last entry.
-    fn replay<F: ReadNorFlash>(&mut self, flash: &mut F, page: u32) -> Result<(), F::Error> {
-        let mut offset = self.log.first_offset();
-        while let Some(entry) = self.log.find(flash, page, offset)? {
-            offset = entry.end;
-            match entry.kind {
-                kind::RECORD => self.state.next_sequence = entry.value.saturating_add(1),
-                kind::ACKNOWLEDGED => self.state.acknowledged = entry.value,
-                kind::LOSS_REPORTED => self.state.loss_reported = entry.value,
-                kind::BOOT => self.take_mark(flash, &entry)?,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes over what a start said of itself when it first wrote.
-    fn take_mark<F: ReadNorFlash>(&mut self, flash: &mut F, entry: &Entry) -> Result<(), F::Error> {
-        let mut mark = [0; MARK_BYTES];
-        if self.log.payload(flash, entry, &mut mark)? {
-            let mut fields = [entry.value, 0, 0, 0];
-            for (field, word) in fields.iter_mut().skip(1).zip(mark.as_chunks().0) {
-                *field = u32::from_le_bytes(*word);
-            }
-            self.state = State::from_fields(fields);
-        }
-        Ok(())
     }
 
     fn require_given<E>(&self, sequence: u32) -> Result<(), StoreError<E>> {
@@ -445,18 +234,6 @@ impl Store {
                 last,
                 got: sequence,
             });
-        }
-        Ok(())
-    }
-
-    fn look_again_if_suspect<F: NorFlash>(
-        &mut self,
-        flash: &mut F,
-    ) -> Result<(), StoreError<F::Error>> {
-        if self.suspect {
-            let boot = self.state.boot;
-            *self = Self::recover(flash, self.region)?;
-            self.state.boot = boot;
         }
         Ok(())
     }

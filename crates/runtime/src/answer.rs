@@ -210,7 +210,11 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         }
         match self.infer(board) {
             Some(timed) => Reply::Infer {
-                output: self.output.get(..timed.output_bytes).unwrap_or_default(),
+                output: self
+                    .workspace
+                    .output
+                    .get(..timed.output_bytes)
+                    .unwrap_or_default(),
                 latency_us: timed.latency_us,
             },
             None => refuse(Reason::RunFailed, 0, 0),

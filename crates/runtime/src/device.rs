@@ -1,6 +1,6 @@
 //! A device: what it is made of, and how it starts.
 
-use crate::admit::{ActivateError, Admitted, Conditions, admit};
+use crate::admit::{ActivateError, Admitted, Conditions, Workspace, admit};
 use crate::allowance::Allowance;
 use crate::backend::Backend;
 use crate::flash::{FlashFault, MappedFlash, Regions};
@@ -94,9 +94,7 @@ pub struct Device<'d, F, P, S, B> {
     wire: Wire<'d, P>,
     source: S,
     backend: B,
-    arena: &'d mut [u8],
-    input: &'d mut [f32],
-    output: &'d mut [u8],
+    workspace: Workspace<'d>,
     reply: &'d mut [u8],
     /// Unix time less uptime, ms, once somebody has told the time.
     clock_offset_ms: Option<i64>,
@@ -133,9 +131,11 @@ where
             wire: Wire::new(parts.port, buffers.receive, buffers.transmit),
             source: parts.source,
             backend: parts.backend,
-            arena: buffers.arena,
-            input: buffers.input,
-            output: buffers.output,
+            workspace: Workspace {
+                arena: buffers.arena,
+                input: buffers.input,
+                output: buffers.output,
+            },
             reply: buffers.reply,
             clock_offset_ms: None,
             allowance: Allowance::default(),
@@ -169,23 +169,17 @@ where
             profile: &self.profile,
             trusted: &self.provision.trusted,
             sensor_channels: self.source.channels(),
-            input_elements: self.input.len(),
-            output_bytes: self.output.len(),
+            input_elements: self.workspace.input.len(),
+            output_bytes: self.workspace.output.len(),
         };
         let state = self.state.newest();
-        let mut setback = setback(&mut self.slots, &state, &mut self.backend, &conditions);
+        let setback = setback(&mut self.slots, &state, &mut self.backend, &conditions);
         let chosen = setback.map_or(state.active, |_| state.previous);
-        let [first, second] = &mut self.slots;
-        let (running, spare, spare_index) = match chosen {
-            Some(Choice { slot: 1, .. }) => (second, first, 0),
-            _ => (first, second, 1),
-        };
-        let running: &Slot<F> = running;
+        let (running, spare, spare_index) = sides(&mut self.slots, chosen);
         let admitted = chosen.map(|choice| run(running, choice, &mut self.backend, &conditions));
-        setback = setback.or(admitted
-            .as_ref()
-            .and_then(|admitted| admitted.as_ref().err().copied()));
-        let active = admitted.and_then(Result::ok);
+        let admitted = admitted.transpose();
+        let setback = setback.or(admitted.as_ref().err().copied());
+        let active = admitted.unwrap_or_default();
         let core = Core {
             provision: &self.provision,
             profile: &self.profile,
@@ -197,9 +191,7 @@ where
             state: &mut self.state,
             records: &mut self.records,
             backend: &mut self.backend,
-            arena: self.arena,
-            input: self.input,
-            output: self.output,
+            workspace: &mut self.workspace,
             clock_offset_ms: &mut self.clock_offset_ms,
             allowance: &mut self.allowance,
             transfer: Transfer::None,
@@ -214,6 +206,15 @@ where
             reply: self.reply,
             setback,
         }
+    }
+}
+
+/// The slot that runs, the other one, and that one's number.
+fn sides<F>(slots: &mut [Slot<F>; 2], chosen: Option<Choice>) -> (&Slot<F>, &mut Slot<F>, usize) {
+    let [first, second] = slots;
+    match chosen {
+        Some(Choice { slot: 1, .. }) => (second, first, 0),
+        _ => (first, second, 1),
     }
 }
 

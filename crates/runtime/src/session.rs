@@ -5,7 +5,7 @@ mod update;
 
 pub(crate) use update::Transfer;
 
-use crate::admit::{ActivateError, Admitted, Conditions};
+use crate::admit::{ActivateError, Admitted, Conditions, Workspace};
 use crate::allowance::Allowance;
 use crate::backend::Backend;
 use crate::device::{Board, Profile};
@@ -75,9 +75,7 @@ pub(crate) struct Core<'s, 'd, F, B: Backend> {
     pub state: &'s mut Choices<F>,
     pub records: &'s mut Records<F>,
     pub backend: &'s mut B,
-    pub arena: &'s mut [u8],
-    pub input: &'s mut [f32],
-    pub output: &'s mut [u8],
+    pub workspace: &'s mut Workspace<'d>,
     pub clock_offset_ms: &'s mut Option<i64>,
     /// Values of the next input that the sensor has given so far.
     pub filled: usize,

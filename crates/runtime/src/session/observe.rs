@@ -33,7 +33,11 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         {
             let _ = self.close_if_due(SampleClock::Uptime, now_us / 1000, record, board);
         }
-        let Some(step) = self.input.get_mut(self.filled..self.filled + channels) else {
+        let Some(step) = self
+            .workspace
+            .input
+            .get_mut(self.filled..self.filled + channels)
+        else {
             return;
         };
         match source.sample(now_us, step) {
@@ -76,7 +80,8 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         let active = self.active.as_ref().ok_or(ObserveError::NoBundle)?;
         let needed = active.model.input_elements() * size_of::<f32>();
         self.filled = 0;
-        let taken = fill(self.input, bytes).is_some_and(|values| size_of_val(values) == needed);
+        let taken =
+            fill(self.workspace.input, bytes).is_some_and(|values| size_of_val(values) == needed);
         if taken {
             Ok(())
         } else {
@@ -96,6 +101,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
             got: size_of_val(values),
         };
         let place = self
+            .workspace
             .input
             .get_mut(..elements)
             .filter(|place| place.len() == values.len());
@@ -135,7 +141,9 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
             .map_or(Outcome::Failed, |timed| self.outcome(timed));
         let active = self.active.as_ref().ok_or(ObserveError::NoBundle)?;
         let elements = active.model.input_elements();
-        if let (Some(monitor), Some(input)) = (&mut self.monitor, self.input.get(..elements)) {
+        if let (Some(monitor), Some(input)) =
+            (&mut self.monitor, self.workspace.input.get(..elements))
+        {
             monitor.observe(time.time_ms, input, outcome);
             self.sampling = Some(time);
         }
@@ -146,10 +154,10 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
     pub fn infer(&mut self, board: &mut impl Board) -> Option<Timed> {
         let active = self.active.as_mut()?;
         let (elements, output_bytes) = (active.model.input_elements(), active.model.output_bytes());
-        let output = self.output.get_mut(..output_bytes)?;
-        let input = self.input.get(..elements)?;
+        let output = self.workspace.output.get_mut(..output_bytes)?;
+        let input = self.workspace.input.get(..elements)?;
         let started_us = board.now_us();
-        let ran = active.model.run(input, self.arena, output);
+        let ran = active.model.run(input, self.workspace.arena, output);
         let latency_us =
             u32::try_from(board.now_us().saturating_sub(started_us)).unwrap_or(u32::MAX);
         ran.ok().map(|()| Timed {
@@ -163,6 +171,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
     fn outcome(&self, timed: Timed) -> Outcome {
         let labels = self.active.as_ref().map_or(0, |active| active.labels);
         let (words, _) = self
+            .workspace
             .output
             .get(..timed.output_bytes)
             .unwrap_or_default()

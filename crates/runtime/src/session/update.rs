@@ -5,7 +5,7 @@
 //! signed by a trusted key, and is one that this device would run.
 
 use super::Core;
-use crate::admit::{ActivateError, Offer, Workspace, admit, admit_head, check_version};
+use crate::admit::{ActivateError, Offer, admit, admit_head, check_version};
 use crate::allowance::MAX_TRANSFERS;
 use crate::backend::Backend;
 use crate::device::Board;
@@ -192,13 +192,8 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
             bundle: admitted.id,
         };
         check_version(admitted.version, admitted.id, &self.state.newest())?;
-        let mut workspace = Workspace {
-            arena: self.arena,
-            input: self.input,
-            output: self.output,
-        };
         self.filled = 0;
-        admitted.self_test(&mut workspace)?;
+        admitted.self_test(self.workspace)?;
         Ok((choice, admitted.version))
     }
 }

@@ -124,7 +124,8 @@ pub fn assemble(
     let signed_end = HEADER_BYTES + cose::encoded_bytes(payload.len());
     let mut scratch = [0; MAX_MANIFEST_BYTES + 32];
     let signed = file.get_mut(HEADER_BYTES..signed_end).ok_or(too_small)?;
-    cose::sign(payload, key, signed, &mut scratch, sign).ok_or(too_small)?;
+    let unsigned = cose::Unsigned { payload, key };
+    cose::sign(unsigned, signed, &mut scratch, sign).ok_or(too_small)?;
     let id = BundleId(Digest::of(signed).prefix());
 
     write_header(file, (signed_end - HEADER_BYTES) as u32, needed as u32);

@@ -140,11 +140,17 @@ pub(super) const fn encoded_bytes(payload_bytes: usize) -> usize {
     PAYLOAD_HEAD_AT + head_bytes(payload_bytes) + payload_bytes + SIGNATURE_ITEM_BYTES
 }
 
-/// Writes the COSE_Sign1 over `payload` into `out`, which must have [`encoded_bytes`] bytes.
+/// What is to be signed, and the name of the key that will.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unsigned<'a> {
+    pub payload: &'a [u8],
+    pub key: KeyId,
+}
+
+/// Writes the COSE_Sign1 over a payload into `out`, which must have [`encoded_bytes`] bytes.
 /// `scratch` takes the bytes to sign: a little more than the payload.
 pub(super) fn sign(
-    payload: &[u8],
-    key: KeyId,
+    Unsigned { payload, key }: Unsigned<'_>,
     out: &mut [u8],
     scratch: &mut [u8],
     signer: impl FnOnce(&[u8]) -> Signature,

@@ -131,14 +131,11 @@ fn forge(payload: &[u8], sections: &[u8]) -> Vec<u8> {
     let mut signed = vec![0; cose::encoded_bytes(payload.len())];
     let mut scratch = vec![0; payload.len() + 64];
     let sign = |message: &[u8]| Signature(key.sign(message).to_bytes());
-    cose::sign(
+    let unsigned = cose::Unsigned {
         payload,
-        public_key(&key).id(),
-        &mut signed,
-        &mut scratch,
-        sign,
-    )
-    .unwrap();
+        key: public_key(&key).id(),
+    };
+    cose::sign(unsigned, &mut signed, &mut scratch, sign).unwrap();
     container(&signed, sections)
 }
 

@@ -1,5 +1,6 @@
 extern crate std;
 use super::*;
+use crate::BundleId;
 use crate::identity::{DeviceId, FirmwareId};
 use crate::limits::{MAX_MESSAGE_BYTES, MAX_RECORD_BYTES};
 use proptest::prelude::*;
