@@ -176,33 +176,31 @@ where
         let setback = setback(&mut self.slots, &state, &mut self.backend, &conditions);
         let chosen = setback.map_or(state.active, |_| state.previous);
         let (running, spare, spare_index) = sides(&mut self.slots, chosen);
-        let admitted = chosen.map(|choice| run(running, choice, &mut self.backend, &conditions));
-        let admitted = admitted.transpose();
-        let setback = setback.or(admitted.as_ref().err().copied());
-        let active = admitted.unwrap_or_default();
-        let core = Core {
-            provision: &self.provision,
-            profile: &self.profile,
-            conditions,
-            monitor: active.as_ref().and_then(Admitted::monitor),
-            active,
-            spare,
-            spare_index,
-            state: &mut self.state,
-            records: &mut self.records,
-            backend: &mut self.backend,
-            workspace: &mut self.workspace,
-            clock_offset_ms: &mut self.clock_offset_ms,
-            allowance: &mut self.allowance,
-            transfer: Transfer::None,
-            filled: 0,
-            sampling: None,
-            reload: false,
-        };
+        let taken = take_up(running, chosen, &mut self.backend, &conditions);
+        let setback = setback.or(taken.as_ref().err().copied());
+        let active = taken.unwrap_or_default();
         Session {
             wire: &mut self.wire,
             source: &mut self.source,
-            core,
+            core: Core {
+                provision: &self.provision,
+                profile: &self.profile,
+                conditions,
+                monitor: active.as_ref().and_then(Admitted::monitor),
+                active,
+                spare,
+                spare_index,
+                state: &mut self.state,
+                records: &mut self.records,
+                backend: &mut self.backend,
+                workspace: &mut self.workspace,
+                clock_offset_ms: &mut self.clock_offset_ms,
+                allowance: &mut self.allowance,
+                transfer: Transfer::None,
+                filled: 0,
+                sampling: None,
+                reload: false,
+            },
             reply: self.reply,
             setback,
         }
@@ -245,6 +243,17 @@ fn refusal_of<F: MappedFlash, B: Backend>(
     let slot = slots.get(choice.slot).ok_or(ActivateError::NoTransfer);
     slot.and_then(|slot| run(slot, choice, backend, conditions))
         .err()
+}
+
+/// What was chosen, if anything was.
+fn take_up<'s, F: MappedFlash, B: Backend>(
+    slot: &'s Slot<F>,
+    chosen: Option<Choice>,
+    backend: &mut B,
+    conditions: &Conditions<'_>,
+) -> Result<Option<Admitted<'s, B::Model<'s>>>, ActivateError> {
+    let run = |choice| run(slot, choice, backend, conditions);
+    chosen.map(run).transpose()
 }
 
 /// The bundle of `choice`, if it is in `slot` and may run.

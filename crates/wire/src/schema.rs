@@ -223,25 +223,19 @@ pub enum SchemaError {
 impl core::fmt::Display for SchemaError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match *self {
-            Self::Malformed { position } => {
-                write!(
-                    f,
-                    "schema is not the expected CBOR at its byte {position}; package the bundle again"
-                )
-            }
-            Self::TrailingBytes { position } => {
-                write!(
-                    f,
-                    "schema ends at its byte {position} but the section goes on; package the bundle again"
-                )
-            }
-            Self::UnsupportedElement { got } => {
-                write!(
-                    f,
-                    "inputs of element type {} are not supported, expected 1 (f32)",
-                    got.0
-                )
-            }
+            Self::Malformed { position } => write!(
+                f,
+                "schema is not the expected CBOR at its byte {position}; package the bundle again"
+            ),
+            Self::TrailingBytes { position } => write!(
+                f,
+                "schema ends at its byte {position} but the section goes on; package the bundle again"
+            ),
+            Self::UnsupportedElement { got } => write!(
+                f,
+                "inputs of element type {} are not supported, expected 1 (f32)",
+                got.0
+            ),
             Self::InputSize { steps, channels } => write!(
                 f,
                 "an input of {steps} steps of {channels} channels, expected 1 to {MAX_INPUT_ELEMENTS} values in 1 to {MAX_CHANNELS} channels"
