@@ -49,6 +49,7 @@ mod error;
 mod install;
 mod probe;
 mod process;
+mod process_table;
 mod provision;
 mod step;
 

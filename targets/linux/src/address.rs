@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A place to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +81,27 @@ enum Kind {
 }
 
 /// One end of an accepted connection.
-pub trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
+pub trait Stream: Read + Write + Send {
+    /// Makes a read or a write fail that waits longer than this.
+    ///
+    /// # Errors
+    /// The system's.
+    fn limit_waits(&self, longest: Duration) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn limit_waits(&self, longest: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(longest))?;
+        self.set_write_timeout(Some(longest))
+    }
+}
+
+impl Stream for UnixStream {
+    fn limit_waits(&self, longest: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(longest))?;
+        self.set_write_timeout(Some(longest))
+    }
+}
 
 impl Listener {
     /// Listens. A socket file that nobody serves any more is replaced.

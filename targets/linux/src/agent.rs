@@ -6,12 +6,11 @@ use dunlin_runtime::{
     Board, Buffers, Device, FlashFault, Next, NoSource, ObserveError, Parts, Profile,
     RECEIVE_BYTES, Regions, Session,
 };
-use dunlin_wire::bundle;
 use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_INPUT_ELEMENTS, MAX_MESSAGE_BYTES};
-use dunlin_wire::link::{MAX_OVERHEAD_BYTES, Message, Reply, Request};
+use dunlin_wire::link::{Message, Reply, Request};
 use dunlin_wire::provision::Provision;
 use dunlin_wire::record::ResetReason;
-use dunlin_wire::{BundleId, Digest, FirmwareId};
+use dunlin_wire::{Digest, FirmwareId};
 
 use crate::backend::{LinuxBackend, Shapes};
 use crate::events::{CurrentShape, Event, Inbox};
@@ -38,7 +37,7 @@ const MAX_POLLS: usize = 64;
 /// 2020-01-01: a clock that says less was never set.
 const EARLIEST_UNIX_MS: i64 = 1_577_836_800_000;
 
-type AgentSession<'s, 'd> = Session<'s, 'd, FileFlash, PipePort, NoSource, LinuxBackend>;
+pub(crate) type AgentSession<'s, 'd> = Session<'s, 'd, FileFlash, PipePort, NoSource, LinuxBackend>;
 
 /// What the device is made of.
 pub(crate) struct AgentParts<'a> {
@@ -51,6 +50,8 @@ pub(crate) struct AgentParts<'a> {
     pub first_bundle: Option<Vec<u8>>,
     /// Whether the end of standard input ends the agent.
     pub until_end: bool,
+    /// Whether a bundle can come over a link.
+    pub has_link: bool,
 }
 
 /// Time since the start, from the system's steady clock.
@@ -63,13 +64,12 @@ impl Board for Clock {
 }
 
 /// What is kept from one session to the next.
-struct Agent {
+pub(crate) struct Agent {
     pipe: Pipe,
     clock: Clock,
     inbox: Inbox,
     shape: CurrentShape,
     shapes: Shapes,
-    first_bundle: Option<Vec<u8>>,
     uploader: Option<Waker>,
     /// Unix time of the last sample, ms.
     last_sample_ms: u64,
@@ -79,63 +79,108 @@ struct Agent {
 
 /// What comes after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
+pub(crate) enum After {
     Continue,
     Reload,
     Stop,
 }
 
+/// Why the agent ended other than as it was told.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A flash region failed at the start.
+    Flash(FlashFault),
+    /// The bundle to begin with is refused.
+    FirstBundle(String),
+    /// No bundle runs, for this reason, and there is no link that one could come over.
+    NoBundle(String),
+}
+
+impl From<FlashFault> for Failure {
+    fn from(fault: FlashFault) -> Self {
+        Self::Flash(fault)
+    }
+}
+
+/// Memory the device works in.
+struct Memory {
+    arena: Vec<u8>,
+    input: Vec<f32>,
+    output: Vec<u8>,
+    receive: [u8; RECEIVE_BYTES],
+    reply: [u8; MAX_MESSAGE_BYTES],
+    transmit: [u8; MAX_FRAME_BYTES],
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self {
+            arena: vec![0; ARENA_BYTES],
+            input: vec![0.0; MAX_INPUT_ELEMENTS],
+            output: vec![0; OUTPUT_BYTES],
+            receive: [0; RECEIVE_BYTES],
+            reply: [0; MAX_MESSAGE_BYTES],
+            transmit: [0; MAX_FRAME_BYTES],
+        }
+    }
+
+    fn buffers(&mut self) -> Buffers<'_> {
+        Buffers {
+            arena: &mut self.arena,
+            input: &mut self.input,
+            output: &mut self.output,
+            receive: &mut self.receive,
+            reply: &mut self.reply,
+            transmit: &mut self.transmit,
+        }
+    }
+}
+
 /// Runs the device until told to stop. `started` is told the acknowledged sequence number once the
-/// device is up, and returns the handle that is told of new records.
+/// device is up and has taken its first bundle, and returns the handle that is told of new records.
 ///
 /// # Errors
-/// When a flash region fails at the start.
+/// [`Failure`], before `started` was called.
 pub(crate) fn run(
     parts: AgentParts<'_>,
     started: impl FnOnce(u32) -> Option<Waker>,
-) -> Result<(), FlashFault> {
+) -> Result<(), Failure> {
     let (pipe, port) = pipe();
-    let mut clock = Clock(Instant::now());
     let backend = LinuxBackend::default();
-    let shapes = backend.shapes();
-    let (mut arena, mut input) = (vec![0; ARENA_BYTES], vec![0.0; MAX_INPUT_ELEMENTS]);
-    let mut output = vec![0; OUTPUT_BYTES];
-    let (mut receive, mut reply) = ([0; RECEIVE_BYTES], [0; MAX_MESSAGE_BYTES]);
-    let mut transmit = [0; MAX_FRAME_BYTES];
-    let mut device = Device::start(
-        Parts {
-            provision: parts.provision,
-            profile: profile(parts.target),
-            regions: parts.regions,
-            port,
-            source: NoSource,
-            backend,
-            buffers: Buffers {
-                arena: &mut arena,
-                input: &mut input,
-                output: &mut output,
-                receive: &mut receive,
-                reply: &mut reply,
-                transmit: &mut transmit,
-            },
-        },
-        &mut clock,
-    )?;
+    let (mut memory, mut first_bundle) = (Memory::new(), parts.first_bundle);
     let mut agent = Agent {
         pipe,
-        clock,
+        clock: Clock(Instant::now()),
         inbox: parts.inbox,
         shape: parts.shape,
-        shapes,
-        first_bundle: parts.first_bundle,
+        shapes: backend.shapes(),
         uploader: None,
         last_sample_ms: 0,
         clock_told: None,
         until_end: parts.until_end,
     };
+    let device = Parts {
+        provision: parts.provision,
+        profile: profile(parts.target),
+        regions: parts.regions,
+        port,
+        source: NoSource,
+        backend,
+        buffers: memory.buffers(),
+    };
+    let mut device = Device::start(device, &mut agent.clock)?;
     let mut started = Some(started);
     loop {
         let mut session = device.session();
+        if let Some(file) = first_bundle.take()
+            && agent
+                .install(&mut session, &file)
+                .map_err(Failure::FirstBundle)?
+                == After::Reload
+        {
+            continue;
+        }
+        report_standing(&session, parts.has_link)?;
         if let Some(started) = started.take() {
             agent.uploader = started(agent.acknowledged(&mut session));
         }
@@ -143,6 +188,29 @@ pub(crate) fn run(
             return Ok(());
         }
     }
+}
+
+/// Says on standard error what is wrong when not the bundle runs that was activated last.
+fn report_standing(session: &AgentSession<'_, '_>, has_link: bool) -> Result<(), Failure> {
+    match (session.bundle(), session.setback()) {
+        (Some(_), None) => {}
+        (Some(bundle), Some(reason)) => log(format_args!(
+            "the bundle activated last does not run: {reason}; bundle {bundle}, which ran before it, does"
+        )),
+        (None, reason) => {
+            let reason = reason.map_or("none was activated here".into(), |reason| {
+                format!("the one activated last is refused: {reason}")
+            });
+            if !has_link {
+                return Err(Failure::NoBundle(reason));
+            }
+            log(format_args!(
+                "no bundle runs: {reason}. Samples wait until one comes over the link (`dunlin flash`); \
+                 or start with --bundle FILE"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn profile(target: &str) -> Profile<'_> {
@@ -170,11 +238,6 @@ impl Agent {
     fn serve(&mut self, session: &mut AgentSession<'_, '_>) -> After {
         self.shape
             .set(session.bundle().and_then(|bundle| self.shapes.of(bundle)));
-        if let Some(bundle) = self.first_bundle.take()
-            && self.install(session, &bundle) == After::Reload
-        {
-            return After::Reload;
-        }
         loop {
             self.tell_time(session);
             let after = match self.inbox.next(IDLE) {
@@ -264,7 +327,7 @@ impl Agent {
     }
 
     /// Has the device answer a request of the process itself.
-    fn ask<T>(
+    pub(crate) fn ask<T>(
         &mut self,
         session: &mut AgentSession<'_, '_>,
         request: Request<'_>,
@@ -302,69 +365,6 @@ impl Agent {
             self.clock_told = Some(Instant::now());
             let _ = self.ask(session, Request::Time { unix_ms }, |_| Some(()));
         }
-    }
-
-    /// Puts a bundle as a workstation would, unless it runs already.
-    fn install(&mut self, session: &mut AgentSession<'_, '_>, file: &[u8]) -> After {
-        let id = bundle::digest(file)
-            .ok()
-            .map(|digest| BundleId(digest.prefix()));
-        if id.is_some() && session.bundle() == id {
-            return After::Continue;
-        }
-        if let Err(reason) = self.put(session, file) {
-            log(format_args!("the bundle could not be stored: {reason}"));
-            return After::Continue;
-        }
-        let (outcome, after) = self.ask(session, Request::Activate, |reply| match reply {
-            Reply::Activate { bundle } => Some(format!("bundle {bundle} runs")),
-            Reply::Refused(refusal) => Some(format!("the bundle is refused: {refusal}")),
-            _ => None,
-        });
-        log(format_args!(
-            "{}",
-            outcome.unwrap_or_else(|| "the device does not answer".into())
-        ));
-        after
-    }
-
-    fn put(&mut self, session: &mut AgentSession<'_, '_>, file: &[u8]) -> Result<(), String> {
-        let total_bytes = u32::try_from(file.len()).map_err(|_| "it is too long")?;
-        let digest = bundle::digest(file).map_err(|error| error.to_string())?.0;
-        let (held, _) = self.ask(
-            session,
-            Request::PutBegin {
-                total_bytes,
-                digest,
-            },
-            held_bytes,
-        );
-        let mut held = held.unwrap_or_else(|| Err("no answer".into()))?;
-        while held < total_bytes {
-            let end = (held as usize + MAX_MESSAGE_BYTES - MAX_OVERHEAD_BYTES).min(file.len());
-            let bytes = file.get(held as usize..end).unwrap_or_default();
-            let (now, _) = self.ask(
-                session,
-                Request::PutChunk {
-                    offset: held,
-                    bytes,
-                },
-                held_bytes,
-            );
-            match now.unwrap_or_else(|| Err("no answer".into()))? {
-                now if now > held => held = now,
-                _ => return Err(format!("it does not get beyond byte {held}")),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn held_bytes(reply: Reply<'_>) -> Option<Result<u32, String>> {
-    match reply {
-        Reply::PutBegin { held_bytes } | Reply::PutChunk { held_bytes } => Some(Ok(held_bytes)),
-        Reply::Refused(refusal) => Some(Err(refusal.to_string())),
-        _ => None,
     }
 }
 

@@ -83,23 +83,12 @@ pub(crate) fn bundle(
     let golden = golden(&model)?;
     let key = draw_key()?;
     let sections = [
-        SectionDraft {
-            kind: SectionKind::ONNX,
-            content: onnx,
-        },
-        SectionDraft {
-            kind: SectionKind::SCHEMA,
-            content: &schema,
-        },
-        SectionDraft {
-            kind: SectionKind::BASELINE,
-            content: &baseline,
-        },
-        SectionDraft {
-            kind: SectionKind::GOLDEN,
-            content: &golden,
-        },
-    ];
+        (SectionKind::ONNX, onnx),
+        (SectionKind::SCHEMA, &schema),
+        (SectionKind::BASELINE, &baseline),
+        (SectionKind::GOLDEN, &golden),
+    ]
+    .map(|(kind, content)| SectionDraft { kind, content });
     let draft = Draft {
         name: "model",
         version: 1,

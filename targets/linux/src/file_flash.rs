@@ -112,15 +112,7 @@ impl FileFlash {
             source,
         };
         let file = open_or_create(path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    path: path.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        lock(&file, path)?;
         let got = file.metadata().map_err(failed)?.len();
         let present = usize::try_from(got)
             .ok()
@@ -175,6 +167,15 @@ impl FileFlash {
         self.image[offset..offset + bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
+}
+
+/// Keeps a second agent away from the image for as long as this one has it open.
+fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
+    let path = path.to_owned();
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse { path },
+        TryLockError::Error(source) => OpenError::Io { path, source },
+    })
 }
 
 /// The name of a new file is durable before the file is used.

@@ -40,6 +40,7 @@ pub mod backend;
 mod bare_model;
 mod events;
 pub mod file_flash;
+mod install;
 mod log;
 pub mod onnx;
 pub mod options;
@@ -56,12 +57,13 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use dunlin_wire::provision::Provision;
 
 use address::{ListenAddress, Listener};
-use agent::{AgentParts, KERNEL_CLASS};
+use agent::{AgentParts, Failure, KERNEL_CLASS};
 use events::{Asker, CurrentShape, Event};
 use log::log;
 use options::{Action, Command, RunOptions};
@@ -90,6 +92,22 @@ pub enum AgentError {
         path: PathBuf,
         /// Why not.
         source: BareModelError,
+    },
+    /// The bundle of `--bundle` or the model of `--model` does not run here.
+    #[error("{}: refused: {reason}", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What the device says.
+        reason: String,
+    },
+    /// No bundle runs, and none can come.
+    #[error(
+        "no bundle runs: {reason}, and without --listen none can come; start with --bundle FILE or --model FILE"
+    )]
+    NoBundle {
+        /// Why none does.
+        reason: String,
     },
     /// A file that was named.
     #[error("{}: {source}", path.display())]
@@ -139,35 +157,12 @@ pub fn run(options: &RunOptions) -> Result<(), AgentError> {
     let provision = provision::read(&options.state)?;
     let (device, inbox) = events::queue();
     let shape = CurrentShape::default();
-    let links = open_all(&options.listen)?;
-    let samples = open_all(options.samples.as_slice())?;
-    stop_on_signals(device.clone())?;
-    let upload = upload_options(options, &provision);
-    let parts = parts(options, provision, inbox, shape.clone())?;
+    let outside = Outside::open(options, &provision, device.clone(), shape.clone())?;
+    stop_on_signals(device)?;
+    let parts = parts(options, provision, inbox, shape)?;
     let mut uploader = None;
     let outcome = agent::run(parts, |acknowledged| {
-        for link in links {
-            log(format_args!("link on {}", link.address()));
-            report(serve::serve(link, device.clone()));
-        }
-        for listener in samples {
-            log(format_args!("samples on {}", listener.address()));
-            let format = options.samples_format;
-            report(sources::read_connections(
-                listener,
-                format,
-                shape.clone(),
-                device.clone(),
-            ));
-        }
-        if let Some(format) = options.stdin {
-            report(sources::read_stdin(format, shape, device.clone()));
-        }
-        uploader = upload.and_then(|upload| {
-            let source = DeviceRecords(device);
-            let say = |line: &str| log(format_args!("{line}"));
-            report(Uploader::start(upload, acknowledged, source, say))
-        });
+        uploader = outside.serve(acknowledged);
         uploader.as_ref().map(Uploader::waker)
     });
     drop(uploader);
@@ -176,7 +171,79 @@ pub fn run(options: &RunOptions) -> Result<(), AgentError> {
         .iter()
         .chain(&options.samples)
         .for_each(ListenAddress::forget);
-    outcome.map_err(AgentError::Flash)
+    outcome.map_err(|failure| described(failure, options))
+}
+
+/// A failure with the file that it is about.
+fn described(failure: Failure, options: &RunOptions) -> AgentError {
+    match failure {
+        Failure::Flash(fault) => AgentError::Flash(fault),
+        Failure::NoBundle(reason) => AgentError::NoBundle { reason },
+        Failure::FirstBundle(reason) => AgentError::Refused {
+            path: options
+                .bundle
+                .as_ref()
+                .or(options.model.as_ref())
+                .cloned()
+                .unwrap_or_default(),
+            reason,
+        },
+    }
+}
+
+/// Everything that asks the device, open and not served yet.
+struct Outside<'o> {
+    options: &'o RunOptions,
+    device: Asker,
+    shape: CurrentShape,
+    links: Vec<Listener>,
+    samples: Vec<Listener>,
+    upload: Option<UploadOptions>,
+}
+
+impl<'o> Outside<'o> {
+    fn open(
+        options: &'o RunOptions,
+        provision: &Provision,
+        device: Asker,
+        shape: CurrentShape,
+    ) -> Result<Self, AgentError> {
+        Ok(Self {
+            options,
+            device,
+            shape,
+            links: open_all(&options.listen)?,
+            samples: open_all(options.samples.as_slice())?,
+            upload: upload_options(options, provision),
+        })
+    }
+
+    /// Starts the threads; `acknowledged` is the last sequence number that is safe with a collector.
+    fn serve(self, acknowledged: u32) -> Option<Uploader> {
+        let (device, shape) = (self.device, self.shape);
+        let idle = Duration::from_secs(self.options.idle_timeout.into());
+        for link in self.links {
+            log(format_args!("link on {}", link.address()));
+            report(serve::serve(link, device.clone(), idle));
+        }
+        for listener in self.samples {
+            log(format_args!("samples on {}", listener.address()));
+            let format = self.options.samples_format;
+            report(sources::read_connections(
+                listener,
+                format,
+                shape.clone(),
+                device.clone(),
+            ));
+        }
+        if let Some(format) = self.options.stdin {
+            report(sources::read_stdin(format, shape, device.clone()));
+        }
+        let (source, say) = (DeviceRecords(device), |line: &str| {
+            log(format_args!("{line}"))
+        });
+        report(Uploader::start(self.upload?, acknowledged, source, say))
+    }
 }
 
 fn report<T>(started: io::Result<T>) -> Option<T> {
@@ -218,6 +285,7 @@ fn parts(
         shape,
         first_bundle,
         until_end: options.until_end,
+        has_link: !options.listen.is_empty(),
     })
 }
 

@@ -57,6 +57,15 @@ pub struct RunOptions {
     #[arg(long, value_name = "tcp:HOST:PORT|unix:PATH")]
     pub listen: Vec<ListenAddress>,
 
+    /// Let a connection of the link go that was silent for so many seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub idle_timeout: u32,
+
     /// Upload records to this broker (MQTT 5, no TLS).
     #[arg(long, value_name = "mqtt://HOST[:PORT]")]
     pub mqtt: Option<BrokerUrl>,
@@ -83,7 +92,9 @@ pub struct RunOptions {
     #[arg(long, value_name = "FILE", conflicts_with = "bundle")]
     pub model: Option<PathBuf>,
 
-    /// Put and activate this bundle at the start, unless it runs already.
+    /// Put and activate this bundle at the start, unless it runs already. One that is refused, for
+    /// instance because a newer one ran here, ends the agent with status 2: leave this out where
+    /// bundles come over the link.
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
 

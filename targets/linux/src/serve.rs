@@ -18,17 +18,19 @@ pub(crate) const MAX_CONNECTIONS: usize = 16;
 /// Pause after a connection that could not be accepted.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves whoever connects, in threads.
+/// Serves whoever connects, in threads. One that is silent for longer than `idle` is let go: a peer
+/// that died without a word would keep its place for ever.
 ///
 /// # Errors
 /// When the system gives no thread.
-pub(crate) fn serve(listener: Listener, device: Asker) -> io::Result<()> {
+pub(crate) fn serve(listener: Listener, device: Asker, idle: Duration) -> io::Result<()> {
     thread::Builder::new().name("link".into()).spawn(move || {
         let open = Arc::new(AtomicUsize::new(0));
         loop {
-            let accepted = listener
-                .accept()
-                .and_then(|stream| admit(stream, &open, &device));
+            let accepted = listener.accept().and_then(|stream| {
+                stream.limit_waits(idle)?;
+                admit(stream, &open, &device)
+            });
             if let Err(error) = accepted {
                 log(format_args!("{}: {error}", listener.address()));
                 thread::sleep(ACCEPT_PAUSE);
@@ -41,7 +43,7 @@ pub(crate) fn serve(listener: Listener, device: Asker) -> io::Result<()> {
 fn admit(stream: Box<dyn Stream>, open: &Arc<AtomicUsize>, device: &Asker) -> io::Result<()> {
     if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
         return Err(io::Error::other(format!(
-            "{MAX_CONNECTIONS} connections are open, no more"
+            "{MAX_CONNECTIONS} connections are open, no more until one is closed or idle for too long"
         )));
     }
     let (still_open, device) = (Arc::clone(open), device.clone());
@@ -62,7 +64,7 @@ struct Exchange {
     reply: Vec<u8>,
 }
 
-/// Answers until the other end closes. What is no frame is passed over: the other end asks again.
+/// Answers until the other end closes, or says nothing for too long. What is no frame is passed over: the other end asks again.
 fn converse(mut stream: Box<dyn Stream>, device: &Asker) -> io::Result<()> {
     let mut decoder = Decoder::new(vec![0; MAX_MESSAGE_BYTES + CHECKSUM_BYTES]);
     let mut received = [0; 4096];

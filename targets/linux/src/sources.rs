@@ -9,7 +9,7 @@ use std::thread;
 use crate::address::Listener;
 use crate::events::{Asker, CurrentShape, Event, Gone};
 use crate::log::log;
-use crate::samples::{LineFormat, LineReader, next_line};
+use crate::samples::{LineError, LineFormat, LineReader, next_line};
 
 /// Bad lines of one source that are reported one by one; further ones are only counted.
 const MAX_REPORTED: u64 = 20;
@@ -20,7 +20,13 @@ const MAX_REPORTED: u64 = 20;
 /// When the system gives no thread.
 pub(crate) fn read_stdin(format: LineFormat, shape: CurrentShape, device: Asker) -> io::Result<()> {
     thread::Builder::new().name("stdin".into()).spawn(move || {
-        let outcome = read(&mut io::stdin().lock(), "stdin", format, &shape, &device);
+        let source = Source {
+            name: "stdin".into(),
+            format,
+            shape,
+            device: device.clone(),
+        };
+        let outcome = source.read(&mut io::stdin().lock());
         if outcome.is_ok() {
             let _ = device.tell(Event::InputEnded);
         }
@@ -41,17 +47,22 @@ pub(crate) fn read_connections(
     thread::Builder::new()
         .name("samples".into())
         .spawn(move || {
-            let name = listener.address().to_string();
+            let source = Source {
+                name: listener.address().to_string(),
+                format,
+                shape,
+                device,
+            };
             loop {
                 match listener.accept() {
                     Ok(stream) => {
                         let mut lines = BufReader::new(stream);
-                        if read(&mut lines, &name, format, &shape, &device) == Err(Gone) {
+                        if source.read(&mut lines) == Err(Gone) {
                             return;
                         }
                     }
                     Err(error) => {
-                        log(format_args!("{name}: {error}"));
+                        log(format_args!("{}: {error}", source.name));
                         thread::sleep(crate::serve::ACCEPT_PAUSE);
                     }
                 }
@@ -60,49 +71,66 @@ pub(crate) fn read_connections(
     Ok(())
 }
 
-/// Reads lines until their end. A stream that breaks has ended.
-fn read<R: BufRead>(
-    stream: &mut R,
-    name: &str,
+/// Where lines come from and where they go.
+struct Source {
+    name: String,
     format: LineFormat,
-    shape: &CurrentShape,
-    device: &Asker,
-) -> Result<(), Gone> {
-    let mut reader = LineReader::new(format, (*shape.wait()).clone());
-    let mut known = shape.wait();
-    let mut buffer = Vec::new();
-    let (mut number, mut bad) = (0u64, 0u64);
-    loop {
-        let line = match next_line(stream, &mut buffer) {
-            Ok(Some(line)) => line,
-            Ok(None) => break,
-            Err(error) => {
-                log(format_args!("{name}: {error}"));
-                break;
+    shape: CurrentShape,
+    device: Asker,
+}
+
+/// Lines of one stream so far.
+#[derive(Default)]
+struct Count {
+    lines: u64,
+    bad: u64,
+}
+
+impl Source {
+    /// Reads lines until their end. A stream that breaks has ended.
+    fn read<R: BufRead>(&self, stream: &mut R) -> Result<(), Gone> {
+        let mut known = self.shape.wait();
+        let mut reader = LineReader::new(self.format, (*known).clone());
+        let (mut buffer, mut count) = (Vec::new(), Count::default());
+        while let Some(line) = self.next(stream, &mut buffer) {
+            count.lines += 1;
+            let now = self.shape.wait();
+            if !Arc::ptr_eq(&now, &known) {
+                reader.reshape((*now).clone());
+                known = now;
             }
-        };
-        number += 1;
-        let now = shape.wait();
-        if !Arc::ptr_eq(&now, &known) {
-            reader.reshape((*now).clone());
-            known = now;
-        }
-        match line.and_then(|line| reader.take(&line)) {
-            Ok(Some(sample)) => device.tell(Event::Sample(sample))?,
-            Ok(None) => {}
-            Err(error) => {
-                bad += 1;
-                if bad <= MAX_REPORTED {
-                    log(format_args!("{name}: line {number}: {error}"));
-                }
-                device.tell(Event::BadLine)?;
+            match line.and_then(|line| reader.take(&line)) {
+                Ok(Some(sample)) => self.device.tell(Event::Sample(sample))?,
+                Ok(None) => {}
+                Err(error) => self.report(&mut count, &error)?,
             }
         }
+        if count.bad > 0 {
+            log(format_args!(
+                "{}: {} of {} lines could not be read",
+                self.name, count.bad, count.lines
+            ));
+        }
+        Ok(())
     }
-    if bad > 0 {
-        log(format_args!(
-            "{name}: {bad} of {number} lines could not be read"
-        ));
+
+    fn next<R: BufRead>(
+        &self,
+        stream: &mut R,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Result<String, LineError>> {
+        next_line(stream, buffer).unwrap_or_else(|error| {
+            log(format_args!("{}: {error}", self.name));
+            None
+        })
     }
-    Ok(())
+
+    /// Says which line is bad and why, and has it counted as an input that failed.
+    fn report(&self, count: &mut Count, error: &LineError) -> Result<(), Gone> {
+        count.bad += 1;
+        if count.bad <= MAX_REPORTED {
+            log(format_args!("{}: line {}: {error}", self.name, count.lines));
+        }
+        self.device.tell(Event::BadLine)
+    }
 }

@@ -93,7 +93,7 @@ fn bad_lines_are_counted_and_the_next_ones_read() {
     let mut agent = folder.start(&["--stdin", "csv"]);
     agent.put(&plan_bundle(1));
     agent.write(&lines(0, 4));
-    agent.write("no,numbers,here\n1,2,3,4,5\n\n");
+    agent.write(&format!("no,numbers,here\n{},2,3,4\n\n", START_MS + 4000));
     agent.write(&format!("{},,3\n", START_MS + 4000));
     agent.write(&lines(5, 10));
     assert!(
@@ -101,7 +101,11 @@ fn bad_lines_are_counted_and_the_next_ones_read() {
             .wait_for("line 5")
             .contains("neither unix milliseconds nor a date")
     );
-    assert!(agent.wait_for("line 6").contains("5 fields"));
+    assert!(
+        agent
+            .wait_for("line 6")
+            .contains("4 fields where 2 values, or a time and 2 values, were expected")
+    );
     let mut link = agent.link();
     let window = eventually("a window", || windows(&records(&mut link)).pop());
     assert_eq!((window.inputs, window.errors), (12, 2));
@@ -204,4 +208,116 @@ fn altered(mut bundle: Vec<u8>) -> Vec<u8> {
     let middle = bundle.len() / 2;
     bundle[middle] ^= 1;
     bundle
+}
+
+#[test]
+fn a_field_too_many_is_an_error_in_the_window_and_shifts_nothing() {
+    let folder = Folder::new();
+    let mut agent = folder.start(&["--stdin", "csv"]);
+    agent.put(&plan_bundle(1));
+    agent.write("time,a,b\n");
+    agent.write(&lines(0, 4));
+    agent.write(&format!("7,{},1,3\n", START_MS + 4000));
+    agent.write(&lines(5, 10));
+    let said = agent.wait_for("line 6");
+    assert!(said.contains("4 fields where the header names 3"), "{said}");
+    let mut link = agent.link();
+    let window = eventually("a window", || windows(&records(&mut link)).pop());
+    assert_eq!((window.inputs, window.errors), (10, 1));
+    assert_eq!(window.channels[1].mean(), Some(3.0));
+}
+
+#[test]
+fn a_device_without_a_good_bundle_says_so_and_serves_its_link() {
+    let folder = Folder::new();
+    let mut agent = Agent::spawn(folder.path(), &["--stdin", "csv"]);
+    let said = agent.wait_for("no bundle runs");
+    assert!(
+        said.contains("none was activated here") && said.contains("dunlin flash"),
+        "{said}"
+    );
+    agent.wait_for_link();
+    agent.put(&plan_bundle(1));
+    agent.kill();
+
+    folder.damage(folder.newest_slot());
+    let mut agent = Agent::spawn(folder.path(), &[]);
+    let said = agent.wait_for("no bundle runs");
+    assert!(
+        said.contains("refused") && said.contains("altered"),
+        "{said}"
+    );
+    agent.wait_for_link();
+    assert_eq!(agent.link().info().expect("answers").bundle, None);
+}
+
+#[test]
+fn a_device_that_fell_back_says_so() {
+    let folder = Folder::new();
+    let agent = folder.start(&[]);
+    agent.put(&plan_bundle(1));
+    let mut link = agent.link();
+    let first = link.info().expect("answers").bundle.expect("runs").id;
+    agent.put(&plan_bundle(2));
+    agent.kill();
+
+    folder.damage(folder.newest_slot());
+    let mut agent = Agent::spawn(folder.path(), &[]);
+    let said = agent.wait_for("does not run");
+    assert!(said.contains(&first.to_string()), "{said}");
+    agent.wait_for_link();
+    let runs = agent.link().info().expect("answers").bundle;
+    assert_eq!(runs.expect("the one before").id, first);
+}
+
+#[test]
+fn a_bundle_file_that_is_refused_ends_the_agent_with_its_name_and_the_reason() {
+    let folder = Folder::new();
+    folder.start(&[]).put(&plan_bundle(2));
+    for (name, content, reason) in [
+        ("altered.bundle", altered(plan_bundle(3)), "altered"),
+        ("older.bundle", plan_bundle(1), "version"),
+        ("text.bundle", b"not a bundle".to_vec(), "bundle"),
+    ] {
+        let file = folder.file(name, &content);
+        let file = file.to_str().expect("text");
+        let mut agent = Agent::spawn(folder.path(), &["--bundle", file]);
+        assert_eq!(agent.end().code(), Some(2), "{name}");
+        let said = agent.wait_for("error: ");
+        assert!(said.contains(file) && said.contains(reason), "{said}");
+    }
+    let runs = folder.start(&[]).link().info().expect("answers").bundle;
+    assert_eq!(runs.expect("the old one").version, 2);
+}
+
+#[test]
+fn without_a_bundle_and_without_a_link_there_is_nothing_to_wait_for() {
+    let folder = Folder::new();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_dunlin-agent"))
+        .args(["run", "--stdin", "csv", "--until-end", "--state"])
+        .arg(folder.path())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--bundle FILE"), "{said}");
+}
+
+#[test]
+fn connections_that_say_nothing_do_not_keep_others_out_for_ever() {
+    let folder = Folder::new();
+    let mut agent = folder.start(&["--idle-timeout", "1"]);
+    let host = agent.address.strip_prefix("tcp:").expect("tcp").to_owned();
+    let connect = |_| std::net::TcpStream::connect(&host).expect("connects");
+    let dead: Vec<_> = (0..17).map(connect).collect();
+    let said = agent.wait_for("connections are open");
+    assert!(said.contains("16"), "{said}");
+    let info = eventually("a place for one more", || {
+        dunlin_link::Link::open(&agent.address)
+            .and_then(|mut link| link.info())
+            .ok()
+    });
+    assert_eq!(info.device, support::DEVICE);
+    drop(dead);
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::target::{FlashMethod, Link, Target};
 
+use super::process_table::{has_ended, has_in_environment};
 use super::{FlashError, FlashOptions, LINK_FILE, Lifetime, Progress, Step, provision};
 
 /// Name of the file with the process id.
@@ -242,15 +243,6 @@ pub(super) fn is_running(state: &Path) -> Result<bool, FlashError> {
     }
 }
 
-/// Whether a process is gone or a zombie. One that is ending loses its environment first and its sockets later.
-fn has_ended(id: u32) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{id}/stat")) else {
-        return true;
-    };
-    let state = text.rsplit(')').next().unwrap_or_default().trim_start();
-    state.starts_with(['Z', 'X'])
-}
-
 /// The process in the pid file, if it lives and is the device of `state`: a number may have gone to
 /// another process since.
 fn process_of(state: &Path) -> Option<u32> {
@@ -259,12 +251,8 @@ fn process_of(state: &Path) -> Option<u32> {
         .trim()
         .parse()
         .ok()?;
-    let environment = std::fs::read(format!("/proc/{id}/environ")).ok()?;
     let expected = format!("{STATE_VARIABLE}={}", state.display());
-    environment
-        .split(|byte| *byte == 0)
-        .any(|entry| entry == expected.as_bytes())
-        .then_some(id)
+    has_in_environment(id, &expected).then_some(id)
 }
 
 fn forget(state: &Path) {

@@ -71,10 +71,26 @@ impl Folder {
     /// An agent with a link, more arguments and standard input open.
     pub fn start(&self, arguments: &[&str]) -> Agent {
         let mut agent = Agent::spawn(self.path(), arguments);
-        let line = agent.wait_for("link on ");
-        let address = line.split("link on ").nth(1).expect("an address").trim();
-        agent.address = address.to_owned();
+        agent.wait_for_link();
         agent
+    }
+
+    /// The slot that was written last.
+    pub fn newest_slot(&self) -> &'static str {
+        let written = |slot: &&str| {
+            let file = std::fs::metadata(self.path().join(slot)).expect("a slot");
+            file.modified().expect("a time")
+        };
+        let slots = ["slot-0.bin", "slot-1.bin"].into_iter();
+        slots.max_by_key(written).expect("two slots")
+    }
+
+    /// Spoils a byte in the middle of the bundle in a slot.
+    pub fn damage(&self, slot: &str) {
+        let path = self.path().join(slot);
+        let mut content = std::fs::read(&path).expect("a slot");
+        content[4096 + 700] ^= 1;
+        std::fs::write(&path, content).expect("writes");
     }
 }
 
@@ -123,6 +139,13 @@ impl Agent {
             }
         }
         panic!("the agent never said `{text}`, only {before:#?}")
+    }
+
+    /// Waits until the link is served and remembers where.
+    pub fn wait_for_link(&mut self) {
+        let line = self.wait_for("link on ");
+        let address = line.split("link on ").nth(1).expect("an address").trim();
+        self.address = address.to_owned();
     }
 
     /// Whether a line that holds `text` has come since it was asked last.
