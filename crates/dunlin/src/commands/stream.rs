@@ -42,7 +42,12 @@ impl Arguments {
         let examples = part(&splits, &self.part)?;
         let address = self.fleet.address(&self.to)?;
         let device = || format!("device {} at {address}", self.to);
-        let mut link = Link::open(&address).with_context(device)?;
+        let mut link = Link::open(&address).with_context(|| {
+            format!(
+                "{}; where it has ended, `dunlin flash` starts it again",
+                device()
+            )
+        })?;
         self.check_schema(&mut link, examples)
             .with_context(device)?;
         let options = StreamOptions {
