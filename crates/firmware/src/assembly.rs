@@ -13,7 +13,7 @@ use dunlin_wire::{Digest, FirmwareId};
 pub const KERNEL_CLASS: &str = "reference";
 
 /// All the memory a device works in: `ARENA` bytes for models, `INPUT` values of the longest input
-/// (steps × channels), `OUTPUT` bytes of the longest output, and 6.9 kB for messages.
+/// (steps × channels), `OUTPUT` bytes of the longest output, and 10 kB for messages.
 #[derive(Debug)]
 pub struct Memory<const ARENA: usize, const INPUT: usize, const OUTPUT: usize> {
     arena: [u8; ARENA],

@@ -251,7 +251,7 @@ fn a_bundle_runs_observes_leaves_records_and_outlives_a_restart() {
             input: &input,
         })
         .collect();
-    let observed = link.observe(&samples).expect("observed");
+    let observed = link.observe(&samples, |_| ()).expect("observed");
     assert_eq!((observed.samples, observed.windows_closed), (25, 2));
     assert!(link.close_window().expect("closed"));
     let windows = windows(&records(&mut link));
