@@ -48,14 +48,14 @@ impl<F: NorFlash> Choices<F> {
         self.newest
     }
 
-    /// Makes `active` what runs from now on, and what ran until now what can be fallen back on.
+    /// Makes `active` what runs from now on, and what ran until now, the bundle of the other slot, what
+    /// can be fallen back on.
     pub fn activate(&mut self, active: Choice, version: u32) -> Result<(), FlashFault> {
         let before = self.newest;
+        let mut known = [before.active, before.previous].into_iter().flatten();
         let state = State {
             active: Some(active),
-            previous: before
-                .active
-                .filter(|previous| previous.slot != active.slot),
+            previous: known.find(|choice| choice.slot != active.slot),
             lowest_version: before.lowest_version.max(version),
         };
         self.log

@@ -539,6 +539,20 @@ fn when_the_active_bundle_is_damaged_the_one_before_it_runs() {
 }
 
 #[test]
+fn what_took_over_from_a_damaged_bundle_is_fallen_back_on_once_more() {
+    let mut bench = Bench::default();
+    let [first, second, third] = [1, 2, 3].map(|version| Recipe::version(version).build());
+    bench.install(&first);
+    bench.install(&second);
+    damage(&mut bench, &second);
+    assert_eq!(active(&mut bench), Some((1, id_of(&first))));
+    bench.install(&third);
+    assert_eq!(active(&mut bench), Some((3, id_of(&third))));
+    damage(&mut bench, &third);
+    assert_eq!(active(&mut bench), Some((1, id_of(&first))));
+}
+
+#[test]
 fn an_activation_without_a_transfer_leaves_the_bundle_to_fall_back_on() {
     let mut bench = Bench::default();
     let (old, new) = (Recipe::version(1).build(), Recipe::version(2).build());
