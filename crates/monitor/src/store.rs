@@ -176,7 +176,8 @@ impl Store {
         Ok(())
     }
 
-    /// The records that were dropped unacknowledged and whose loss is not reported yet.
+    /// The records that were dropped unacknowledged, when some of them are not reported yet: all since
+    /// the last acknowledgement, for the record that told of the earlier ones may be gone too.
     ///
     /// The caller appends a loss record and then calls [`Store::loss_reported`]; a power cut between
     /// the two makes a second report of the same loss.
@@ -187,10 +188,11 @@ impl Store {
         &self,
         flash: &mut F,
     ) -> Result<Option<Loss>, StoreError<F::Error>> {
-        let known = self.state.acknowledged.max(self.state.loss_reported);
+        let acknowledged = self.state.acknowledged;
         let last_sequence = self.oldest_sequence(flash)?.saturating_sub(1);
-        Ok((last_sequence > known).then(|| Loss {
-            first_sequence: known + 1,
+        let is_news = last_sequence > acknowledged.max(self.state.loss_reported);
+        Ok(is_news.then_some(Loss {
+            first_sequence: acknowledged.saturating_add(1),
             last_sequence,
         }))
     }

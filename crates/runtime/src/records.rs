@@ -88,8 +88,11 @@ impl<F: NorFlash> Records<F> {
         self.store.as_ref().map_or(0, Store::next_sequence)
     }
 
-    /// The header of the next record.
-    pub fn header(&self, origin: Origin) -> Header {
+    /// The header of the next record, whose number the flash decides after a write that failed.
+    pub fn header(&mut self, origin: Origin) -> Header {
+        if let Ok(store) = &mut self.store {
+            let _ = store.look_again_if_suspect(&mut self.flash);
+        }
         Header {
             device: origin.device,
             boot: self.boot(),

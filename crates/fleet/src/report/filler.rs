@@ -137,7 +137,6 @@ impl Filler<'_> {
     }
 
     fn loss(&mut self, loss: Loss) {
-        self.report.lost_records += u64::from(loss.records());
         self.sequences.lose(loss);
     }
 
@@ -192,6 +191,7 @@ impl Filler<'_> {
     }
 
     fn finish(mut self) -> DeviceReport {
+        self.report.lost_records = self.sequences.lost();
         self.report.gaps = self.sequences.gaps();
         self.report.repeated = self.sequences.repeated();
         for merged in self.merged.into_values() {

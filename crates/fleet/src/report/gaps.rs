@@ -37,6 +37,31 @@ impl Sequences {
             .collect()
     }
 
+    /// How many records were dropped and never came: what losses tell of, each number once, less those
+    /// that had come before their acknowledgement got lost.
+    pub fn lost(&mut self) -> u64 {
+        self.numbers.sort_unstable();
+        self.losses.sort_by_key(|loss| loss.first_sequence);
+        let mut next = 0;
+        let mut lost = 0;
+        for loss in self.losses.iter().filter(|loss| loss.records() > 0) {
+            let first = next.max(u64::from(loss.first_sequence));
+            next = next.max(u64::from(loss.last_sequence) + 1);
+            lost += (next - first.min(next)).saturating_sub(self.came(first, next));
+        }
+        lost
+    }
+
+    /// How many different numbers from `first` to before `end` came; `numbers` are in order.
+    fn came(&self, first: u64, end: u64) -> u64 {
+        let place = |limit| {
+            self.numbers
+                .partition_point(|&number| u64::from(number) < limit)
+        };
+        let numbers = self.numbers.get(place(first)..place(end));
+        numbers.unwrap_or_default().chunk_by(|a, b| a == b).count() as u64
+    }
+
     /// The numbers that came more than once, as runs.
     pub fn repeated(&mut self) -> Vec<Gap> {
         self.numbers.sort_unstable();
@@ -83,7 +108,7 @@ fn without(gap: Gap, losses: &[Loss]) -> Vec<Gap> {
 mod tests {
     use super::*;
 
-    fn gaps(sequences: &[u32], losses: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    fn sequences(sequences: &[u32], losses: &[(u32, u32)]) -> Sequences {
         let mut numbers = Sequences::default();
         sequences
             .iter()
@@ -95,7 +120,11 @@ mod tests {
                 last_sequence,
             })
             .collect();
-        pairs(numbers.gaps())
+        numbers
+    }
+
+    fn gaps(numbers: &[u32], losses: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        pairs(sequences(numbers, losses).gaps())
     }
 
     fn pairs(runs: Vec<Gap>) -> Vec<(u32, u32)> {
@@ -113,6 +142,21 @@ mod tests {
         assert_eq!(gaps(&[1, 2, 10, 11], &[(8, 9), (1, 4)]), [(5, 7)]);
         assert_eq!(gaps(&[1, 10, 12], &[(2, 9)]), [(11, 11)]);
         assert_eq!(gaps(&[1, 10], &[(9, 2), (1, u32::MAX)]), []);
+    }
+
+    #[test]
+    fn what_several_losses_tell_of_is_counted_once_and_only_if_it_never_came() {
+        let lost = |numbers: &[u32], losses: &[(u32, u32)]| sequences(numbers, losses).lost();
+        assert_eq!(lost(&[1, 2], &[]), 0);
+        assert_eq!(lost(&[10], &[(1, 9)]), 9);
+        assert_eq!(lost(&[10], &[(1, 9), (1, 9)]), 9, "told twice");
+        assert_eq!(lost(&[30], &[(1, 19), (1, 9), (5, 6)]), 19);
+        assert_eq!(lost(&[2, 1, 2, 30], &[(1, 9), (20, 21)]), 9);
+        assert_eq!(lost(&[1, 2, 3, 4, 5], &[(1, 4)]), 0, "all had come");
+        assert_eq!(
+            lost(&[1], &[(9, 2), (1, u32::MAX)]),
+            u64::from(u32::MAX) - 1
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Overview {
     pub judged: u64,
     /// Judged windows in which something drifted.
     pub drifted: u64,
-    /// Records that devices say they had to drop.
+    /// Records that devices say they had to drop, and that had not come before.
     pub lost_records: u64,
     /// Further records that are missing between those that came.
     pub missing_records: u64,
@@ -166,7 +166,7 @@ pub struct DeviceReport {
     pub records: u64,
     /// Stored records that this version does not understand.
     pub not_understood: u64,
-    /// Records the device says it had to drop.
+    /// Records the device says it had to drop, and that had not come before.
     pub lost_records: u64,
     /// Sequence numbers between those that came which nothing explains; they may still be on their way.
     pub gaps: Vec<Gap>,

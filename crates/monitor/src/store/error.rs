@@ -6,8 +6,9 @@ use crate::region::RegionError;
 /// Why a call to a [`Store`](super::Store) did nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreError<E> {
-    /// The flash reported an error. After a failed write the record may be there or not; ask
-    /// [`Store::next_sequence`](super::Store::next_sequence) before appending again.
+    /// The flash reported an error. After a failed write the record may be there or not: call
+    /// [`Store::look_again_if_suspect`](super::Store::look_again_if_suspect) before asking for
+    /// [`Store::next_sequence`](super::Store::next_sequence) again.
     Flash(E),
     /// The region cannot hold a store.
     Region(RegionError),

@@ -91,7 +91,12 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn look_again_if_suspect<F: NorFlash>(
+    /// Looks at the flash again when the last write failed: only then is it known whether it happened,
+    /// and which number comes next. Costs nothing otherwise, and what a mount costs then.
+    ///
+    /// # Errors
+    /// [`StoreError::Flash`].
+    pub fn look_again_if_suspect<F: NorFlash>(
         &mut self,
         flash: &mut F,
     ) -> Result<(), StoreError<F::Error>> {

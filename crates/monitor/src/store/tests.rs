@@ -2,6 +2,7 @@ extern crate std;
 
 use super::*;
 use crate::mock::{Flash, MockError, Random};
+use embedded_storage::nor_flash::ErrorType;
 use std::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
@@ -418,6 +419,25 @@ fn a_full_ring_drops_the_oldest_and_counts_them() {
 }
 
 #[test]
+fn a_loss_is_told_again_with_what_follows_until_it_is_acknowledged() {
+    let (mut flash, mut store, _) = new_store();
+    let tell = |store: &mut Store, flash: &mut Flash<4, 512>| {
+        fill(store, flash, 32);
+        let loss = store.lost(flash).expect("reads").expect("some are gone");
+        store
+            .loss_reported(flash, loss.last_sequence)
+            .expect("power is on");
+        loss
+    };
+    let losses = [(); 2].map(|()| tell(&mut store, &mut flash));
+    assert_eq!(losses.map(|loss| loss.first_sequence), [1, 1]);
+    assert!(losses[0].last_sequence < losses[1].last_sequence);
+    let newest = store.next_sequence() - 1;
+    store.acknowledge(&mut flash, newest).expect("power is on");
+    assert_eq!(tell(&mut store, &mut flash).first_sequence, newest + 1);
+}
+
+#[test]
 fn acknowledged_records_are_not_lost_when_dropped() {
     let (mut flash, mut store, region) = new_store();
     for _ in 0..20 {
@@ -578,4 +598,64 @@ fn wear_is_as_stated() {
     }
     assert_eq!(flash.erases, 100);
     assert_eq!(flash.bytes_written, 700 * 512 + 100 * 28 + 24);
+}
+
+/// Writes what it is given and, when told to, says that it failed.
+struct Doubtful {
+    flash: Flash<4, 512>,
+    complains: bool,
+}
+
+impl ErrorType for Doubtful {
+    type Error = MockError;
+}
+
+impl ReadNorFlash for Doubtful {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), MockError> {
+        self.flash.read(at, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.flash.capacity()
+    }
+}
+
+impl NorFlash for Doubtful {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = 512;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), MockError> {
+        self.flash.erase(from, to)
+    }
+
+    fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), MockError> {
+        self.flash.write(at, bytes)?;
+        match self.complains {
+            true => Err(MockError::PowerIsOff),
+            false => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn the_number_after_a_write_that_failed_and_yet_happened_is_the_next_one() {
+    let (flash, mut store, _) = new_store();
+    let complains = false;
+    let mut flash = Doubtful { flash, complains };
+    store.append(&mut flash, 1, b"first").expect("power is on");
+    flash.complains = true;
+    let failed = store.append(&mut flash, 2, b"second");
+    assert_eq!(failed, Err(StoreError::Flash(MockError::PowerIsOff)));
+    flash.complains = false;
+    store.look_again_if_suspect(&mut flash).expect("reads");
+    assert_eq!(store.next_sequence(), 3, "the second is there");
+    store.append(&mut flash, 3, b"third").expect("power is on");
+    let mut cursor = store.after(&mut flash, 0).expect("reads");
+    for expected in [&b"first"[..], b"second", b"third"] {
+        let mut buffer = [0; 16];
+        let stored = store.read_next(&mut flash, &mut cursor, &mut buffer);
+        assert_eq!(stored.expect("reads").expect("is there").bytes, expected);
+    }
 }

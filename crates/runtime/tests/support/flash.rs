@@ -11,6 +11,8 @@ pub struct Power {
     /// Writes and erases until the power goes; never when `None`.
     pub left: Cell<Option<usize>>,
     out: Cell<bool>,
+    /// Writes until one is said to have failed that did not; never when `None`.
+    pub doubtful: Cell<Option<usize>>,
     /// Writes and erases so far.
     pub operations: Cell<usize>,
     noise: Cell<u64>,
@@ -44,6 +46,13 @@ impl Power {
                 false
             }
         }
+    }
+
+    /// Counts a write that happened; `true` when it is said to have failed.
+    fn doubts_now(&self) -> bool {
+        let left = self.doubtful.get();
+        self.doubtful.set(left.and_then(|left| left.checked_sub(1)));
+        left == Some(0)
     }
 
     fn random(&self) -> u64 {
@@ -150,7 +159,10 @@ impl NorFlash for Flash<'_> {
         );
         if !self.power.goes_now() {
             place.copy_from_slice(bytes);
-            return Ok(());
+            return match self.power.doubts_now() {
+                true => Err(NorFlashErrorKind::Other),
+                false => Ok(()),
+            };
         }
         let whole = (self.power.random() as usize) % (bytes.len() + 1);
         for (index, (to, from)) in place.iter_mut().zip(bytes).enumerate() {

@@ -5,7 +5,8 @@ use minicbor::{Decode, Encode};
 use super::is_zero;
 use crate::BundleId;
 
-/// Records that were dropped, because the store was full, before they were acknowledged.
+/// Records that were dropped, because the store was full, before they were acknowledged. Losses may
+/// overlap: each tells of all since the last acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
 #[cbor(map)]
 pub struct Loss {
