@@ -47,8 +47,6 @@ use crate::train::{self, Effort, TrainError};
 
 /// The quantized model's file name.
 pub const INT8_MODEL: &str = "model.int8.onnx";
-/// The baseline section's file name.
-pub const BASELINE: &str = "baseline.bin";
 /// How the thresholds came about, for people.
 pub const CALIBRATION: &str = "calibration.txt";
 /// Golden vectors in a bundle.
@@ -174,6 +172,14 @@ fn deployed_name(run: &Run) -> &'static str {
     }
 }
 
+/// File name of the baseline section for the model that is deployed: another model answers otherwise.
+pub fn baseline_file(run: &Run) -> &'static str {
+    match deployed_name(run) {
+        INT8_MODEL => "baseline.int8.bin",
+        _ => "baseline.bin",
+    }
+}
+
 /// Path of the model that is deployed: the quantized one where there is one.
 pub fn deployed_model(run: &Run) -> PathBuf {
     run.path(deployed_name(run))
@@ -224,8 +230,8 @@ pub fn quantize(
     Ok(quantized.report)
 }
 
-/// Makes the baseline and its drift thresholds from the training and validation parts; writes [`BASELINE`] and
-/// [`CALIBRATION`]. Cost: up to [`train::FOLDS`] trainings of small models, for answers to data they did not see.
+/// Makes the baseline and its drift thresholds from the training and validation parts; writes [`baseline_file`]
+/// and [`CALIBRATION`]. Cost: up to [`train::FOLDS`] trainings of small models, for answers to data they did not see.
 ///
 /// # Errors
 /// What failed.
@@ -254,7 +260,7 @@ pub fn calibrate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Acco
         },
     ];
     let calibration = calibrate::calibrate(&parts, &recipe.monitor)?;
-    run.add_file(BASELINE, &calibration.section)?;
+    run.add_file(baseline_file(run), &calibration.section)?;
     run.add_file(CALIBRATION, calibration.account.to_string().as_bytes())?;
     run.save()?;
     Ok(calibration.account)
@@ -342,7 +348,7 @@ fn assemble(
         onnx: None,
         schema: &train.schema,
         labels: &train.label_names,
-        baseline: Some(&read(run, BASELINE, "package")?),
+        baseline: Some(&read(run, baseline_file(run), "package")?),
         golden: &golden::from_plan(plan, inputs)?,
         made_from: made_from(run, &deployed_bytes(run)?)?,
     };

@@ -197,7 +197,7 @@ impl Package {
             return self.nothing(&opened.run);
         }
         let splits = self.run.load(&opened)?;
-        if !opened.run.path(stages::BASELINE).is_file() {
+        if !has_baseline(&opened.run) {
             let account = calibrate(&mut opened.run, &opened.recipe, &splits)?;
             if !self.json {
                 output::line(account.to_string().trim_end())?;
@@ -308,6 +308,11 @@ fn has_passed(run: &Run) -> Result<bool> {
     Ok(evaluation.is_some_and(|evaluation| {
         evaluation.passed() && evaluation.model_hash == Digest::of(&model).to_string()
     }))
+}
+
+/// Whether thresholds were calibrated for the model that is deployed.
+fn has_baseline(run: &Run) -> bool {
+    run.path(stages::baseline_file(run)).is_file()
 }
 
 /// What a compiled model takes of what a target offers.

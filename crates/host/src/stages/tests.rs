@@ -94,9 +94,10 @@ fn the_same_version_is_told_of_only_where_the_contents_are_others() {
 fn stages_refuse_files_that_were_changed_since() {
     let workshop = Workshop::new();
     let (mut run, recipe) = workshop.run(1, 1.0);
-    let mut bytes = std::fs::read(run.path(BASELINE)).unwrap();
+    let baseline = run.path(baseline_file(&run));
+    let mut bytes = std::fs::read(&baseline).unwrap();
     bytes.push(0);
-    std::fs::write(run.path(BASELINE), bytes).unwrap();
+    std::fs::write(&baseline, bytes).unwrap();
     let error = workshop.package(&mut (run.clone(), recipe)).unwrap_err();
     assert!(
         error.to_string().contains("baseline.bin: changed since"),
@@ -112,4 +113,17 @@ fn stages_refuse_files_that_were_changed_since() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn thresholds_calibrated_before_quantizing_are_not_those_of_the_quantized_model() {
+    let workshop = Workshop::new();
+    let mut made = workshop.run(1, 1.0);
+    workshop.package(&mut made).unwrap();
+    let model = deployed_bytes(&made.0).unwrap();
+    made.0.add_file(INT8_MODEL, &model).unwrap();
+    let error = workshop.package(&mut made).unwrap_err();
+    assert!(matches!(error, StageError::Missing { .. }), "{error}");
+    calibrate(&mut made.0, &made.1, &workshop.splits).unwrap();
+    workshop.package(&mut made).unwrap();
 }
