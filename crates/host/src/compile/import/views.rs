@@ -182,6 +182,10 @@ impl Importer<'_> {
             .map(|&axis| axis_of(node, axis, rank))
             .collect::<Imports<Vec<_>>>()?;
         axes.sort_unstable();
+        if axes.windows(2).any(|pair| pair[0] == pair[1]) {
+            let reason = "an axis is named twice";
+            return Err(refuse(node, reason, "export the model again"));
+        }
         if adds {
             axes.iter().for_each(|&axis| shape.insert(axis, 1));
         } else {
@@ -249,7 +253,7 @@ impl Importer<'_> {
             .iter()
             .map(|&axis| axis_of(node, axis, rank))
             .collect::<Imports<Vec<_>>>()?;
-        if (0..rank).any(|axis| !order.contains(&axis)) {
+        if order.len() != rank || (0..rank).any(|axis| !order.contains(&axis)) {
             return Err(refuse(
                 node,
                 "perm is not a permutation",
@@ -348,8 +352,17 @@ impl Importer<'_> {
         let sizes = match (node.ints("split"), self.optional_input(node, 1)?) {
             (Some(sizes), _) => sizes.to_vec(),
             (None, Some(_)) => self.integer_input(node, 1)?,
-            (None, None) => vec![shape[axis].div_ceil(parts) as i64; parts],
+            (None, None) => vec![shape[axis].div_ceil(parts.max(1)) as i64; parts],
         };
+        let add = |sum: usize, &size: &i64| sum.checked_add(usize::try_from(size).ok()?);
+        if sizes
+            .iter()
+            .try_fold(0, add)
+            .is_none_or(|sum| sum < shape[axis])
+        {
+            let reason = format!("parts of {sizes:?} do not make {}", shape[axis]);
+            return Err(refuse(node, &reason, "export the model again"));
+        }
         let mut start = 0;
         for (index, &size) in sizes.iter().enumerate() {
             let mut view = View::whole(&shape);
@@ -366,19 +379,20 @@ impl Importer<'_> {
         let inputs: Vec<ValueId> = (0..node.input.len())
             .map(|index| self.input(node, index))
             .collect::<Imports<_>>()?;
-        let axis = axis_of(
-            node,
-            node.int("axis").unwrap_or(0),
-            self.shape_of(inputs[0]).len(),
-        )?;
+        let rank = inputs
+            .first()
+            .map_or(0, |&first| self.shape_of(first).len());
+        let axis = axis_of(node, node.int("axis").unwrap_or(0), rank)?;
         let id = self.joined(node, &inputs, axis)?;
         self.bind(node, 0, id);
         Ok(())
     }
 
     fn joined(&mut self, node: &NodeProto, inputs: &[ValueId], axis: usize) -> Imports<ValueId> {
-        let mut shape = self.shape_of(inputs[0]);
-        let element = self.graph.values[inputs[0]].element;
+        let first = inputs.first().copied();
+        let first = first.ok_or_else(|| refuse(node, "it joins nothing", "remove it"))?;
+        let mut shape = self.shape_of(first);
+        let element = self.graph.values[first].element;
         shape[axis] = inputs
             .iter()
             .map(|&id| self.graph.values[id].shape.get(axis).copied().unwrap_or(0))

@@ -1,8 +1,8 @@
 //! What cannot be compiled says which node, why, and what to do.
 
 use crate::compile::{CompileError, CompileOptions, Limits, Resource, compile};
-use crate::onnx::builder::{Extent, GraphBuilder, int};
-use crate::onnx::proto::{DataType, ModelProto};
+use crate::onnx::builder::{Extent, GraphBuilder, int, ints};
+use crate::onnx::proto::{AttributeProto, DataType, ModelProto};
 
 fn model(op: &str) -> ModelProto {
     let mut graph = GraphBuilder::new("refused");
@@ -29,6 +29,30 @@ fn an_unknown_operator_is_named() {
         .unwrap_err()
         .to_string();
     assert!(message.contains("Gemm, MatMul"), "{message}");
+}
+
+#[test]
+fn nodes_that_contradict_themselves_are_refused() {
+    let axes = |axes: &[i64]| vec![ints("axes", axes.to_vec())];
+    let cases: [(&str, Vec<AttributeProto>, Option<&[i64]>, &str); 6] = [
+        ("Unsqueeze", axes(&[3, 3]), None, "an axis is named twice"),
+        ("Squeeze", axes(&[0, 0]), None, "an axis is named twice"),
+        ("Transpose", vec![ints("perm", vec![0, 1, 1])], None, "perm"),
+        ("Gather", vec![int("axis", 1)], Some(&[]), "joins nothing"),
+        ("Split", vec![int("axis", 1)], Some(&[-1]), "do not make 4"),
+        ("Split", vec![int("axis", 1)], Some(&[3]), "do not make 4"),
+    ];
+    for (op, attributes, second, expected) in cases {
+        let mut graph = GraphBuilder::new("refused");
+        let extents = [Extent::Named("batch"), Extent::Fixed(4)];
+        let input = graph.input("input", DataType::Float, &extents);
+        let second = second.map(|values| graph.constant_i64("second", &[values.len()], values));
+        let inputs: Vec<_> = std::iter::once(&input).chain(&second).collect();
+        let result = graph.node(op, &inputs, attributes);
+        graph.output(&result, "result", DataType::Float, &extents);
+        let (_, refused, reason) = refusal(&graph.finish());
+        assert!(refused == op && reason.contains(expected), "{op}: {reason}");
+    }
 }
 
 #[test]
