@@ -22,7 +22,8 @@ use std::time::Duration;
   dunlin collect --listen 0.0.0.0:1883
   dunlin collect --mqtt mqtt://broker.example --user collector
 
-Records of unknown devices and records that are not authentic are refused and counted.")]
+Records of unknown devices and records that are not authentic are refused and counted. Devices are
+read when it starts: start it again after a new one was flashed.")]
 pub struct Arguments {
     /// Fetch from this device: its name in the fleet, or an address (serial:PATH[:BAUD], tcp:HOST:PORT, unix:PATH)
     #[arg(long, value_name = "DEVICE", conflicts_with = "mqtt")]
