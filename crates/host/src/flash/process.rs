@@ -3,9 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rand::Rng;
 
 use crate::target::{FlashMethod, Link, Target};
 
@@ -20,6 +23,10 @@ const LOG_FILE: &str = "device.log";
 const STATE_VARIABLE: &str = "DUNLIN_DEVICE_STATE";
 /// How long a process may take to end before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
+/// Ports devices on this machine listen on: below those of outgoing connections on Linux (32,768) and IANA's (49,152).
+const DEVICE_PORTS: Range<u16> = 20_000..32_768;
+/// How many of them are tried.
+const PORT_ATTEMPTS: usize = 100;
 /// Bytes of the log that are shown when a device does not come up.
 const SHOWN_LOG_BYTES: usize = 2000;
 
@@ -281,8 +288,16 @@ fn end_of_log(state: &Path) -> String {
     String::from_utf8_lossy(&log[start..]).into_owned()
 }
 
+/// A port on which nobody listens, from [`DEVICE_PORTS`] where one is free: an outgoing connection could take one of
+/// the system's own choice before the device does.
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut random = rand::rng();
+    let mut drawn = (0..PORT_ATTEMPTS).map(|_| random.random_range(DEVICE_PORTS));
+    match drawn.find(is_free) {
+        Some(port) => Ok(port),
+        None => Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port()),
+    }
 }
 
 /// The file that the shell would run for `tool`.

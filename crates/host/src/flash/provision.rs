@@ -1,8 +1,9 @@
 //! Gives a device its identity, once, and takes it back from one that could not be flashed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use dunlin_wire::Table;
 use dunlin_wire::provision::{MAX_PROVISION_BYTES, MAX_TRUSTED_KEYS, Provision};
@@ -16,6 +17,10 @@ const PROVISION_FILE: &str = "provision.bin";
 /// Name of the file that is locked while a device is flashed. Opened and removed only by who holds the lock of the
 /// devices file, so that nobody waits for a file that is gone.
 const LOCK_FILE: &str = "flash.lock";
+/// How long to try for it; the lock of the devices file is held meanwhile.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// The pause between two attempts.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where the identity of a device lies.
 pub(super) fn path(state: &Path) -> PathBuf {
@@ -174,15 +179,25 @@ fn settle(
     Ok(lock)
 }
 
+/// Takes the folder for one `flash` at a time. A lock outlasts its owner by the moment in which a process that was
+/// started meanwhile still holds its files, so one that is held is tried again for [`LOCK_PATIENCE`].
 fn lock(folder: &Path, name: &str) -> Result<File, FlashError> {
     let path = folder.join(LOCK_FILE);
     let file = File::create(&path).map_err(FlashError::io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(FlashError::Busy {
-            name: name.to_owned(),
-        }),
-        Err(std::fs::TryLockError::Error(source)) => Err(FlashError::Io { path, source }),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(FlashError::Busy {
+                    name: name.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(FlashError::Io { path, source }),
+        }
     }
 }
 
