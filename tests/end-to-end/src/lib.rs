@@ -64,6 +64,11 @@ impl Place {
         self.folder.path().join(name).to_string_lossy().into_owned()
     }
 
+    /// The path of another program of the workspace, built beside the command.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.program.with_file_name(name)
+    }
+
     /// Calls the command with these arguments and nothing else.
     pub fn dunlin(&self, arguments: &[&str]) -> Finished {
         self.dunlin_in(&root().to_string_lossy(), arguments)
