@@ -147,3 +147,20 @@ fn a_kernel_that_is_not_there_is_named() {
         LoadError::MissingKernel(unknown)
     );
 }
+
+#[test]
+fn no_op_is_checked_once_the_work_is_too_much() {
+    let mut plan = support::PlanBuilder::default();
+    let x = plan.arena(support::F32, &[4096, 4096]);
+    let square = plan.arena(support::F32, &[4096, 4096]);
+    let label = plan.arena(support::F32, &[1]);
+    let sizes = [1, 4096, 4096, 4096, 0, 0];
+    plan.op(kernel(OpCode::MatMul, 0), &[x, x], &[square], &sizes);
+    plan.op(kernel(OpCode::ArgMax, 0), &[square], &[label], &[]);
+    plan.port(label, Role::Plain);
+    assert_eq!(
+        Plan::load(&plan.build()).unwrap_err(),
+        LoadError::TooMuchWork,
+        "not the second op's type"
+    );
+}
