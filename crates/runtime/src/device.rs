@@ -165,13 +165,12 @@ where
     ///
     /// Costs the verification of a signature and a hash over each bundle tried.
     pub fn session(&mut self) -> Session<'_, 'd, F, P, S, B> {
-        let conditions = Conditions {
-            profile: &self.profile,
-            trusted: &self.provision.trusted,
-            sensor_channels: self.source.channels(),
-            input_elements: self.workspace.input.len(),
-            output_bytes: self.workspace.output.len(),
-        };
+        let conditions = conditions(
+            &self.profile,
+            &self.provision,
+            &self.source,
+            &self.workspace,
+        );
         let state = self.state.newest();
         let setback = setback(&mut self.slots, &state, &mut self.backend, &conditions);
         let chosen = setback.map_or(state.active, |_| state.previous);
@@ -203,7 +202,24 @@ where
             },
             reply: self.reply,
             setback,
+            unrecorded: setback.filter(|_| !state.is_setback_recorded),
         }
+    }
+}
+
+/// What a bundle must suit.
+fn conditions<'c, S: SampleSource>(
+    profile: &'c Profile<'c>,
+    provision: &'c Provision,
+    source: &S,
+    workspace: &Workspace<'_>,
+) -> Conditions<'c> {
+    Conditions {
+        profile,
+        trusted: &provision.trusted,
+        sensor_channels: source.channels(),
+        input_elements: workspace.input.len(),
+        output_bytes: workspace.output.len(),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::wire::{Port, Wire};
 use dunlin_monitor::Monitor;
 use dunlin_wire::BundleId;
 use dunlin_wire::provision::Provision;
-use dunlin_wire::record::Event;
+use dunlin_wire::record::{Event, EventCode};
 
 /// What to do after a [`Session::poll`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Session<'s, 'd, F, P, S, B: Backend> {
     pub(crate) core: Core<'s, 'd, F, B>,
     pub(crate) reply: &'s mut [u8],
     pub(crate) setback: Option<ActivateError>,
+    /// The setback, until a record tells of it.
+    pub(crate) unrecorded: Option<ActivateError>,
 }
 
 /// Which clock the times of the open window's samples are on.
@@ -120,9 +122,13 @@ impl<F: MappedFlash, P: Port, S: SampleSource, B: Backend> Session<'_, '_, F, P,
     /// Serves the link and the sensor as far as that goes without waiting.
     ///
     /// Costs nothing to speak of when there is nothing to do; otherwise an inference for every
-    /// input, and for a request what the request says.
+    /// input, and for a request what the request says. The first poll after a
+    /// [`setback`](Self::setback) records it, once for each activation.
     pub fn poll(&mut self, board: &mut impl Board) -> Next {
         let core = &mut self.core;
+        if let Some(error) = self.unrecorded.take() {
+            core.record_setback(error, self.reply, board);
+        }
         self.wire.poll(self.reply, |message, reply, scratch| {
             core.answer(message, reply, scratch, board)
         });
@@ -184,6 +190,21 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         let _ = self
             .records
             .append(origin, &event, &self.provision.credential, record);
+    }
+
+    /// Records that the active bundle does not run, and remembers that; what cannot be remembered is
+    /// recorded again after the next start.
+    #[inline(never)]
+    fn record_setback(&mut self, error: ActivateError, record: &mut [u8], board: &mut impl Board) {
+        let event = Event {
+            code: EventCode::ROLLED_BACK,
+            detail: error.refusal().code.into(),
+            bundle: self.state.newest().active.map(|choice| choice.bundle),
+        };
+        self.note(event, record, board);
+        if self.records.fault().is_none() {
+            let _ = self.state.setback_recorded();
+        }
     }
 
     pub fn origin(&self, board: &mut impl Board) -> Origin {

@@ -6,7 +6,7 @@ use dunlin_monitor::state::{Region, StateError, StateLog};
 use dunlin_wire::BundleId;
 use embedded_storage::nor_flash::NorFlash;
 
-const STATE_BYTES: usize = 22;
+const STATE_BYTES: usize = 23;
 
 /// A slot and the bundle that must be in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub previous: Option<Choice>,
     /// The newest version that was activated, always that of `active`; it never goes down.
     pub lowest_version: u32,
+    /// Whether a record tells that `active` does not run: there is one for each activation.
+    pub is_setback_recorded: bool,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,20 @@ impl<F: NorFlash> Choices<F> {
             active: Some(active),
             previous: known.find(|choice| choice.slot != active.slot),
             lowest_version: before.lowest_version.max(version),
+            is_setback_recorded: false,
         };
+        self.write(state)
+    }
+
+    /// Remembers that a record tells that the active bundle does not run.
+    pub fn setback_recorded(&mut self) -> Result<(), FlashFault> {
+        self.write(State {
+            is_setback_recorded: true,
+            ..self.newest
+        })
+    }
+
+    fn write(&mut self, state: State) -> Result<(), FlashFault> {
         self.log
             .write(&mut self.flash, &encode(state))
             .map_err(fault)?;
@@ -81,7 +96,7 @@ pub(crate) fn unfit(error: RegionError) -> FlashFault {
     }
 }
 
-/// The lowest version, then twice: slot (0xff for none) and bundle.
+/// The lowest version, then twice: slot (0xff for none) and bundle, then whether a setback is recorded.
 fn encode(state: State) -> [u8; STATE_BYTES] {
     let mut bytes = [0; STATE_BYTES];
     let choices = [state.active, state.previous]
@@ -94,7 +109,8 @@ fn encode(state: State) -> [u8; STATE_BYTES] {
                 .lowest_version
                 .to_le_bytes()
                 .into_iter()
-                .chain(choices),
+                .chain(choices)
+                .chain([u8::from(state.is_setback_recorded)]),
         )
         .for_each(|(to, from)| *to = from);
     bytes
@@ -109,11 +125,13 @@ fn encode_choice(choice: Option<Choice>) -> impl Iterator<Item = u8> {
 
 fn decode(bytes: &[u8; STATE_BYTES]) -> Option<State> {
     let (lowest_version, rest) = bytes.split_first_chunk()?;
-    let (active, previous) = rest.split_first_chunk()?;
+    let (active, rest) = rest.split_first_chunk()?;
+    let (previous, recorded) = rest.split_first_chunk()?;
     Some(State {
         lowest_version: u32::from_le_bytes(*lowest_version),
         active: decode_choice(active),
-        previous: decode_choice(previous.first_chunk()?),
+        previous: decode_choice(previous),
+        is_setback_recorded: recorded != [0],
     })
 }
 

@@ -3,10 +3,10 @@
 mod support;
 
 use dunlin_wire::link::{Reason, Refusal, Reply, Request, Samples};
-use dunlin_wire::record::{Event, EventCode, Kind, Record};
+use dunlin_wire::record::EventCode;
 use ed25519_dalek::SigningKey;
 use support::bundle::Recipe;
-use support::{Answer, Bench, begin, f32_bytes, head_bytes};
+use support::{Answer, Bench, begin, events, f32_bytes, head_bytes};
 
 /// A device that runs version 3 and can fall back on version 2.
 fn running() -> Bench {
@@ -37,27 +37,6 @@ fn reason(answer: &Answer) -> Option<Reason> {
     match answer.reply() {
         Reply::Refused(refusal) => refusal.reason(),
         _ => None,
-    }
-}
-
-fn events(bench: &mut Bench, code: EventCode) -> Vec<Event> {
-    let (mut all, mut sequence) = (Vec::new(), 0);
-    loop {
-        let answer = bench.ask(Request::RecordsSince { sequence });
-        let Reply::Records { records, more } = answer.reply() else {
-            panic!("{:?}", answer.reply())
-        };
-        for record in records.iter() {
-            let (record, _) = Record::parse(record).expect("a record");
-            sequence = record.header().sequence;
-            if record.header().kind == Kind::EVENT {
-                all.push(record.body::<Event>().expect("an event"));
-            }
-        }
-        if !more {
-            all.retain(|event| event.code == code);
-            return all;
-        }
     }
 }
 

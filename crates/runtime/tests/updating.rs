@@ -4,6 +4,7 @@ mod support;
 
 use dunlin_wire::bundle;
 use dunlin_wire::link::{ActiveBundle, Reason, Refusal, Reply, Request};
+use dunlin_wire::record::EventCode;
 use ed25519_dalek::SigningKey;
 use support::bundle::Recipe;
 use support::{Answer, Bench, f32_bytes};
@@ -507,6 +508,57 @@ fn the_bundle_to_fall_back_on_is_refused_as_older_and_kept() {
     assert!(bench.slots == slots, "a slot was written");
     damage(&mut bench, &new);
     assert_eq!(active(&mut bench), Some((1, id_of(&old))));
+}
+
+/// What the records tell of bundles that were given up: which, and why.
+fn given_up(bench: &mut Bench) -> Vec<(Option<dunlin_wire::BundleId>, u32)> {
+    support::events(bench, EventCode::ROLLED_BACK)
+        .iter()
+        .map(|event| (event.bundle, event.detail))
+        .collect()
+}
+
+#[test]
+fn a_fallback_is_recorded_once_for_each_activation() {
+    let mut bench = Bench::default();
+    let (old, new) = (Recipe::version(1).build(), Recipe::version(2).build());
+    bench.install(&old);
+    bench.install(&new);
+    assert_eq!(given_up(&mut bench), []);
+    damage(&mut bench, &new);
+    let told = (Some(id_of(&new)), Reason::SectionHashMismatch as u32);
+    for _ in 0..3 {
+        assert_eq!(given_up(&mut bench), [told]);
+    }
+    bench.install(&new);
+    assert_eq!(given_up(&mut bench), [told]);
+    damage(&mut bench, &new);
+    assert_eq!(given_up(&mut bench), [told; 2]);
+    assert_eq!(given_up(&mut bench), [told; 2]);
+}
+
+#[test]
+fn a_fallback_that_could_not_be_recorded_is_recorded_after_a_later_start() {
+    let mut bench = Bench::default();
+    let (old, new) = (Recipe::version(1).build(), Recipe::version(2).build());
+    bench.install(&old);
+    bench.install(&new);
+    damage(&mut bench, &new);
+    bench.records_fail = true;
+    assert_eq!(active(&mut bench), Some((1, id_of(&old))));
+    bench.records_fail = false;
+    assert_eq!(given_up(&mut bench).len(), 1);
+    assert_eq!(given_up(&mut bench).len(), 1);
+}
+
+#[test]
+fn a_bundle_that_fails_without_one_to_fall_back_on_is_recorded_too() {
+    let mut bench = Bench::default();
+    let bundle = Recipe::version(1).build();
+    bench.install(&bundle);
+    damage(&mut bench, &bundle);
+    assert_eq!(active(&mut bench), None);
+    assert_eq!(given_up(&mut bench).len(), 1);
 }
 
 /// Spoils a byte of a bundle that is in a slot.

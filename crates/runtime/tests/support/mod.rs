@@ -15,7 +15,7 @@ use dunlin_wire::frame::{self, Decoder};
 use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
 use dunlin_wire::link::{Message, Reason, Reply, Request};
 use dunlin_wire::provision::Provision;
-use dunlin_wire::record::ResetReason;
+use dunlin_wire::record::{Event, EventCode, Kind, Record, ResetReason};
 use dunlin_wire::{DeviceId, FirmwareId};
 use flash::{Flash, Power};
 use std::cell::RefCell;
@@ -296,6 +296,28 @@ impl Bench {
                     break;
                 }
             }
+        }
+    }
+}
+
+/// All recorded events of a kind.
+pub fn events(bench: &mut Bench, code: EventCode) -> Vec<Event> {
+    let (mut all, mut sequence) = (Vec::new(), 0);
+    loop {
+        let answer = bench.ask(Request::RecordsSince { sequence });
+        let Reply::Records { records, more } = answer.reply() else {
+            panic!("{:?}", answer.reply())
+        };
+        for record in records.iter() {
+            let (record, _) = Record::parse(record).expect("a record");
+            sequence = record.header().sequence;
+            if record.header().kind == Kind::EVENT {
+                all.push(record.body::<Event>().expect("an event"));
+            }
+        }
+        if !more {
+            all.retain(|event| event.code == code);
+            return all;
         }
     }
 }

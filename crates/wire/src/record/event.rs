@@ -62,7 +62,8 @@ pub struct EventCode(#[n(0)] pub u32);
 impl EventCode {
     /// A bundle became active; `bundle` is the one.
     pub const ACTIVATED: Self = Self(1);
-    /// A bundle on probation was given up; `bundle` is the one.
+    /// The active bundle no longer runs, for what the refusal's code in `detail` says; `bundle` is the
+    /// one. The one before it runs, if it can.
     pub const ROLLED_BACK: Self = Self(2);
     /// A bundle was refused; `detail` says why.
     pub const REFUSED: Self = Self(3);
