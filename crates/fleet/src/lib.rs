@@ -48,6 +48,7 @@ mod error;
 mod ingest;
 mod refusal;
 pub mod report;
+mod roster;
 mod store;
 
 pub use broker::{MAX_CONNECTIONS, MAX_UPLOAD_BYTES};
@@ -59,4 +60,5 @@ pub use error::FleetError;
 pub use ingest::{Ingested, MAX_QUARANTINE_BYTES, MAX_REFUSAL_ROWS, Sender};
 pub use refusal::{Refusal, RefusalReason};
 pub use report::{Report, ReportOptions, TerminalOptions, report};
+pub use roster::Roster;
 pub use store::Store;

@@ -191,7 +191,7 @@ fn collect_once(
     let stop = AtomicBool::new(false);
     let collecting = Collecting {
         store,
-        devices: known,
+        devices: &known.clone().into(),
         until: Until {
             stop: &stop,
             idle: None,
@@ -344,7 +344,7 @@ fn following_goes_on_until_the_device_is_silent() {
     let polling = Polling::Every(Duration::from_millis(50));
     let collecting = Collecting {
         store: &mut shelf.store,
-        devices: &devices([1]),
+        devices: &devices([1]).into(),
         until,
         show: &mut show,
     };

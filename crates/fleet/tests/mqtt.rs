@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dunlin_fleet::{
-    BrokerChoice, Collected, Collecting, Device, Event, FleetError, Password, Store, Until,
+    BrokerChoice, Collected, Collecting, Device, Event, FleetError, Password, Roster, Store, Until,
     collect_mqtt,
 };
 use kit::mosquitto::Mosquitto;
@@ -26,22 +26,30 @@ struct Running {
     stop: std::sync::Arc<AtomicBool>,
     address: mpsc::Receiver<SocketAddr>,
     ready: mpsc::Receiver<()>,
+    /// What was said about the devices file: how many it names, or why it cannot be read.
+    said: mpsc::Receiver<Result<usize, String>>,
     thread: JoinHandle<Result<Collected, FleetError>>,
 }
 
 fn collect(choice: BrokerChoice, known: impl IntoIterator<Item = u8>) -> Running {
+    collect_from(choice, devices(known).into())
+}
+
+fn collect_from(choice: BrokerChoice, known: Roster) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fleet.sqlite");
-    let known = devices(known);
     let stop = std::sync::Arc::new(AtomicBool::new(false));
     let (listening, address) = mpsc::channel();
     let (connected, ready) = mpsc::channel();
+    let (say, said) = mpsc::channel();
     let flag = stop.clone();
     let thread = std::thread::spawn(move || {
         let mut store = Store::create(&path).unwrap();
         let mut show = |event: Event<'_>| match event {
             Event::Listening { address } => listening.send(address).unwrap(),
             Event::Connected { .. } => connected.send(()).unwrap(),
+            Event::DevicesRead { devices } => say.send(Ok(devices)).unwrap(),
+            Event::DevicesUnread { error } => say.send(Err(error.to_string())).unwrap(),
             _ => {}
         };
         let collecting = Collecting {
@@ -60,6 +68,7 @@ fn collect(choice: BrokerChoice, known: impl IntoIterator<Item = u8>) -> Running
         stop,
         address,
         ready,
+        said,
         thread,
     }
 }
@@ -169,7 +178,11 @@ fn loopback() -> SocketAddr {
 }
 
 fn embedded(known: impl IntoIterator<Item = u8>) -> (Running, SocketAddr) {
-    let running = collect(BrokerChoice::Embedded { listen: loopback() }, known);
+    embedded_from(devices(known).into())
+}
+
+fn embedded_from(known: Roster) -> (Running, SocketAddr) {
+    let running = collect_from(BrokerChoice::Embedded { listen: loopback() }, known);
     let address = running
         .address
         .recv_timeout(PATIENCE)
@@ -243,6 +256,58 @@ fn strangers_are_turned_away_by_the_embedded_broker() {
         ),
         3
     );
+}
+
+/// A devices file, put in place whole as provisioning does.
+fn write_devices(path: &std::path::Path, known: impl IntoIterator<Item = u8>) {
+    let entries: Vec<String> = known
+        .into_iter()
+        .map(device)
+        .map(|device| {
+            let key: String = device
+                .credential
+                .0
+                .map(|byte| format!("{byte:02x}"))
+                .concat();
+            let (id, name) = (device.id, device.name);
+            format!(r#"{{"device": "{id}", "name": "{name}", "key": "{key}"}}"#)
+        })
+        .collect();
+    let new = path.with_extension("new");
+    std::fs::write(&new, format!(r#"{{"devices": [{}]}}"#, entries.join(", "))).unwrap();
+    std::fs::rename(new, path).unwrap();
+}
+
+#[test]
+fn a_device_that_was_flashed_meanwhile_is_let_in_and_nobody_loses_a_session() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("devices.json");
+    write_devices(&path, [1]);
+    let (running, address) = embedded_from(Roster::read(&path).unwrap());
+    let (first, second) = (device(1), device(2));
+    let mut old = Uplink::open(address, first.clone(), &first.password()).unwrap();
+    old.send(&[boot_record(&first, 1, 1)]);
+    assert_eq!(old.acknowledged(), Ok(1));
+    assert!(Uplink::open(address, second.clone(), &second.password()).is_err());
+    write_devices(&path, [1, 2]);
+    let mut new = Uplink::open(address, second.clone(), &second.password()).unwrap();
+    new.send(&[boot_record(&second, 1, 1)]);
+    assert_eq!(new.acknowledged(), Ok(1));
+    old.send(&[boot_record(&first, 1, 2)]);
+    assert_eq!(old.acknowledged(), Ok(2), "in the session it had");
+    assert_eq!(running.said.recv_timeout(PATIENCE), Ok(Ok(2)));
+    std::fs::write(&path, "{").unwrap();
+    let broken = running.said.recv_timeout(PATIENCE).unwrap().unwrap_err();
+    assert!(broken.contains("devices.json"), "{broken}");
+    let mut again = Uplink::open(address, second.clone(), &second.password()).unwrap();
+    again.send(&[boot_record(&second, 1, 2)]);
+    assert_eq!(again.acknowledged(), Ok(2), "the last good devices hold");
+    assert!(running.said.try_recv().is_err(), "it is said once");
+    let database = running.path();
+    let (_folder, collected) = running.stop();
+    assert_eq!((collected.stored, collected.refused), (4, 1));
+    let named = "SELECT count(*) FROM devices WHERE name = 'room 2'";
+    assert_eq!(number(&database, named), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{Outcome, output};
 use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_fleet::{
-    BrokerChoice, BrokerUrl, Collected, Collecting, Devices, Event, Ingested, Password, Polling,
+    BrokerChoice, BrokerUrl, Collected, Collecting, Event, Ingested, Password, Polling, Roster,
     Until, collect_link, collect_mqtt,
 };
 use dunlin_wire::DeviceId;
@@ -22,8 +22,8 @@ use std::time::Duration;
   dunlin collect --listen 0.0.0.0:1883
   dunlin collect --mqtt mqtt://broker.example --user collector
 
-Records of unknown devices and records that are not authentic are refused and counted. Devices are
-read when it starts: start it again after a new one was flashed.")]
+Records of unknown devices and records that are not authentic are refused and counted. A device that
+is flashed while this runs is known at once.")]
 pub struct Arguments {
     /// Fetch from this device: its name in the fleet, or an address (serial:PATH[:BAUD], tcp:HOST:PORT, unix:PATH)
     #[arg(long, value_name = "DEVICE", conflicts_with = "mqtt")]
@@ -54,7 +54,7 @@ impl Arguments {
     pub fn run(self) -> Result<Outcome> {
         let devices = self.fleet.devices()?;
         let mut store = self.fleet.store()?;
-        store.register_devices(&devices)?;
+        store.register_devices(&devices.devices())?;
         let stop = stop_on_interrupt()?;
         let until = Until {
             stop: &stop,
@@ -126,12 +126,12 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 
 /// What a person was told so far: good news on a terminal only, trouble always, and the same trouble once.
 struct Told<'d> {
-    devices: &'d Devices,
+    devices: &'d Roster,
     warnings: BTreeSet<String>,
 }
 
 impl<'d> Told<'d> {
-    fn new(devices: &'d Devices) -> Self {
+    fn new(devices: &'d Roster) -> Self {
         Told {
             devices,
             warnings: BTreeSet::new(),
@@ -149,6 +149,12 @@ impl<'d> Told<'d> {
                 self.warn(format!("interrupted, trying again: {reason}"));
             }
             Event::Refused(refusal) => self.warn(format!("refused: {refusal}")),
+            Event::DevicesRead { devices } => {
+                output::notice(format!("{devices} devices are known now"));
+            }
+            Event::DevicesUnread { error } => {
+                self.warn(format!("the devices known before still hold: {error}"))
+            }
             other => output::notice(format!("{other:?}")),
         }
     }
@@ -156,6 +162,7 @@ impl<'d> Told<'d> {
     fn ingested(&mut self, device: DeviceId, ingested: &Ingested) {
         let name = self
             .devices
+            .devices()
             .get(device)
             .map_or_else(|| device.to_string(), |device| device.name.clone());
         let mut refusals = ingested.refused.iter();

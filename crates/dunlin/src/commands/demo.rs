@@ -205,7 +205,7 @@ fn monitor(device: &FlashedDevice, recipe: &Recipe, like: &Examples) -> Result<(
 /// Fetches what the device recorded; gives the number of records stored.
 fn take_in(store: &mut Store, fleet: &FleetArguments, link_url: &str) -> Result<u64> {
     let devices = fleet.devices()?;
-    store.register_devices(&devices)?;
+    store.register_devices(&devices.devices())?;
     let stop = AtomicBool::new(false);
     let collecting = Collecting {
         store,

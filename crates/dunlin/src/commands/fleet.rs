@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
-use dunlin_fleet::{Devices, Store};
+use dunlin_fleet::{Roster, Store};
 use dunlin_host::keys;
 use dunlin_wire::{BundleId, PublicKey};
 use std::path::{Path, PathBuf};
@@ -35,14 +35,14 @@ impl FleetArguments {
     }
 
     /// The devices that the collector knows.
-    pub fn devices(&self) -> Result<Devices> {
+    pub fn devices(&self) -> Result<Roster> {
         let path = self.devices_file();
         anyhow::ensure!(
             path.exists(),
             "{}: no devices are known here; `dunlin flash` registers one",
             path.display()
         );
-        Ok(Devices::read(&path)?)
+        Ok(Roster::read(&path)?)
     }
 
     /// Opens the collector's database, or makes it.

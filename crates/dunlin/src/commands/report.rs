@@ -60,7 +60,7 @@ impl Arguments {
         if let Ok(id) = name.parse() {
             return Ok(id);
         }
-        let devices = self.fleet.devices()?;
+        let devices = self.fleet.devices()?.devices();
         let found = devices
             .iter()
             .find(|device| device.name == name)

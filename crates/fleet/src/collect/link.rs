@@ -1,12 +1,13 @@
 //! Records fetched from one device over its link.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dunlin_link::{Info, Link};
 use dunlin_wire::DeviceId;
 
-use super::{Collected, Collecting, Event, now_ms};
-use crate::{Devices, FleetError, Ingested, Sender, Store};
+use super::{Collected, Collecting, Event, now_ms, renewed};
+use crate::{Devices, FleetError, Ingested, Roster, Sender, Store};
 
 /// How often to ask a device for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,8 @@ pub fn collect_link(
     } = collecting;
     let mut collector = Collector {
         store,
-        devices,
+        roster: devices,
+        devices: devices.devices(),
         address,
         show,
         collected: Collected::default(),
@@ -64,7 +66,8 @@ pub fn collect_link(
 
 struct Collector<'a> {
     store: &'a mut Store,
-    devices: &'a Devices,
+    roster: &'a Roster,
+    devices: Arc<Devices>,
     address: &'a str,
     show: &'a mut dyn FnMut(Event<'_>),
     collected: Collected,
@@ -76,6 +79,7 @@ impl Collector<'_> {
     fn visit(&mut self) -> Result<(), FleetError> {
         let mut link = Link::open(self.address)?;
         let info = link.info()?;
+        self.devices = renewed(self.roster, self.store, self.show)?;
         self.known(info.device)?;
         (self.show)(Event::Connected { to: self.address });
         link.set_time(now_ms())?;
@@ -83,7 +87,7 @@ impl Collector<'_> {
             transport: self.address,
             device: info.device,
         };
-        self.store.note_contact(self.devices, sender, now_ms())?;
+        self.store.note_contact(&self.devices, sender, now_ms())?;
         self.drain(&mut link, &info)
     }
 
@@ -151,7 +155,7 @@ impl Collector<'_> {
             device,
         };
         let records = records.iter().map(Vec::as_slice);
-        self.store.ingest(self.devices, sender, now_ms(), records)
+        self.store.ingest(&self.devices, sender, now_ms(), records)
     }
 
     fn acknowledge(

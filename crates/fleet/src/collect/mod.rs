@@ -4,13 +4,15 @@ mod flow;
 pub mod link;
 pub mod mqtt;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dunlin_wire::DeviceId;
 use serde::Serialize;
 
-use crate::{Devices, Ingested, Refusal, Store};
+use crate::roster::News;
+use crate::{Devices, FleetError, Ingested, Refusal, Roster, Store};
 
 /// What happens while collecting, for whoever shows it.
 #[derive(Debug)]
@@ -40,14 +42,25 @@ pub enum Event<'a> {
     },
     /// Someone was turned away before sending a record.
     Refused(&'a Refusal),
+    /// The devices file changed and was read again.
+    DevicesRead {
+        /// How many devices are known now.
+        devices: usize,
+    },
+    /// The devices file changed and cannot be read: the devices known before still hold. Told once
+    /// for every change.
+    DevicesUnread {
+        /// Why.
+        error: &'a FleetError,
+    },
 }
 
 /// What collecting works with.
 pub struct Collecting<'a> {
     /// Where records go.
     pub store: &'a mut Store,
-    /// Whose records are taken.
-    pub devices: &'a Devices,
+    /// Whose records are taken. A file that changes is read again, for logins and for records.
+    pub devices: &'a Roster,
     /// When to stop.
     pub until: Until<'a>,
     /// Is told what happens.
@@ -107,6 +120,26 @@ impl Until<'_> {
             std::thread::sleep(PATIENCE.min(end.saturating_duration_since(Instant::now())));
         }
     }
+}
+
+/// The devices as their file says now; new ones are registered, and what came of reading it is shown.
+pub(crate) fn renewed(
+    roster: &Roster,
+    store: &mut Store,
+    show: &mut dyn FnMut(Event<'_>),
+) -> Result<Arc<Devices>, FleetError> {
+    let devices = roster.renewed();
+    match roster.news() {
+        Some(News::Read(read)) => {
+            store.register_devices(&read)?;
+            show(Event::DevicesRead {
+                devices: read.iter().count(),
+            });
+        }
+        Some(News::Unread(error)) => show(Event::DevicesUnread { error: &error }),
+        None => {}
+    }
+    Ok(devices)
 }
 
 /// Milliseconds since 1970-01-01 UTC.

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use dunlin_wire::DeviceId;
@@ -17,10 +17,10 @@ use rumqttc::mqttbytes::v5::Packet;
 use rumqttc::{Client, Connection, MqttOptions, PublishOptions, QoS};
 
 use super::flow::Flows;
-use super::{Collected, Collecting, Event, PATIENCE, Until, now_ms};
+use super::{Collected, Collecting, Event, PATIENCE, Until, now_ms, renewed};
 use crate::broker::{self, Broker, Login};
 use crate::devices::{hexadecimal, same};
-use crate::{Devices, FleetError, Ingested, Refusal, RefusalReason, Sender, Store};
+use crate::{Devices, FleetError, Ingested, Refusal, RefusalReason, Roster, Sender, Store};
 
 const DEFAULT_PORT: u16 = 1883;
 const RECORDS_FILTER: &str = "dunlin/+/records";
@@ -135,7 +135,8 @@ pub fn collect_mqtt(
     };
     let mut collector = Collector {
         store,
-        devices,
+        roster: devices,
+        devices: devices.devices(),
         show,
         collected: Collected::default(),
         flows: Flows::default(),
@@ -145,18 +146,20 @@ pub fn collect_mqtt(
     collector.run(until, &refused)
 }
 
-/// Starts a broker that lets in the known devices and, with a password drawn for this once, the
+/// Starts a broker that lets in the devices known at their login and, with a password drawn for this once, the
 /// collector.
 fn embed(
     listen: SocketAddr,
-    devices: Devices,
+    devices: Roster,
     strangers: mpsc::Sender<Refusal>,
 ) -> Result<(Session, Broker), FleetError> {
     let secret = hexadecimal(&rand::random::<[u8; 16]>());
     let own = secret.clone();
     let broker = Broker::start(listen, move |login| {
         let admitted = is_collector(&login, &own)
-            || devices.admit(&login.client, &login.user, &login.password);
+            || devices
+                .renewed()
+                .admit(&login.client, &login.user, &login.password);
         if !admitted {
             let _ = strangers.send(Refusal::at_login(&login.user));
         }
@@ -247,7 +250,8 @@ impl Session {
 
 struct Collector<'a> {
     store: &'a mut Store,
-    devices: &'a Devices,
+    roster: &'a Roster,
+    devices: Arc<Devices>,
     show: &'a mut dyn FnMut(Event<'_>),
     collected: Collected,
     flows: Flows,
@@ -264,8 +268,10 @@ impl Collector<'_> {
     ) -> Result<Collected, FleetError> {
         let mut last_heard = Instant::now();
         while !until.reached(last_heard) {
+            let next = self.session.next();
+            self.devices = renewed(self.roster, self.store, self.show)?;
             self.note(strangers)?;
-            match self.session.next() {
+            match next {
                 Ok(Some(Packet::Publish(publish))) => {
                     last_heard = Instant::now();
                     self.take(&publish.topic, &publish.payload)?;
@@ -336,7 +342,7 @@ impl Collector<'_> {
         };
         let ingested = self
             .store
-            .ingest_packed(self.devices, sender, now_ms(), payload)?;
+            .ingest_packed(&self.devices, sender, now_ms(), payload)?;
         self.collected.add(&ingested);
         self.acknowledge(device, &ingested)?;
         (self.show)(Event::Ingested {
