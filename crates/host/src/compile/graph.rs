@@ -1,7 +1,7 @@
 //! The compiler's graph: ops as the engine names them, on tensors of known shape.
 
 use super::constant::{Data, QuantizedConstant};
-use dunlin_engine::format::OpCode;
+use dunlin_engine::format::{MAX_ELEMENTS, OpCode};
 
 /// Index of a value in [`Graph::values`].
 pub(crate) type ValueId = usize;
@@ -37,6 +37,7 @@ pub(crate) struct Value {
 }
 
 impl Value {
+    /// Overflows for no value that was imported: [`is_within_limits`] holds for those.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
@@ -218,6 +219,19 @@ impl Graph {
             }
         }
     }
+}
+
+/// The product of the extents, empty ones aside; none where it, or that of a part, overflows.
+pub(crate) fn volume(shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .filter(|&&extent| extent != 0)
+        .try_fold(1, |product: usize, &extent| product.checked_mul(extent))
+}
+
+/// Whether a plan can hold a tensor of this shape.
+pub(crate) fn is_within_limits(shape: &[usize]) -> bool {
+    volume(shape).is_some_and(|volume| volume <= MAX_ELEMENTS as usize)
 }
 
 /// Row-major strides of a shape, in elements.

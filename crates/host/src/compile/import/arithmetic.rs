@@ -1,6 +1,6 @@
 //! Operators on single elements.
 
-use super::{Importer, Imports, Made, output_name, refuse};
+use super::{Importer, Imports, Made, SMALLER, output_name, oversize, refuse};
 use crate::compile::constant::Data;
 use crate::compile::graph::{Element, Op, ValueId, strides};
 use crate::onnx::proto::NodeProto;
@@ -55,6 +55,9 @@ impl Importer<'_> {
                 "give both inputs one shape",
             )
         })?;
+        if let Some(reason) = oversize(&shape) {
+            return Err(refuse(node, &reason, SMALLER));
+        }
         if let (Some(left), Some(right)) = (self.graph.floats(a), self.graph.floats(b)) {
             let places = (
                 spread(&self.shape_of(a), &shape),

@@ -13,10 +13,11 @@ mod views;
 
 use super::constant::Data;
 use super::error::{CompileError, Refusal};
-use super::graph::{Content, Element, Graph, Node, Op, ValueId};
+use super::graph::{Content, Element, Graph, Node, Op, ValueId, is_within_limits};
 use super::options::CompileOptions;
 use crate::onnx::OnnxError;
 use crate::onnx::proto::{DataType, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use dunlin_engine::format::MAX_ELEMENTS;
 use std::collections::HashMap;
 
 /// The graph and what it means.
@@ -36,6 +37,9 @@ BatchNormalization, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Slice, Spli
 Dropout, Cast, Shape, Constant, QuantizeLinear, DequantizeLinear, TreeEnsembleClassifier, \
 TreeEnsembleRegressor, LinearClassifier, LinearRegressor, Scaler, Normalizer, ZipMap";
 
+/// What to do about a tensor that is too large.
+const SMALLER: &str = "make it smaller";
+
 pub(crate) fn import(
     model: &ModelProto,
     options: &CompileOptions,
@@ -44,7 +48,11 @@ pub(crate) fn import(
     importer.import_input()?;
     for (index, node) in importer.nodes.iter().enumerate() {
         importer.origin = index;
+        let first = importer.graph.values.len();
         importer.import_node(node)?;
+        if let Some(reason) = importer.oversize(first) {
+            return Err(refuse(node, &reason, SMALLER));
+        }
     }
     importer.finish()
 }
@@ -102,6 +110,12 @@ impl<'m> Importer<'m> {
         Ok(importer)
     }
 
+    /// Why a plan cannot hold one of the values from `first` on, if so.
+    fn oversize(&self, first: ValueId) -> Option<String> {
+        let mut shapes = self.graph.values.iter().skip(first);
+        shapes.find_map(|value| oversize(&value.shape))
+    }
+
     fn import_input(&mut self) -> Imports {
         let [input] = self.inputs[..] else {
             let reason = format!("the model has {} inputs", self.inputs.len());
@@ -121,6 +135,9 @@ impl<'m> Importer<'m> {
         };
         let shape = batch_of_one(input)?;
         let id = self.graph.add_value(&input.name, element, &shape);
+        if let Some(reason) = self.oversize(id) {
+            return Err(port_refusal(&input.name, &reason, SMALLER));
+        }
         self.graph.input = id;
         self.names.insert(input.name.clone(), id);
         Ok(())
@@ -144,6 +161,9 @@ impl<'m> Importer<'m> {
             }
         };
         let id = self.graph.add_constant(name, &shape, data);
+        if let Some(reason) = self.oversize(id) {
+            return Err(port_refusal(name, &reason, SMALLER));
+        }
         self.names.insert(name.to_owned(), id);
         Ok(())
     }
@@ -363,6 +383,12 @@ impl<'m> Importer<'m> {
             }
         }
     }
+}
+
+/// Why a plan cannot hold a tensor of this shape, if so.
+fn oversize(shape: &[usize]) -> Option<String> {
+    let reason = || format!("shape {shape:?} has more than {MAX_ELEMENTS} elements");
+    (!is_within_limits(shape)).then(reason)
 }
 
 /// Name of a node's first output.

@@ -2,7 +2,7 @@
 
 use super::{Importer, Imports, Made, axis_of, output_name, refuse};
 use crate::compile::constant::Data;
-use crate::compile::graph::{Content, Element, Op, ValueId, strides};
+use crate::compile::graph::{Content, Element, Op, ValueId, strides, volume};
 use crate::onnx::proto::{DataType, NodeProto};
 
 /// A box of elements in a tensor: where it starts, how far apart neighbours are, its shape.
@@ -132,18 +132,17 @@ impl Importer<'_> {
                 extent => usize::try_from(extent).unwrap_or(0),
             });
         }
-        let known: usize = shape.iter().filter(|&&extent| extent != 0).product();
+        let impossible = || {
+            let reason = format!("{old:?} cannot become {wanted:?}");
+            refuse(node, &reason, "export with batch 1 or an open batch")
+        };
+        let known = volume(&shape).ok_or_else(impossible)?;
         let count: usize = old.iter().product();
         for extent in shape.iter_mut().filter(|extent| **extent == 0) {
-            *extent = count / known.max(1);
+            *extent = count / known;
         }
-        if shape.iter().product::<usize>() != count {
-            let reason = format!("{old:?} cannot become {wanted:?}");
-            return Err(refuse(
-                node,
-                &reason,
-                "export with batch 1 or an open batch",
-            ));
+        if volume(&shape).is_none() || shape.iter().product::<usize>() != count {
+            return Err(impossible());
         }
         self.bind_reshaped(node, x, &shape)
     }
@@ -336,7 +335,7 @@ impl Importer<'_> {
             let (first, count) = slice_range(start, end, step, view.shape[axis])
                 .ok_or_else(|| refuse(node, "the slice is empty", "remove it"))?;
             view.base = (view.base as i64 + first as i64 * view.strides[axis]) as usize;
-            view.strides[axis] *= step;
+            view.strides[axis] = view.strides[axis].saturating_mul(step);
             view.shape[axis] = count;
         }
         let id = self.viewed(node, x, &view)?;
@@ -482,8 +481,9 @@ fn slice_range(start: i64, end: i64, step: i64, extent: usize) -> Option<(usize,
         resolve(end).clamp(low, high),
     );
     let span = if step > 0 { end - start } else { start - end };
-    let count = (span + step.abs() - 1).checked_div(step.abs())?;
-    (count > 0).then_some((start as usize, count as usize))
+    let before = u64::try_from(span - 1).ok()?;
+    let count = before.checked_div(step.unsigned_abs())? + 1;
+    Some((start as usize, count as usize))
 }
 
 #[cfg(test)]
@@ -497,6 +497,9 @@ mod tests {
         assert_eq!(slice_range(-3, -1, 1, 10), Some((7, 2)));
         assert_eq!(slice_range(-1, i64::MIN, -1, 4), Some((3, 4)));
         assert_eq!(slice_range(4, 2, 1, 10), None);
+        assert_eq!(slice_range(1, 5, 0, 10), None);
+        assert_eq!(slice_range(1, 5, i64::MAX, 10), Some((1, 1)));
+        assert_eq!(slice_range(5, 1, i64::MIN, 10), Some((5, 1)));
     }
 
     #[test]

@@ -56,6 +56,43 @@ fn nodes_that_contradict_themselves_are_refused() {
 }
 
 #[test]
+fn shapes_whose_product_wraps_are_refused() {
+    let extents = [Extent::Named("batch"), Extent::Fixed(4)];
+    let mut graph = GraphBuilder::new("wrapped");
+    let input = graph.input("input", DataType::Float, &extents);
+    let shape = graph.constant_i64("shape", &[2], &[4, (1 << 62) + 1]);
+    let result = graph.node("Reshape", &[&input, &shape], vec![]);
+    graph.output(&result, "result", DataType::Float, &extents);
+    let (_, op, reason) = refusal(&graph.finish());
+    assert_eq!(op, "Reshape");
+    assert!(reason.contains("cannot become"), "{reason}");
+
+    let mut graph = GraphBuilder::new("wrapped");
+    let extents = [1, 1 << 32, 1 << 32].map(Extent::Fixed);
+    let input = graph.input("input", DataType::Float, &extents);
+    let result = graph.node("Abs", &[&input], vec![]);
+    graph.output(&result, "result", DataType::Float, &extents);
+    let (node, _, reason) = refusal(&graph.finish());
+    assert_eq!(node, "input");
+    assert!(reason.contains("more than 67108864 elements"), "{reason}");
+}
+
+#[test]
+fn a_result_larger_than_a_plan_holds_is_refused_before_it_is_computed() {
+    let mut graph = GraphBuilder::new("wide");
+    let extents = [Extent::Named("batch"), Extent::Fixed(4)];
+    graph.input("input", DataType::Float, &extents);
+    let ones = vec![1.0; 1 << 14];
+    let column = graph.constant_f32("column", &[1 << 14, 1], &ones);
+    let row = graph.constant_f32("row", &[1, 1 << 14], &ones);
+    let result = graph.node("Add", &[&column, &row], vec![]);
+    graph.output(&result, "result", DataType::Float, &extents);
+    let (_, op, reason) = refusal(&graph.finish());
+    assert_eq!(op, "Add");
+    assert!(reason.contains("more than 67108864 elements"), "{reason}");
+}
+
+#[test]
 fn an_open_extent_is_refused() {
     let mut graph = GraphBuilder::new("open");
     let extents = [Extent::Named("batch"), Extent::Named("width")];
