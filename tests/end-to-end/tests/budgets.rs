@@ -28,7 +28,7 @@ fn measured(algorithm: &str, data: &str) -> Figures {
         "--target",
         TARGET,
     ];
-    place.done(&build, &["runs", "keys", "fleet"]);
+    place.done(&build, &["runs", "keys"]);
     let bundle = place.run_file(".bundle");
     let output = Command::new(place.program("xtask"))
         .args(["measure", &bundle, &place.path("keys/signing.pub.pem")])

@@ -63,10 +63,7 @@ fn walks_the_whole_loop(target: &str) {
     }
     let place = Place::new().expect("cargo build --release --workspace comes first");
     let recipe = small_recipe(&place);
-    place.done(
-        &["build", &recipe, "--target", target],
-        &["runs", "keys", "fleet"],
-    );
+    place.done(&["build", &recipe, "--target", target], &["runs", "keys"]);
     let bundle = place.run_file(&format!("{target}.bundle"));
     let flashed = place
         .done(&["flash", &bundle, "--json"], &["keys", "fleet"])
@@ -107,7 +104,7 @@ fn walks_the_whole_loop(target: &str) {
     let verified = place
         .done(
             &["verify", "latest", "--on", &on, "--inputs", "20", "--json"],
-            &["runs", "keys", "fleet"],
+            &["runs", "keys"],
         )
         .json();
     assert_eq!(
@@ -135,7 +132,7 @@ fn differing(verified: &Value) -> Vec<u64> {
 fn every_stage_prints_one_json_document() {
     let place = Place::new().expect("cargo build --release --workspace comes first");
     let recipe = small_recipe(&place);
-    let built = place.done(&["build", &recipe, "--json"], &["runs", "keys", "fleet"]);
+    let built = place.done(&["build", &recipe, "--json"], &["runs", "keys"]);
     let built = built.json();
     let bundles = built["bundles"].as_array().map_or(0, Vec::len);
     assert!(bundles > 1 && built["passed"] == true, "{built}");
@@ -148,7 +145,7 @@ fn every_stage_prints_one_json_document() {
         "one document"
     );
     let packaged = ["package", "latest", "--target", "local", "--json"];
-    let packaged = place.done(&packaged, &["runs", "keys", "fleet"]).json();
+    let packaged = place.done(&packaged, &["runs", "keys"]).json();
     let path = packaged["bundles"][0]["path"].as_str().expect("a path");
     assert_eq!(path, place.run_file("local.bundle"));
     let exported = place
@@ -161,7 +158,7 @@ fn every_stage_prints_one_json_document() {
 fn devices_flashed_at_once_are_all_collected_and_names_keep_their_kind() {
     let place = Place::new().expect("cargo build --release --workspace comes first");
     let recipe = small_recipe(&place);
-    place.done(&["build", &recipe], &["runs", "keys", "fleet"]);
+    place.done(&["build", &recipe], &["runs", "keys"]);
     let bundle = place.run_file("local.bundle");
     let (keys, fleet) = (place.path("keys"), place.path("fleet"));
     let names = ["d0", "d1", "d2", "d3", "d4"];
@@ -206,10 +203,7 @@ fn devices_flashed_at_once_are_all_collected_and_names_keep_their_kind() {
 fn records_come_over_mqtt_once_and_only_from_devices_that_are_known() {
     let place = Place::new().expect("cargo build --release --workspace comes first");
     let recipe = small_recipe(&place);
-    place.done(
-        &["build", &recipe, "--target", "local"],
-        &["runs", "keys", "fleet"],
-    );
+    place.done(&["build", &recipe, "--target", "local"], &["runs", "keys"]);
     let bundle = place.run_file("local.bundle");
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())

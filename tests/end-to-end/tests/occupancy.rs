@@ -37,7 +37,7 @@ fn days_like_those_of_training_stay_quiet_and_open_doors_raise_drift_on_co2() {
     place.done(&["data", "check", recipe, "--data", &data], &[]);
     place.done(
         &["build", recipe, "--data", &data, "--target", "local"],
-        &["runs", "keys", "fleet"],
+        &["runs", "keys"],
     );
     place.done(
         &["flash", &place.run_file("local.bundle")],

@@ -1,8 +1,8 @@
 //! `dunlin build`: everything from a recipe to signed bundles in one go.
 
-use super::fleet::FleetArguments;
+use super::fleet::KeysArguments;
 use super::model::{self, Bundle, DEFAULT_KEY, signing_key, targets};
-use super::recipe::RecipeArguments;
+use super::recipe::{AlgorithmArguments, RecipeArguments};
 use super::run::{RootArguments, remember_data_dir};
 use super::{evaluate, train};
 use crate::{Outcome, output};
@@ -25,6 +25,8 @@ pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
     #[command(flatten)]
+    algorithm: AlgorithmArguments,
+    #[command(flatten)]
     root: RootArguments,
     /// Build for this target; for every target of the recipe unless given
     #[arg(long)]
@@ -33,7 +35,7 @@ pub struct Arguments {
     #[arg(long, default_value = DEFAULT_KEY)]
     key: String,
     #[command(flatten)]
-    fleet: FleetArguments,
+    keys: KeysArguments,
     /// Print the evaluation and the bundles as JSON
     #[arg(long)]
     json: bool,
@@ -41,7 +43,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Result<Outcome> {
-        let recipe = self.recipe.read()?;
+        let recipe = self.algorithm.apply(self.recipe.read()?);
         let targets = targets(&recipe, self.target.as_deref())?;
         let splits = self.recipe.load(&recipe)?;
         let mut run = train::train(&self.root.runs, &recipe, &splits)?;
@@ -57,7 +59,7 @@ impl Arguments {
             return self.end(&run, &evaluation, &[]);
         }
         self.say(model::calibrate(&mut run, &recipe, &splits)?)?;
-        let key = signing_key(&self.fleet.keys, &self.key)?;
+        let key = signing_key(&self.keys.keys, &self.key)?;
         let bundles = model::bundles(&mut run, &recipe, &splits, &targets, &key)?;
         self.end(&run, &evaluation, &bundles)
     }

@@ -1,6 +1,6 @@
 //! `dunlin bundle`: what is in a signed bundle.
 
-use super::fleet::FleetArguments;
+use super::fleet::KeysArguments;
 use crate::{Outcome, output};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -18,7 +18,7 @@ pub struct Show {
     /// The bundle
     bundle: PathBuf,
     #[command(flatten)]
-    fleet: FleetArguments,
+    keys: KeysArguments,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -29,7 +29,7 @@ impl Command {
         let Command::Show(show) = self;
         let bytes =
             std::fs::read(&show.bundle).with_context(|| show.bundle.display().to_string())?;
-        let trusted = show.fleet.trusted()?;
+        let trusted = show.keys.trusted()?;
         let shown = dunlin_host::package::show(&bytes, &trusted)
             .with_context(|| show.bundle.display().to_string())?;
         if show.json {

@@ -3,7 +3,7 @@
 mod board;
 mod machine;
 
-use super::fleet::FleetArguments;
+use super::fleet::{FleetArguments, KeysArguments};
 use super::report;
 use super::{build, evaluate, model, recipe, train};
 use crate::Outcome;
@@ -48,7 +48,7 @@ impl Arguments {
         let fleet = self.fresh_fleet()?;
         let splits = load(&recipe)?;
         let mut run = self.train(&recipe, &splits)?;
-        let bundle = package(&mut run, &recipe, &splits, &target, &fleet)?;
+        let bundle = self.package(&mut run, (&recipe, &splits), &target)?;
         heading("4 flash", &target.summary)?;
         let device = self.flash(&fleet, &target, &bundle)?;
         output::line(format!(
@@ -77,7 +77,6 @@ impl Arguments {
     fn fresh_fleet(&self) -> Result<FleetArguments> {
         let fleet = FleetArguments {
             fleet: self.folder.join("fleet"),
-            keys: self.folder.join("keys"),
         };
         let marker = self.folder.join(MARKER);
         let is_empty =
@@ -102,9 +101,15 @@ impl Arguments {
         Ok(fleet)
     }
 
+    fn keys(&self) -> KeysArguments {
+        KeysArguments {
+            keys: self.folder.join("keys"),
+        }
+    }
+
     fn flash(&self, fleet: &FleetArguments, target: &Target, path: &Path) -> Result<FlashedDevice> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-        let trusted = fleet.trusted()?;
+        let trusted = self.keys().trusted()?;
         fleet.store()?.register_bundle(path, &trusted)?;
         let (devices, state) = (fleet.devices_file(), fleet.state("demo"));
         let options = FlashOptions {
@@ -118,6 +123,23 @@ impl Arguments {
         Ok(flash::flash(&options, &mut |step: Step<'_>| {
             bar.say(step.to_string())
         })?)
+    }
+
+    /// Calibrates and signs; gives the bundle's file.
+    fn package(
+        &self,
+        run: &mut Run,
+        (recipe, splits): (&Recipe, &Splits),
+        target: &Target,
+    ) -> Result<PathBuf> {
+        heading("3 calibrate, compile, sign", "")?;
+        let key = model::signing_key(&self.keys().keys, model::DEFAULT_KEY)?;
+        let account = model::calibrate(run, recipe, splits)?;
+        output::line(account.to_string().trim_end())?;
+        let targets = std::slice::from_ref(target);
+        let bundles = model::bundles(run, recipe, splits, targets, &key)?;
+        bundles.iter().try_for_each(model::Bundle::print)?;
+        Ok(run.path(&stages::bundle_file(run, target)))
     }
 
     /// Collects, reports, and says whether the drift is where it was put.
@@ -160,24 +182,6 @@ fn load(recipe: &Recipe) -> Result<Splits> {
         splits.validation.len(),
     ))?;
     Ok(splits)
-}
-
-/// Calibrates and signs; gives the bundle's file.
-fn package(
-    run: &mut Run,
-    recipe: &Recipe,
-    splits: &Splits,
-    target: &Target,
-    fleet: &FleetArguments,
-) -> Result<PathBuf> {
-    heading("3 calibrate, compile, sign", "")?;
-    let key = model::signing_key(&fleet.keys, model::DEFAULT_KEY)?;
-    let account = model::calibrate(run, recipe, splits)?;
-    output::line(account.to_string().trim_end())?;
-    let targets = std::slice::from_ref(target);
-    let bundles = model::bundles(run, recipe, splits, targets, &key)?;
-    bundles.iter().try_for_each(model::Bundle::print)?;
-    Ok(run.path(&stages::bundle_file(run, target)))
 }
 
 /// Streams a machine that wears out half-way.

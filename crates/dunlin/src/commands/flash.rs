@@ -1,6 +1,6 @@
 //! `dunlin flash`: puts a bundle on a device, whatever kind of device it is.
 
-use super::fleet::FleetArguments;
+use super::fleet::{FleetArguments, KeysArguments};
 use super::run::RootArguments;
 use crate::Outcome;
 use crate::output::{self, Bar};
@@ -56,6 +56,8 @@ pub struct Arguments {
     forget: Option<String>,
     #[command(flatten)]
     fleet: FleetArguments,
+    #[command(flatten)]
+    keys: KeysArguments,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
@@ -71,7 +73,7 @@ impl Arguments {
         }
         let path = self.bundle_file()?;
         let bytes = std::fs::read(&path).with_context(|| self.unread(&path))?;
-        let trusted = self.fleet.trusted()?;
+        let trusted = self.keys.trusted()?;
         let verified =
             bundle::verify(&bytes, &trusted).with_context(|| path.display().to_string())?;
         let target = Target::find(verified.manifest().target)?;

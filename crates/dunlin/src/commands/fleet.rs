@@ -7,12 +7,17 @@ use dunlin_host::keys;
 use dunlin_wire::{BundleId, PublicKey};
 use std::path::{Path, PathBuf};
 
-/// The fleet's folder and the keys that its devices trust.
+/// The fleet's folder.
 #[derive(Args, Clone)]
 pub struct FleetArguments {
     /// Folder of the fleet: its devices, their credentials, the collector's database
     #[arg(long, value_name = "DIR", default_value = "fleet")]
     pub fleet: PathBuf,
+}
+
+/// The keys that sign, and that devices trust.
+#[derive(Args, Clone)]
+pub struct KeysArguments {
     /// Folder of the signing keys
     #[arg(long, value_name = "DIR", default_value = "keys")]
     pub keys: PathBuf,
@@ -60,6 +65,23 @@ impl FleetArguments {
         Ok(Store::open(&database)?.bundle_schema(bundle)?)
     }
 
+    /// The address of a device, given that or its name: a running device's address is in its folder.
+    pub fn address(&self, name_or_address: &str) -> Result<String> {
+        if name_or_address.contains(':') {
+            return Ok(name_or_address.to_owned());
+        }
+        let path = self.state(name_or_address).join("link");
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!(
+                "no running device `{name_or_address}` ({}); give its address, or `dunlin flash` it",
+                path.display()
+            )
+        })?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+impl KeysArguments {
     /// Every public key in the folder of keys.
     pub fn trusted(&self) -> Result<Vec<PublicKey>> {
         let trusted: Vec<PublicKey> = public_key_files(&self.keys)?
@@ -88,23 +110,6 @@ fn public_key_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-impl FleetArguments {
-    /// The address of a device, given that or its name: a running device's address is in its folder.
-    pub fn address(&self, name_or_address: &str) -> Result<String> {
-        if name_or_address.contains(':') {
-            return Ok(name_or_address.to_owned());
-        }
-        let path = self.state(name_or_address).join("link");
-        let text = std::fs::read_to_string(&path).with_context(|| {
-            format!(
-                "no running device `{name_or_address}` ({}); give its address, or `dunlin flash` it",
-                path.display()
-            )
-        })?;
-        Ok(text.trim().to_owned())
-    }
 }
 
 #[cfg(test)]

@@ -111,3 +111,48 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    /// Which of the options that commands share a command takes.
+    fn shared(path: &str) -> Vec<&'static str> {
+        let mut command = Cli::command();
+        command.build();
+        let found = path.split(' ').fold(&command, |command, name| {
+            command
+                .find_subcommand(name)
+                .unwrap_or_else(|| panic!("no `{name}` of `{path}`"))
+        });
+        let takes = |option: &str| found.get_arguments().any(|a| a.get_long() == Some(option));
+        ["algorithm", "data", "fleet", "keys", "runs"]
+            .into_iter()
+            .filter(|option| takes(option))
+            .collect()
+    }
+
+    #[test]
+    fn a_command_takes_the_shared_options_that_it_uses_and_no_others() {
+        for (path, options) in [
+            ("data check", &["data"][..]),
+            ("train", &["algorithm", "data", "runs"]),
+            ("evaluate", &["data", "runs"]),
+            ("export", &["runs"]),
+            ("quantize", &["data", "runs"]),
+            ("compile", &["runs"]),
+            ("package", &["data", "keys", "runs"]),
+            ("build", &["algorithm", "data", "keys", "runs"]),
+            ("verify", &["data", "keys", "runs"]),
+            ("flash", &["fleet", "keys", "runs"]),
+            ("stream", &["data", "fleet"]),
+            ("collect", &["fleet"]),
+            ("report", &["fleet"]),
+            ("keys new", &["keys"]),
+            ("bundle show", &["keys"]),
+        ] {
+            assert_eq!(shared(path), options, "dunlin {path}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! `dunlin export`, `quantize`, `compile`, `package`: from a run's model to a signed bundle.
 
-use super::fleet::FleetArguments;
-use super::run::{Opened, RunArguments};
+use super::fleet::KeysArguments;
+use super::run::{Opened, RunArguments, RunName};
 use crate::{Outcome, output};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Example:\n  dunlin export latest --out occupancy.onnx")]
 pub struct Export {
     #[command(flatten)]
-    run: RunArguments,
+    run: RunName,
     /// Where to write the model; its place in the run is printed unless given
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -184,7 +184,7 @@ pub struct Package {
     #[arg(long)]
     despite_gates: bool,
     #[command(flatten)]
-    fleet: FleetArguments,
+    keys: KeysArguments,
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
@@ -203,7 +203,7 @@ impl Package {
                 output::line(account.to_string().trim_end())?;
             }
         }
-        let key = signing_key(&self.fleet.keys, &self.key)?;
+        let key = signing_key(&self.keys.keys, &self.key)?;
         let Opened { run, recipe } = &mut opened;
         let targets = targets(recipe, self.target.as_deref())?;
         let bundles = bundles(run, recipe, &splits, &targets, &key)?;

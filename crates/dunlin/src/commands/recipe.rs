@@ -15,24 +15,35 @@ pub struct RecipeArguments {
     /// The folder of the data files; the recipe's own folder unless given
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+/// What a command that trains may override.
+#[derive(Args)]
+pub struct AlgorithmArguments {
     /// Train with this algorithm instead of the recipe's: logistic, forest, mlp
     #[arg(long)]
     pub algorithm: Option<Algorithm>,
 }
 
 impl RecipeArguments {
-    /// Reads the recipe and applies what the command line overrides.
+    /// Reads the recipe.
     pub fn read(&self) -> Result<Recipe> {
-        let recipe = Recipe::read(&self.recipe)?;
-        Ok(match self.algorithm {
-            Some(algorithm) => recipe.with_algorithm(algorithm),
-            None => recipe,
-        })
+        Ok(Recipe::read(&self.recipe)?)
     }
 
     /// Loads, checks and splits the recipe's data, with a progress line.
     pub fn load(&self, recipe: &Recipe) -> Result<Splits> {
         load(recipe, self.data.clone())
+    }
+}
+
+impl AlgorithmArguments {
+    /// The recipe with what the command line overrides.
+    pub fn apply(&self, recipe: Recipe) -> Recipe {
+        match self.algorithm {
+            Some(algorithm) => recipe.with_algorithm(algorithm),
+            None => recipe,
+        }
     }
 }
 

@@ -12,12 +12,20 @@ use std::path::{Path, PathBuf};
 /// The file of a run that says where its data lay.
 const DATA_DIR: &str = "data-dir.txt";
 
+/// Which run.
 #[derive(Args)]
-pub struct RunArguments {
+pub struct RunName {
     /// The run: its id or the beginning of it, a model's name for its newest run, or `latest`
     pub run: String,
     #[command(flatten)]
     pub root: RootArguments,
+}
+
+/// Which run, and where its data lies.
+#[derive(Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    pub name: RunName,
     /// The folder of the data files; where they were in training unless given
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -57,12 +65,19 @@ pub struct Opened {
     pub recipe: Recipe,
 }
 
-impl RunArguments {
+impl RunName {
     /// Finds the run and reads its recipe.
     pub fn open(&self) -> Result<Opened> {
         let run = self.root.find(&self.run)?;
         let recipe = Recipe::parse(&run.record.recipe, &run.path(runs::RECIPE))?;
         Ok(Opened { run, recipe })
+    }
+}
+
+impl RunArguments {
+    /// Finds the run and reads its recipe.
+    pub fn open(&self) -> Result<Opened> {
+        self.name.open()
     }
 
     /// Loads the run's data and makes sure that it is what the run was trained on.

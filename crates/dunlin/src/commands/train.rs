@@ -1,6 +1,6 @@
 //! `dunlin train`: from a recipe to a run.
 
-use super::recipe::RecipeArguments;
+use super::recipe::{AlgorithmArguments, RecipeArguments};
 use super::run::{RootArguments, remember_data_dir};
 use crate::Outcome;
 use crate::output::{self, Bar};
@@ -20,6 +20,8 @@ pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
     #[command(flatten)]
+    algorithm: AlgorithmArguments,
+    #[command(flatten)]
     root: RootArguments,
     /// Print the run's record as JSON
     #[arg(long)]
@@ -28,7 +30,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Result<Outcome> {
-        let recipe = self.recipe.read()?;
+        let recipe = self.algorithm.apply(self.recipe.read()?);
         let splits = self.recipe.load(&recipe)?;
         let mut run = train(&self.root.runs, &recipe, &splits)?;
         remember_data_dir(&mut run, &recipe, self.recipe.data.as_deref())?;

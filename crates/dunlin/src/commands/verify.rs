@@ -1,6 +1,6 @@
 //! `dunlin verify`: the same inputs on every backend.
 
-use super::fleet::FleetArguments;
+use super::fleet::KeysArguments;
 use super::run::{Opened, RunArguments};
 use super::stream::part;
 use crate::Outcome;
@@ -41,7 +41,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
     #[command(flatten)]
-    fleet: FleetArguments,
+    keys: KeysArguments,
     /// Print the comparison as JSON
     #[arg(long)]
     json: bool,
@@ -157,7 +157,7 @@ impl Arguments {
     fn start(&self, target: &str, opened: &Opened, guests: &mut Guests) -> Result<Device> {
         let target = Target::find(target)?;
         let bundle = stages::bundle(&opened.run, &target)?;
-        let trusted = self.fleet.trusted()?;
+        let trusted = self.keys.trusted()?;
         let (devices, state) = (guests.file("devices.json"), guests.file(&target.name));
         let options = FlashOptions {
             devices: &devices,
