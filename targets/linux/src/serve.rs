@@ -41,20 +41,36 @@ pub(crate) fn serve(listener: Listener, device: Asker, idle: Duration) -> io::Re
 }
 
 fn admit(stream: Box<dyn Stream>, open: &Arc<AtomicUsize>, device: &Asker) -> io::Result<()> {
-    if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
-        return Err(io::Error::other(format!(
+    let place = Place::take(open).ok_or_else(|| {
+        io::Error::other(format!(
             "{MAX_CONNECTIONS} connections are open, no more until one is closed or idle for too long"
-        )));
-    }
-    let (still_open, device) = (Arc::clone(open), device.clone());
+        ))
+    })?;
+    let device = device.clone();
     thread::Builder::new()
         .name("connection".into())
         .spawn(move || {
+            let _place = place;
             let _ = converse(stream, &device);
-            still_open.fetch_sub(1, Ordering::Relaxed);
         })?;
-    open.fetch_add(1, Ordering::Relaxed);
     Ok(())
+}
+
+/// One of the places for connections; free again when it is dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(open: &Arc<AtomicUsize>) -> Option<Self> {
+        let is_free = open.fetch_add(1, Ordering::Relaxed) < MAX_CONNECTIONS;
+        let place = Self(Arc::clone(open));
+        is_free.then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The last exchange of a connection: a request that comes again gets the same answer again.
@@ -96,4 +112,22 @@ fn converse(mut stream: Box<dyn Stream>, device: &Asker) -> io::Result<()> {
 
 fn closing(Gone: Gone) -> io::Error {
     io::Error::other("the device is closing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_taken_before_its_thread_runs_and_freed_once() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let mut places: Vec<_> = (0..MAX_CONNECTIONS).map(|_| Place::take(&open)).collect();
+        assert!(places.iter().all(Option::is_some));
+        assert!(Place::take(&open).is_none());
+        assert_eq!(open.load(Ordering::Relaxed), MAX_CONNECTIONS);
+        places.pop();
+        assert!(Place::take(&open).is_some());
+        drop(places);
+        assert_eq!(open.load(Ordering::Relaxed), 0);
+    }
 }
