@@ -1,7 +1,7 @@
 //! `dunlin build`: everything from a recipe to signed bundles in one go.
 
 use super::fleet::KeysArguments;
-use super::model::{self, Bundle, DEFAULT_KEY, signing_key, targets};
+use super::model::{self, Bundle, BundleOptions, DEFAULT_KEY, signing_key, targets};
 use super::recipe::{AlgorithmArguments, RecipeArguments};
 use super::run::{RootArguments, remember_data_dir};
 use super::{evaluate, train};
@@ -60,7 +60,12 @@ impl Arguments {
         }
         self.say(model::calibrate(&mut run, &recipe, &splits)?)?;
         let key = signing_key(&self.keys.keys, &self.key)?;
-        let bundles = model::bundles(&mut run, &recipe, &splits, &targets, &key)?;
+        let options = BundleOptions {
+            recipe: &recipe,
+            splits: &splits,
+            key: &key,
+        };
+        let bundles = model::bundles(&mut run, &targets, &options)?;
         self.end(&run, &evaluation, &bundles)
     }
 

@@ -137,7 +137,12 @@ impl Arguments {
         let account = model::calibrate(run, recipe, splits)?;
         output::line(account.to_string().trim_end())?;
         let targets = std::slice::from_ref(target);
-        let bundles = model::bundles(run, recipe, splits, targets, &key)?;
+        let options = model::BundleOptions {
+            recipe,
+            splits,
+            key: &key,
+        };
+        let bundles = model::bundles(run, targets, &options)?;
         bundles.iter().try_for_each(model::Bundle::print)?;
         Ok(run.path(&stages::bundle_file(run, target)))
     }

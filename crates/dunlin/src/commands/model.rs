@@ -206,7 +206,12 @@ impl Package {
         let key = signing_key(&self.keys.keys, &self.key)?;
         let Opened { run, recipe } = &mut opened;
         let targets = targets(recipe, self.target.as_deref())?;
-        let bundles = bundles(run, recipe, &splits, &targets, &key)?;
+        let options = BundleOptions {
+            recipe,
+            splits: &splits,
+            key: &key,
+        };
+        let bundles = bundles(run, &targets, &options)?;
         if self.json {
             let bundles: Vec<_> = bundles.iter().map(Bundle::json).collect();
             output::json(&serde_json::json!({"run": run.record.id, "bundles": bundles}))?;
@@ -270,21 +275,29 @@ pub fn calibrate(run: &mut Run, recipe: &Recipe, splits: &Splits) -> Result<Acco
     stages::calibrate(run, recipe, splits).with_context(|| model.display().to_string())
 }
 
+/// What bundles are made from besides the run.
+pub struct BundleOptions<'a> {
+    /// The run's recipe.
+    pub recipe: &'a Recipe,
+    /// Its data, for golden vectors.
+    pub splits: &'a Splits,
+    /// Signs.
+    pub key: &'a SecretKey,
+}
+
 /// Makes a bundle for every target.
 pub fn bundles<'t>(
     run: &mut Run,
-    recipe: &Recipe,
-    splits: &Splits,
     targets: &'t [Target],
-    key: &SecretKey,
+    options: &BundleOptions<'_>,
 ) -> Result<Vec<Bundle<'t>>> {
     let model = stages::deployed_model(run);
     let mut make = |target: &'t Target| {
         let options = PackageOptions {
-            recipe,
-            splits,
+            recipe: options.recipe,
+            splits: options.splits,
             target,
-            key,
+            key: options.key,
         };
         let packaged = stages::package(run, &options)
             .with_context(|| format!("{} for {}", model.display(), target.name))?;
