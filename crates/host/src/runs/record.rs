@@ -21,7 +21,7 @@ pub struct Record {
     pub version: u32,
     /// What learned.
     pub algorithm: String,
-    /// Start of the run, RFC 3339 in UTC.
+    /// Start of the run, RFC 3339 in UTC, in microseconds: its order among runs.
     pub started: String,
     /// The recipe as TOML with every default written out.
     pub recipe: String,
@@ -97,7 +97,7 @@ impl Record {
             name: recipe.name.clone(),
             version: recipe.version,
             algorithm: recipe.train.algorithm.name().to_owned(),
-            started: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            started: now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
             recipe: text,
             recipe_hash,
             data_hash,

@@ -218,3 +218,17 @@ fn a_copied_run_is_not_taken_for_the_run_itself() {
         run.record.id
     );
 }
+
+#[test]
+fn the_latest_of_several_runs_in_one_second_is_the_one_started_last() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut recipe, splits, trained) = small(Algorithm::Logistic);
+    for version in (1..=8).rev() {
+        recipe.version = version;
+        let run = create(root.path(), &recipe, &splits, &trained).unwrap();
+        assert_eq!(
+            load(root.path(), "latest").unwrap().record.id,
+            run.record.id
+        );
+    }
+}
