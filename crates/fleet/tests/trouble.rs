@@ -311,3 +311,26 @@ fn html_and_text_of_much_trouble_stay_whole() {
         assert!(text.contains("MISSING") && text.contains("QUARANTINE"));
     }
 }
+
+#[test]
+fn records_that_a_device_could_not_write_are_told() {
+    let (mut shelf, _) = fleet();
+    let room = device(1);
+    take(&mut shelf, &room, &[unwritten_record(&room, 10, 3)]);
+    let report = made(&shelf);
+    let told = finding(&report, "could not write 3 records");
+    assert!(
+        told.contains("room 1") && told.contains("disk was full"),
+        "{told}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(json["devices"][0]["unwritten_records"], 3);
+    let what = |event: &serde_json::Value| event["what"] == "3 records could not be written";
+    assert!(
+        json["devices"][0]["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(what)
+    );
+}

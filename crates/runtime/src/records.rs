@@ -6,7 +6,7 @@ use dunlin_monitor::store::{Region, Store, StoreError};
 use dunlin_wire::credential::Credential;
 use dunlin_wire::limits::MAX_RECORD_BYTES;
 use dunlin_wire::link::RECORD_LENGTH_BYTES;
-use dunlin_wire::record::{self, Body, Header};
+use dunlin_wire::record::{self, Body, Event, EventCode, Header};
 use dunlin_wire::{BundleId, DeviceId, FirmwareId};
 use embedded_storage::nor_flash::NorFlash;
 
@@ -49,6 +49,10 @@ pub(crate) struct Records<F> {
     store: Result<Store, RecordFault>,
     /// Why the last record was not stored.
     failed: Option<FlashFault>,
+    /// Records that were not stored and that no record tells of yet.
+    unwritten: u32,
+    /// The number of the last of them, until the flash was asked whether it is there after all.
+    doubtful: Option<u32>,
 }
 
 impl<F: NorFlash> Records<F> {
@@ -62,6 +66,8 @@ impl<F: NorFlash> Records<F> {
             flash,
             store,
             failed: None,
+            unwritten: 0,
+            doubtful: None,
         }
     }
 
@@ -90,9 +96,7 @@ impl<F: NorFlash> Records<F> {
 
     /// The header of the next record, whose number the flash decides after a write that failed.
     pub fn header(&mut self, origin: Origin) -> Header {
-        if let Ok(store) = &mut self.store {
-            let _ = store.look_again_if_suspect(&mut self.flash);
-        }
+        self.look_again();
         Header {
             device: origin.device,
             boot: self.boot(),
@@ -102,6 +106,19 @@ impl<F: NorFlash> Records<F> {
             uptime_ms: origin.uptime_ms,
             time_ms: origin.time_ms,
             ..Header::default()
+        }
+    }
+
+    /// A write that is said to have failed may have happened: then it is not counted as missing.
+    fn look_again(&mut self) {
+        let Ok(store) = &mut self.store else {
+            return;
+        };
+        if store.look_again_if_suspect(&mut self.flash).is_ok()
+            && let Some(sequence) = self.doubtful.take()
+            && store.next_sequence() > sequence
+        {
+            self.unwritten = self.unwritten.saturating_sub(1);
         }
     }
 
@@ -117,11 +134,22 @@ impl<F: NorFlash> Records<F> {
         let length = record::encode(&self.header(origin), body, credential, buffer)
             .map_err(|_| FlashFault::Failed)?;
         self.append_encoded(buffer.get(..length).unwrap_or_default())?;
-        self.report_loss(origin, credential, buffer)
+        self.report_missing(origin, credential, buffer)
     }
 
-    /// Stores a record that was made with [`Records::header`]. Nothing happens without a store.
+    /// Stores a record that was made with [`Records::header`], or counts it as not written. Nothing
+    /// happens without a store.
     pub fn append_encoded(&mut self, record: &[u8]) -> Result<(), FlashFault> {
+        let sequence = self.next_sequence();
+        let stored = self.write(record);
+        if stored.is_err() {
+            self.unwritten = self.unwritten.saturating_add(1);
+            self.doubtful = Some(sequence);
+        }
+        stored
+    }
+
+    fn write(&mut self, record: &[u8]) -> Result<(), FlashFault> {
         let Ok(store) = &mut self.store else {
             return Ok(());
         };
@@ -133,8 +161,41 @@ impl<F: NorFlash> Records<F> {
         stored
     }
 
+    /// Tells in records of their own what was not written and what was dropped, if nothing does yet.
+    pub fn report_missing(
+        &mut self,
+        origin: Origin,
+        credential: &Credential,
+        buffer: &mut [u8],
+    ) -> Result<(), FlashFault> {
+        self.report_unwritten(origin, credential, buffer)?;
+        self.report_loss(origin, credential, buffer)
+    }
+
+    fn report_unwritten(
+        &mut self,
+        origin: Origin,
+        credential: &Credential,
+        buffer: &mut [u8],
+    ) -> Result<(), FlashFault> {
+        let header = self.header(origin);
+        if self.unwritten == 0 {
+            return Ok(());
+        }
+        let event = Event {
+            code: EventCode::NOT_WRITTEN,
+            detail: self.unwritten,
+            bundle: None,
+        };
+        let length =
+            record::encode(&header, &event, credential, buffer).map_err(|_| FlashFault::Failed)?;
+        self.write(buffer.get(..length).unwrap_or_default())?;
+        self.unwritten = 0;
+        Ok(())
+    }
+
     /// Stores a loss record when records were dropped that nobody had and nothing tells of yet.
-    pub fn report_loss(
+    fn report_loss(
         &mut self,
         origin: Origin,
         credential: &Credential,
@@ -148,7 +209,7 @@ impl<F: NorFlash> Records<F> {
         };
         let length = record::encode(&self.header(origin), &loss, credential, buffer)
             .map_err(|_| FlashFault::Failed)?;
-        self.append_encoded(buffer.get(..length).unwrap_or_default())?;
+        self.write(buffer.get(..length).unwrap_or_default())?;
         self.store.as_mut().map_or(Ok(()), |store| {
             store
                 .loss_reported(&mut self.flash, loss.last_sequence)

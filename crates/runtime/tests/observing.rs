@@ -6,6 +6,7 @@ use dunlin_runtime::{NoSource, SampleSource, Sampled};
 use dunlin_wire::link::{Reason, Refusal, Reply, Request, Samples};
 use dunlin_wire::record::{Boot, Event, EventCode, Kind, Loss, Record, ResetReason, Window};
 use support::bundle::{PERIOD_MS, Recipe, WINDOW_MS};
+use support::flash::Power;
 use support::{Answer, Bench, BenchBoard, CREDENTIAL, DEVICE, f32_bytes};
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -119,28 +120,73 @@ fn samples_observed_before_the_flash_fails_are_told() {
     );
 }
 
+/// Closes six windows while `fault` befalls the flash: how many were refused, and how many starts and
+/// windows are known of afterwards, stored or told to be missing. `None` where the device did not start.
+fn six_windows(fault: impl Fn(&Power)) -> Option<(usize, usize)> {
+    let samples = packed(0, &[[1.0, 2.0]; 3]);
+    let mut bench = running();
+    fault(&bench.power);
+    let messages = [observe(&samples), Request::CloseWindow]
+        .repeat(6)
+        .into_iter()
+        .map(|request| bench.message(request))
+        .collect();
+    let mut answers = Vec::new();
+    let board = &mut BenchBoard::default();
+    bench
+        .try_start(NoSource, board, messages, &mut answers)
+        .ok()?;
+    bench.power.doubtful.set(None);
+    bench.power.refused.set(None);
+    let is_refused = |answer: &Answer| matches!(answer.reply(), Reply::Refused(_));
+    assert!(
+        !answers.last().is_none_or(is_refused),
+        "the last one is stored"
+    );
+    let records = records(&mut bench);
+    let told = bodies::<Event>(&records, Kind::EVENT)
+        .iter()
+        .filter(|event| event.code == EventCode::NOT_WRITTEN)
+        .map(|event| event.detail as usize)
+        .sum::<usize>();
+    let refused = answers.iter().filter(|answer| is_refused(answer)).count();
+    let stored = windows(&records).len() + bodies::<Boot>(&records, Kind::BOOT).len();
+    Some((refused, stored + told))
+}
+
 #[test]
 fn a_write_that_is_said_to_have_failed_costs_no_window_but_its_own() {
-    let samples = packed(0, &[[1.0, 2.0]; 3]);
-    let refusals = |writes| {
-        let mut bench = running();
-        bench.power.doubtful.set(Some(writes));
-        let messages = [observe(&samples), Request::CloseWindow]
-            .repeat(4)
-            .into_iter()
-            .map(|request| bench.message(request))
-            .collect();
-        let mut answers = Vec::new();
-        let board = &mut BenchBoard::default();
-        let started = bench.try_start(NoSource, board, messages, &mut answers);
-        let is_refused = |answer: &&Answer| matches!(answer.reply(), Reply::Refused(_));
-        started
-            .is_ok()
-            .then(|| answers.iter().filter(is_refused).count())
-    };
-    let counts: Vec<usize> = (0..40).filter_map(refusals).collect();
-    assert!(counts.iter().all(|&count| count <= 1), "{counts:?}");
-    assert!(counts.contains(&1), "no window was hit");
+    let (_, all) = six_windows(|_| ()).expect("starts");
+    let outcomes: Vec<(usize, usize)> = (0..30)
+        .filter_map(|writes| six_windows(|power| power.doubtful.set(Some(writes))))
+        .collect();
+    assert!(
+        outcomes
+            .iter()
+            .all(|&(refused, known)| refused <= 1 && known == all),
+        "{outcomes:?}"
+    );
+    assert!(
+        outcomes.iter().any(|&(refused, _)| refused == 1),
+        "no window was hit"
+    );
+}
+
+#[test]
+fn windows_that_could_not_be_written_are_told_of_once_the_flash_works_again() {
+    let (_, all) = six_windows(|_| ()).expect("starts");
+    let outcomes: Vec<(usize, usize)> = (0..20)
+        .flat_map(|until| (1..4).map(move |count| (until, count)))
+        .filter_map(|fault| six_windows(|power| power.refused.set(Some(fault))))
+        .collect();
+    assert!(
+        outcomes.iter().all(|&(_, known)| known == all),
+        "{outcomes:?}"
+    );
+    assert!(
+        outcomes.iter().any(|&(refused, _)| refused > 1),
+        "{outcomes:?}"
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use dunlin_wire::record::{Boot, Event, EventCode, Kind, ResetReason};
 
+use super::text;
+
 pub(super) fn started(boot: Boot) -> String {
     let why = match boot.reason {
         ResetReason::POWER => "power came",
@@ -24,6 +26,10 @@ pub(super) fn happened(event: &Event) -> String {
         EventCode::REFUSED => format!("{bundle} was refused (reason {})", event.detail),
         EventCode::CONFIRMED => format!("{bundle} passed its probation"),
         EventCode::CLOCK_SET => "the clock was set".to_owned(),
+        EventCode::NOT_WRITTEN => {
+            let missing = text::count(u64::from(event.detail), "record");
+            format!("{missing} could not be written")
+        }
         EventCode(code) => format!("event {code} (detail {})", event.detail),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dunlin_monitor::drift;
 use dunlin_wire::baseline::Baseline;
-use dunlin_wire::record::{self, Boot, Event, Kind, Loss, Record, Window};
+use dunlin_wire::record::{self, Boot, Event, EventCode, Kind, Loss, Record, Window};
 use rusqlite::{Connection, params};
 
 use super::gaps::Sequences;
@@ -129,7 +129,7 @@ impl Filler<'_> {
                 .is_ok(),
             Kind::EVENT => record
                 .body()
-                .map(|event: Event| self.event(record, events::happened(&event)))
+                .map(|event| self.happened(record, &event))
                 .is_ok(),
             _ => false,
         };
@@ -138,6 +138,13 @@ impl Filler<'_> {
 
     fn loss(&mut self, loss: Loss) {
         self.sequences.lose(loss);
+    }
+
+    fn happened(&mut self, record: &Record<'_>, event: &Event) {
+        if event.code == EventCode::NOT_WRITTEN {
+            self.report.unwritten_records += u64::from(event.detail);
+        }
+        self.event(record, events::happened(event));
     }
 
     fn event(&mut self, record: &Record<'_>, what: String) {

@@ -15,6 +15,7 @@ pub(super) fn findings(report: &Report) -> Vec<String> {
         .collect();
     findings.extend(devices().flat_map(|device| trouble::sensors(report, device)));
     findings.extend(devices().filter_map(lost));
+    findings.extend(devices().filter_map(unwritten));
     findings.extend(devices().filter_map(trouble::conflicts));
     findings.extend(devices().filter_map(trouble::repeated));
     findings.extend(devices().filter_map(trouble::quarantine));
@@ -130,6 +131,17 @@ fn lost(device: &DeviceReport) -> Option<String> {
             are(missing)
         )),
     }
+}
+
+fn unwritten(device: &DeviceReport) -> Option<String> {
+    let records = device.unwritten_records;
+    (records > 0).then(|| {
+        format!(
+            "{} could not write {}: its flash memory failed, or its disk was full.",
+            called(device),
+            text::count(records, "record")
+        )
+    })
 }
 
 fn are(records: u64) -> String {

@@ -174,6 +174,7 @@ fn device(row: &Row<'_>) -> rusqlite::Result<DeviceReport> {
         records: 0,
         not_understood: 0,
         lost_records: 0,
+        unwritten_records: 0,
         gaps: Vec::new(),
         repeated: Vec::new(),
         conflicts: Vec::new(),

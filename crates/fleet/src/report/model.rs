@@ -168,6 +168,8 @@ pub struct DeviceReport {
     pub not_understood: u64,
     /// Records the device says it had to drop, and that had not come before.
     pub lost_records: u64,
+    /// Records the device says it could not write.
+    pub unwritten_records: u64,
     /// Sequence numbers between those that came which nothing explains; they may still be on their way.
     pub gaps: Vec<Gap>,
     /// Sequence numbers that came with more than one start.

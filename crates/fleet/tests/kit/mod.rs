@@ -98,6 +98,16 @@ pub fn event_record(device: &Device, sequence: u32, bundle: BundleId) -> Vec<u8>
     encoded(device, &header(device, 1, sequence, Some(bundle)), &event)
 }
 
+/// What a device says when so many records could not be written.
+pub fn unwritten_record(device: &Device, sequence: u32, records: u32) -> Vec<u8> {
+    let event = Event {
+        code: EventCode::NOT_WRITTEN,
+        detail: records,
+        bundle: None,
+    };
+    encoded(device, &header(device, 1, sequence, None), &event)
+}
+
 /// A record of a kind that nobody knows yet, made from a known one by changing the kind in its bytes.
 pub fn unknown_record(device: &Device, sequence: u32) -> Vec<u8> {
     use dunlin_wire::credential::Domain;

@@ -262,7 +262,7 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         };
         self.records
             .append_encoded(record.get(..closed.record_bytes).unwrap_or_default())?;
-        self.records.report_loss(origin, credential, record)?;
+        self.records.report_missing(origin, credential, record)?;
         Ok(true)
     }
 }

@@ -13,6 +13,8 @@ pub struct Power {
     out: Cell<bool>,
     /// Writes until one is said to have failed that did not; never when `None`.
     pub doubtful: Cell<Option<usize>>,
+    /// Writes until all of them fail, and how many do.
+    pub refused: Cell<Option<(usize, usize)>>,
     /// Writes and erases so far.
     pub operations: Cell<usize>,
     noise: Cell<u64>,
@@ -53,6 +55,19 @@ impl Power {
         let left = self.doubtful.get();
         self.doubtful.set(left.and_then(|left| left.checked_sub(1)));
         left == Some(0)
+    }
+
+    /// Counts a write; `true` when it fails and changes nothing.
+    fn refuses_now(&self) -> bool {
+        let Some((until, count)) = self.refused.get() else {
+            return false;
+        };
+        self.refused.set(match (until, count) {
+            (0, 0) => None,
+            (0, count) => Some((0, count - 1)),
+            (until, count) => Some((until - 1, count)),
+        });
+        until == 0 && count > 0
     }
 
     fn random(&self) -> u64 {
@@ -143,6 +158,9 @@ impl NorFlash for Flash<'_> {
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         self.check()?;
+        if self.power.refuses_now() {
+            return Err(NorFlashErrorKind::Other);
+        }
         assert!(
             offset.is_multiple_of(4) && bytes.len().is_multiple_of(4),
             "write of {} at {offset}",

@@ -71,6 +71,9 @@ impl EventCode {
     pub const CONFIRMED: Self = Self(4);
     /// The clock was set.
     pub const CLOCK_SET: Self = Self(5);
+    /// Records could not be written; `detail` says how many since this was told last. Those before a
+    /// restart that came first are not counted.
+    pub const NOT_WRITTEN: Self = Self(6);
 }
 
 /// Something happened to the device's bundle or clock.

@@ -90,8 +90,9 @@ fn codes_are_pinned() {
         EventCode::REFUSED,
         EventCode::CONFIRMED,
         EventCode::CLOCK_SET,
+        EventCode::NOT_WRITTEN,
     ];
-    assert_eq!(events.map(|event| event.0), [1, 2, 3, 4, 5]);
+    assert_eq!(events.map(|event| event.0), [1, 2, 3, 4, 5, 6]);
 }
 
 #[test]
