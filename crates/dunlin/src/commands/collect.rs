@@ -73,7 +73,8 @@ impl Arguments {
                     Polling::Every(Duration::from_secs(seconds))
                 });
                 let address = self.fleet.address(from)?;
-                collect_link(collecting, &address, polling)?
+                collect_link(collecting, &address, polling)
+                    .with_context(|| super::fleet::silent(from, &address))?
             }
             None => collect_mqtt(collecting, &self.broker()?)?,
         };

@@ -5,6 +5,7 @@ use clap::Args;
 use dunlin_fleet::{Roster, Store};
 use dunlin_host::keys;
 use dunlin_wire::{BundleId, PublicKey};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// The fleet's folder.
@@ -79,6 +80,32 @@ impl FleetArguments {
         })?;
         Ok(text.trim().to_owned())
     }
+
+    /// Takes a device for one stream of samples, as those of two would mix; until the file is dropped.
+    /// A device that is given by its address is taken as it is.
+    pub fn turn(&self, name_or_address: &str) -> Result<Option<File>> {
+        if name_or_address.contains(':') {
+            return Ok(None);
+        }
+        let path = self.state(name_or_address).join("stream.lock");
+        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => anyhow::bail!(
+                "another `dunlin stream` feeds device {name_or_address}, and their samples would mix; wait until it has ended"
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| path.display().to_string())
+            }
+        }
+    }
+}
+
+/// What is said of a device that cannot be reached.
+pub fn silent(name_or_address: &str, address: &str) -> String {
+    format!(
+        "device {name_or_address} at {address}; where it has ended, `dunlin flash` starts it again"
+    )
 }
 
 impl KeysArguments {
@@ -114,6 +141,7 @@ fn public_key_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use super::FleetArguments;
     use dunlin_fleet::Devices as Known;
     use dunlin_host::keys::{Devices as Provisioned, KeyError, NewDevice};
 
@@ -203,5 +231,19 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_device_is_fed_by_one_stream_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("kitchen")).expect("a state folder");
+        let fleet = FleetArguments {
+            fleet: folder.path().to_owned(),
+        };
+        let turn = fleet.turn("kitchen").expect("free");
+        let refused = fleet.turn("kitchen").expect_err("taken").to_string();
+        assert!(refused.contains("device kitchen"), "{refused}");
+        drop(turn);
+        assert!(fleet.turn("kitchen").expect("free again").is_some());
     }
 }

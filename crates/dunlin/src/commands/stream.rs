@@ -42,12 +42,9 @@ impl Arguments {
         let examples = part(&splits, &self.part)?;
         let address = self.fleet.address(&self.to)?;
         let device = || format!("device {} at {address}", self.to);
-        let mut link = Link::open(&address).with_context(|| {
-            format!(
-                "{}; where it has ended, `dunlin flash` starts it again",
-                device()
-            )
-        })?;
+        let _turn = self.fleet.turn(&self.to)?;
+        let mut link =
+            Link::open(&address).with_context(|| super::fleet::silent(&self.to, &address))?;
         self.check_schema(&mut link, examples)
             .with_context(device)?;
         let options = StreamOptions {

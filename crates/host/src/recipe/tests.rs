@@ -208,6 +208,13 @@ fn each_value_out_of_bounds_is_refused_with_line_key_and_expectation() {
             "at least two",
         ),
         (
+            "values = [0, 1]",
+            "values = [0, 0]",
+            "values = ",
+            "target.values",
+            "twice",
+        ),
+        (
             "kind = \"stratified\"",
             "kind = \"group\"",
             "kind = \"stratified\"",

@@ -166,6 +166,16 @@ impl Check<'_, '_> {
                 target.labels.len()
             )
         });
+        let distinct: HashSet<String> = target
+            .values
+            .iter()
+            .map(|value| format!("{value:?}"))
+            .collect();
+        self.require(
+            distinct.len() == target.values.len(),
+            "target.values",
+            || "a value stands there twice; each label needs one of its own".to_owned(),
+        );
     }
 }
 
