@@ -7,7 +7,7 @@ use dunlin_wire::link::{Reason, Refusal, Reply, Request, Samples};
 use dunlin_wire::record::{Boot, Event, EventCode, Kind, Loss, Record, ResetReason, Window};
 use support::bundle::{PERIOD_MS, Recipe, WINDOW_MS};
 use support::flash::Power;
-use support::{Answer, Bench, BenchBoard, CREDENTIAL, DEVICE, f32_bytes};
+use support::{Answer, Bench, BenchBoard, CREDENTIAL, DEVICE, bodies, events, f32_bytes, records};
 
 const START_MS: i64 = 1_700_000_000_000;
 
@@ -36,39 +36,8 @@ fn observe(packed: &[u8]) -> Request<'_> {
     })
 }
 
-/// All records on the device, taken page by page.
-fn records(bench: &mut Bench) -> Vec<Vec<u8>> {
-    let (mut all, mut sequence) = (Vec::new(), 0);
-    loop {
-        let answer = bench.ask(Request::RecordsSince { sequence });
-        let Reply::Records { records, more } = answer.reply() else {
-            panic!("{:?}", answer.reply())
-        };
-        for record in records.iter() {
-            let (parsed, rest) = Record::parse(record).expect("a record");
-            assert!(rest.is_empty() && parsed.confirmed_by(&CREDENTIAL));
-            assert!(parsed.header().sequence > sequence, "in order");
-            sequence = parsed.header().sequence;
-            all.push(record.to_vec());
-        }
-        if !more {
-            return all;
-        }
-    }
-}
-
 fn windows(records: &[Vec<u8>]) -> Vec<Window> {
     bodies(records, Kind::WINDOW)
-}
-
-fn bodies<B: dunlin_wire::record::Body>(records: &[Vec<u8>], kind: Kind) -> Vec<B> {
-    let parsed = records
-        .iter()
-        .map(|record| Record::parse(record).expect("a record").0);
-    parsed
-        .filter(|record| record.header().kind == kind)
-        .map(|record| record.body().expect("a body"))
-        .collect()
 }
 
 fn refusal(answer: &Answer) -> Refusal {
@@ -144,9 +113,8 @@ fn six_windows(fault: impl Fn(&Power)) -> Option<(usize, usize)> {
         "the last one is stored"
     );
     let records = records(&mut bench);
-    let told = bodies::<Event>(&records, Kind::EVENT)
+    let told = events(&mut bench, EventCode::NOT_WRITTEN)
         .iter()
-        .filter(|event| event.code == EventCode::NOT_WRITTEN)
         .map(|event| event.detail as usize)
         .sum::<usize>();
     let refused = answers.iter().filter(|answer| is_refused(answer)).count();

@@ -15,7 +15,7 @@ use dunlin_wire::frame::{self, Decoder};
 use dunlin_wire::limits::{MAX_FRAME_BYTES, MAX_MESSAGE_BYTES};
 use dunlin_wire::link::{Message, Reason, Reply, Request};
 use dunlin_wire::provision::Provision;
-use dunlin_wire::record::{Event, EventCode, Kind, Record, ResetReason};
+use dunlin_wire::record::{Body, Event, EventCode, Kind, Record, ResetReason};
 use dunlin_wire::{DeviceId, FirmwareId};
 use flash::{Flash, Power};
 use std::cell::RefCell;
@@ -300,8 +300,8 @@ impl Bench {
     }
 }
 
-/// All recorded events of a kind.
-pub fn events(bench: &mut Bench, code: EventCode) -> Vec<Event> {
+/// All records on the device, taken page by page; each is authentic, and they are in order.
+pub fn records(bench: &mut Bench) -> Vec<Vec<u8>> {
     let (mut all, mut sequence) = (Vec::new(), 0);
     loop {
         let answer = bench.ask(Request::RecordsSince { sequence });
@@ -309,17 +309,34 @@ pub fn events(bench: &mut Bench, code: EventCode) -> Vec<Event> {
             panic!("{:?}", answer.reply())
         };
         for record in records.iter() {
-            let (record, _) = Record::parse(record).expect("a record");
-            sequence = record.header().sequence;
-            if record.header().kind == Kind::EVENT {
-                all.push(record.body::<Event>().expect("an event"));
-            }
+            let (parsed, rest) = Record::parse(record).expect("a record");
+            assert!(rest.is_empty() && parsed.confirmed_by(&CREDENTIAL));
+            assert!(parsed.header().sequence > sequence, "in order");
+            sequence = parsed.header().sequence;
+            all.push(record.to_vec());
         }
         if !more {
-            all.retain(|event| event.code == code);
             return all;
         }
     }
+}
+
+/// The bodies of the records of a kind.
+pub fn bodies<B: Body>(records: &[Vec<u8>], kind: Kind) -> Vec<B> {
+    let parsed = records
+        .iter()
+        .map(|record| Record::parse(record).expect("a record").0);
+    parsed
+        .filter(|record| record.header().kind == kind)
+        .map(|record| record.body().expect("a body"))
+        .collect()
+}
+
+/// All recorded events of a kind.
+pub fn events(bench: &mut Bench, code: EventCode) -> Vec<Event> {
+    let mut all: Vec<Event> = bodies(&records(bench), Kind::EVENT);
+    all.retain(|event| event.code == code);
+    all
 }
 
 /// Announces a bundle.
