@@ -3,7 +3,7 @@
 mod activations;
 mod biases;
 mod constants;
-mod integer_layers;
+mod integer;
 mod scales;
 mod views;
 
@@ -27,7 +27,7 @@ const PASSES: [Pass; 6] = [
     ("fold added constants into the layer before", biases::fold),
     ("fold limits into the layer before", activations::fold),
     ("move views past quantization", views::hoist),
-    ("compute quantized layers in integers", integer_layers::form),
+    ("compute quantized layers in integers", integer::form),
     ("join constant offsets and factors", scales::join),
     (
         "turn the remaining quantized constants into floats",

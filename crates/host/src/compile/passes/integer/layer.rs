@@ -1,53 +1,17 @@
-//! `dequantize → fully connected → quantize` becomes one layer in integers.
+//! Layers with integer weights: the fully connected one.
 //!
-//! The layer is exact: the scales as given, one rounding at the end, half to even. Without a
+//! A layer is exact: the scales as given, one rounding at the end, half to even. Without a
 //! quantization behind it the result is the `f32` nearest to the exact sum. Limits become limits
 //! of the integer result, because rounding keeps order.
 
-use super::super::constant::{Data, QuantizedConstant};
-use super::super::graph::{Content, Graph, Node, Op};
-use super::super::rational::{Channel, Dyadic, round_quotient};
-use super::replace;
+use super::super::super::constant::{Data, QuantizedConstant};
+use super::super::super::graph::{Content, Graph, Node, Op};
+use super::super::super::rational::{Channel, Dyadic};
+use super::{Formed, Source, quantization_behind, source};
 use dunlin_engine::format::MAX_ROW;
 
 /// Largest shift of a layer with a float result, see the engine's `fully_connected`.
 const MAX_F32_SHIFT: u8 = 126;
-
-pub(super) fn form(graph: &mut Graph) {
-    cancel(graph);
-    for at in 0..graph.nodes.len() {
-        let quantize = graph
-            .only_consumer(graph.nodes[at].output)
-            .filter(|&consumer| matches!(graph.nodes[consumer].op, Op::QuantizeLinear { .. }));
-        if let Some(node) = quantize.and_then(|quantize| to_i8(graph, at, quantize)) {
-            replace(graph, quantize.unwrap_or(at), node);
-        } else if let Some(node) = to_f32(graph, at) {
-            graph.nodes[at] = node;
-        }
-    }
-}
-
-/// `quantize(dequantize(q))` with the same scale and zero point is `q`.
-fn cancel(graph: &mut Graph) {
-    for at in 0..graph.nodes.len() {
-        let Op::QuantizeLinear { scale, zero_point } = graph.nodes[at].op else {
-            continue;
-        };
-        let Some(source) = graph.producer(graph.nodes[at].inputs[0]) else {
-            continue;
-        };
-        let same = Op::DequantizeLinear { scale, zero_point };
-        let (original, copy) = (graph.nodes[source].inputs[0], graph.nodes[at].output);
-        if graph.nodes[source].op == same && !graph.outputs.contains(&copy) {
-            for node in &mut graph.nodes {
-                node.inputs
-                    .iter_mut()
-                    .filter(|input| **input == copy)
-                    .for_each(|input| *input = original);
-            }
-        }
-    }
-}
 
 /// Whether weights are bytes with one zero point and scales of zero or more, per output or for all.
 fn are_usable(weights: &QuantizedConstant, zero_point: i32) -> bool {
@@ -61,52 +25,52 @@ fn are_usable(weights: &QuantizedConstant, zero_point: i32) -> bool {
 }
 
 /// The parts of a layer whose input and weights are quantised.
-struct Layer<'g> {
-    weights: &'g QuantizedConstant,
+struct Layer {
+    source: Source,
+    weights: Vec<i8>,
+    /// Outputs first.
+    weight_shape: Vec<usize>,
     weight_zero_point: i32,
     /// Constants of every output.
     channels: Vec<Channel>,
     limits: (f32, f32),
 }
 
-impl<'g> Layer<'g> {
-    fn find(graph: &'g Graph, at: usize) -> Option<Layer<'g>> {
+impl Layer {
+    fn find(graph: &Graph, at: usize) -> Option<Layer> {
         let node = &graph.nodes[at];
-        let Op::FullyConnected { minimum, maximum } = node.op else {
+        let limits = limits(&node.op)?;
+        let source = source(graph, node.inputs[0])?;
+        let value = &graph.values[node.inputs[1]];
+        let Content::Quantized(weights) = &value.content else {
             return None;
         };
-        let source = &graph.nodes[graph.producer(node.inputs[0])?];
-        let Op::DequantizeLinear { scale, zero_point } = source.op else {
-            return None;
-        };
-        let Content::Quantized(weights) = &graph.values[node.inputs[1]].content else {
-            return None;
-        };
-        let columns = graph.values[node.inputs[1]].columns();
         let weight_zero_point = *weights.zero_points.first()?;
-        if columns > MAX_ROW as usize || !are_usable(weights, weight_zero_point) {
+        let row = value.elements() / value.shape.first().copied().filter(|&n| n > 0)?;
+        if row > MAX_ROW as usize || !are_usable(weights, weight_zero_point) {
             return None;
         }
         let bias = biases(graph, node.inputs[2])?;
-        let rows = weights.integers.chunks_exact(columns).zip(bias).enumerate();
+        let rows = weights.integers.chunks_exact(row).zip(bias).enumerate();
         let channel = |(index, (row, bias)): (usize, (&[i32], Dyadic))| {
-            let product =
-                Dyadic::from_f32(scale).times(Dyadic::from_f32(weights.parameters(index).0));
+            let weight_scale = Dyadic::from_f32(weights.parameters(index).0);
+            let product = Dyadic::from_f32(source.scale).times(weight_scale);
             let sum: i64 = row.iter().map(|&w| i64::from(w - weight_zero_point)).sum();
-            Channel::new(product, -i64::from(zero_point) * sum, bias)
+            Channel::new(product, -i64::from(source.zero_point) * sum, bias)
         };
         let channels: Option<Vec<Channel>> = rows.map(channel).collect();
         Some(Layer {
-            weights,
+            weights: weights.integers.iter().map(|&q| q as i8).collect(),
+            weight_shape: value.shape.clone(),
             weight_zero_point,
             channels: channels?,
-            limits: (minimum, maximum),
+            limits,
+            source,
         })
     }
 
     /// Weights, multipliers and offsets as constants of the graph; inputs of the integer op.
-    fn constants(&self, divisor: Dyadic, max_shift: u8) -> Option<[(Vec<usize>, Data); 3]> {
-        let weights = self.weights.integers.iter().map(|&q| q as i8).collect();
+    fn constants(self, divisor: Dyadic, max_shift: u8) -> Option<[(Vec<usize>, Data); 3]> {
         let mut multipliers = Vec::new();
         let mut offsets = Vec::new();
         for channel in &self.channels {
@@ -116,19 +80,24 @@ impl<'g> Layer<'g> {
             multipliers.push((channel.factor | u64::from(shift) << 56).to_le_bytes());
             offsets.extend_from_slice(&channel.offset.to_le_bytes()[..12]);
         }
-        let outputs = self.channels.len();
         if multipliers.iter().all(|entry| *entry == multipliers[0]) {
             multipliers.truncate(1);
         }
-        let columns = self.weights.integers.len() / outputs;
+        let multiplier_shape = vec![multipliers.len(), 8];
+        let outputs = self.channels.len();
         Some([
-            (vec![outputs, columns], Data::I8(weights)),
-            (
-                vec![multipliers.len(), 8],
-                Data::Bytes(multipliers.concat()),
-            ),
+            (self.weight_shape, Data::I8(self.weights)),
+            (multiplier_shape, Data::Bytes(multipliers.concat())),
             (vec![outputs, 12], Data::Bytes(offsets)),
         ])
+    }
+}
+
+/// Limits of the result of an op that is a layer.
+fn limits(op: &Op) -> Option<(f32, f32)> {
+    match *op {
+        Op::FullyConnected { minimum, maximum } => Some((minimum, maximum)),
+        _ => None,
     }
 }
 
@@ -152,67 +121,65 @@ fn biases(graph: &Graph, id: usize) -> Option<Vec<Dyadic>> {
     }
 }
 
-fn to_i8(graph: &mut Graph, at: usize, quantize: usize) -> Option<Node> {
-    let Op::QuantizeLinear { scale, zero_point } = graph.nodes[quantize].op else {
-        return None;
-    };
+pub(super) fn to_i8(graph: &mut Graph, at: usize) -> Option<Formed> {
     let layer = Layer::find(graph, at)?;
-    let exact = Dyadic::from_f32(scale);
-    let constants = layer.constants(exact, 127)?;
-    let bound =
-        |limit: f32| (round_quotient(limit, scale) + i64::from(zero_point)).clamp(-128, 127) as i32;
+    let behind = quantization_behind(graph, at)?;
+    let exact = Dyadic::from_f32(behind.scale);
+    let (minimum, maximum) = layer.limits;
     let op = Op::FullyConnectedI8 {
         weight_zero_point: layer.weight_zero_point,
         divisor: u32::try_from(exact.mantissa).ok()?,
-        zero_point,
-        minimum: bound(layer.limits.0),
-        maximum: bound(layer.limits.1),
+        zero_point: behind.zero_point,
+        minimum: behind.code(minimum),
+        maximum: behind.code(maximum),
     };
-    Some(integer_node(graph, at, op, constants))
+    let node = integer_node(graph, at, op, layer, (exact, 127))?;
+    let at = behind.at;
+    Some(Formed { at, node })
 }
 
-fn to_f32(graph: &mut Graph, at: usize) -> Option<Node> {
+pub(super) fn to_f32(graph: &mut Graph, at: usize) -> Option<Formed> {
     let layer = Layer::find(graph, at)?;
-    let constants = layer.constants(
-        Dyadic {
-            mantissa: 1,
-            exponent: 0,
-        },
-        MAX_F32_SHIFT,
-    )?;
     let (minimum, maximum) = layer.limits;
     let op = Op::FullyConnectedI8ToF32 {
         weight_zero_point: layer.weight_zero_point,
         minimum,
         maximum,
     };
-    Some(integer_node(graph, at, op, constants))
+    let one = Dyadic {
+        mantissa: 1,
+        exponent: 0,
+    };
+    let node = integer_node(graph, at, op, layer, (one, MAX_F32_SHIFT))?;
+    Some(Formed { at, node })
 }
 
-fn integer_node(graph: &mut Graph, at: usize, op: Op, constants: [(Vec<usize>, Data); 3]) -> Node {
+/// The integer op in the place of layer `at`, its constants for a divisor and a largest shift.
+fn integer_node(
+    graph: &mut Graph,
+    at: usize,
+    op: Op,
+    layer: Layer,
+    (divisor, max_shift): (Dyadic, u8),
+) -> Option<Node> {
     let node = graph.nodes[at].clone();
-    let source = graph
-        .producer(node.inputs[0])
-        .map(|source| graph.nodes[source].clone());
-    let (x, mut origins) = match source {
-        Some(source) => (source.inputs[0], source.origins),
-        None => (node.inputs[0], Vec::new()),
-    };
     let name = graph.values[node.inputs[1]].name.clone();
+    let (x, origins) = (layer.source.codes, layer.source.origins.clone());
+    let constants = layer.constants(divisor, max_shift)?;
     let ids = constants.map(|(shape, data)| graph.add_constant(&name, &shape, data));
-    origins.extend(node.origins);
-    Node {
+    Some(Node {
         op,
         inputs: [&[x], &ids[..]].concat(),
         output: node.output,
-        origins,
-    }
+        origins: [origins, node.origins].concat(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::graph::Element;
-    use super::super::testing::{floats, graph, node, ops};
+    use super::super::super::super::graph::{Element, Graph};
+    use super::super::super::testing::{floats, graph, node, ops};
+    use super::super::form;
     use super::*;
 
     /// A quantised layer of two inputs and outputs, quantised behind if `quantized`.
@@ -285,39 +252,6 @@ mod tests {
         assert_eq!(
             multipliers,
             [[1, 0, 0, 0, 0, 0, 0, 3], [3, 0, 0, 0, 0, 0, 0, 3]].concat()
-        );
-    }
-
-    #[test]
-    fn requantising_with_the_same_scale_is_nothing() {
-        let mut graph = graph();
-        let x = graph.input;
-        graph.values[x].element = Element::I8;
-        let (scale, zero_point) = (0.5, 10);
-        let float = node(
-            &mut graph,
-            Op::DequantizeLinear { scale, zero_point },
-            &[x],
-            &[1, 2],
-        );
-        let again = node(
-            &mut graph,
-            Op::QuantizeLinear { scale, zero_point },
-            &[float],
-            &[1, 2],
-        );
-        let end = node(
-            &mut graph,
-            Op::DequantizeLinear { scale, zero_point },
-            &[again],
-            &[1, 2],
-        );
-        graph.outputs = vec![end];
-        form(&mut graph);
-        graph.remove_unused();
-        assert_eq!(
-            (graph.nodes.len(), graph.nodes[0].inputs[0]),
-            (1, graph.input)
         );
     }
 }
