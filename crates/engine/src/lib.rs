@@ -50,6 +50,6 @@ mod tensor;
 
 pub use error::{LoadError, OpFault, RunError};
 pub use kernel_id::KernelId;
-pub use kernels::supported_kernels;
+pub use kernels::{Kernel, KernelSet, supported_kernels};
 pub use plan::{Kernels, Plan, Requirements};
 pub use tensor::TensorInfo;

@@ -24,15 +24,15 @@ pub(crate) struct Tables<'a> {
 impl<'a> Tables<'a> {
     #[inline(never)]
     pub fn tensor(&self, index: u16) -> Option<TensorInfo> {
-        let start = usize::from(index).checked_mul(TENSOR_BYTES)?;
-        TensorInfo::decode(self.tensors.get(start..start.checked_add(TENSOR_BYTES)?)?)
+        let entries = self.tensors.as_chunks::<TENSOR_BYTES>().0;
+        TensorInfo::decode(entries.get(usize::from(index))?)
     }
 
-    pub fn op(&self, index: u16) -> Option<Op<'a>> {
-        let start = usize::from(index).checked_mul(OP_BYTES)?;
-        let record = OpRecord::decode(self.ops.get(start..start.checked_add(OP_BYTES)?)?)?;
+    pub fn op(&'a self, index: u16) -> Option<Op<'a>> {
+        let entries = self.ops.as_chunks::<OP_BYTES>().0;
+        let record = OpRecord::decode(entries.get(usize::from(index))?)?;
         Some(Op {
-            tables: *self,
+            tables: self,
             record,
         })
     }
@@ -90,7 +90,7 @@ pub(crate) fn check(condition: bool, fault: OpFault) -> Result<(), OpFault> {
 /// An op: its record and the plan it stands in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Op<'a> {
-    pub tables: Tables<'a>,
+    pub tables: &'a Tables<'a>,
     pub record: OpRecord,
 }
 

@@ -7,7 +7,7 @@ use crate::format::{
     MAX_ARENA_BYTES, MAX_ELEMENTS, MAX_INPUTS, MAX_KERNELS, MAX_OPERANDS, MAX_OPS, MAX_OUTPUTS,
     MAX_PLAN_BYTES, MAX_RANK, MAX_STACK_BYTES, MAX_TENSORS, MAX_WORK, PORT_BYTES, Role,
 };
-use crate::kernels;
+use crate::kernels::KernelSet;
 use crate::op::{Op, Tables};
 use crate::record::{Header, Port};
 use crate::{KernelId, OpFault, TensorInfo};
@@ -22,6 +22,7 @@ pub struct Plan<'a> {
     tables: Tables<'a>,
     total_bytes: u32,
     work: u64,
+    set: &'static KernelSet,
 }
 
 /// What a device must offer for a plan to run.
@@ -67,6 +68,14 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// [`LoadError`] names the first thing that is wrong.
     pub fn load(bytes: &'a [u8]) -> Result<Plan<'a>, LoadError> {
+        Self::load_with(bytes, KernelSet::all())
+    }
+
+    /// As [`load`](Self::load), with the kernels of `set`: what is in no set is not linked.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(bytes: &'a [u8], set: &'static KernelSet) -> Result<Plan<'a>, LoadError> {
         let (header, total_bytes) = read_header(bytes)?;
         let tables = sections(&header, bytes, total_bytes)?;
         let mut plan = Plan {
@@ -74,6 +83,7 @@ impl<'a> Plan<'a> {
             tables,
             total_bytes,
             work: 0,
+            set,
         };
         plan.check_tensors()?;
         plan.check_kernel_list()?;
@@ -183,7 +193,7 @@ impl<'a> Plan<'a> {
 
     fn run_op(&self, index: u16, arena: &mut [u8]) -> Option<()> {
         let op = self.tables.op(index)?;
-        (kernels::find(op.record.kernel)?.run)(&op, arena)
+        (self.set.find(op.record.kernel)?.run)(&op, arena)
     }
 
     fn check_tensors(&self) -> Result<(), LoadError> {
@@ -211,7 +221,7 @@ impl<'a> Plan<'a> {
             if last >= Some(kernel) {
                 return Err(LoadError::KernelList);
             }
-            if kernels::find(kernel).is_none() {
+            if self.set.find(kernel).is_none() {
                 return Err(LoadError::MissingKernel(kernel));
             }
             last = Some(kernel);
@@ -239,7 +249,7 @@ impl<'a> Plan<'a> {
             }
             written = check_order(&op, written).map_err(fault)?;
             check_parameters(&op).map_err(fault)?;
-            let kernel = kernels::find(id).ok_or(LoadError::MissingKernel(id))?;
+            let kernel = self.set.find(id).ok_or(LoadError::MissingKernel(id))?;
             work = work.saturating_add((kernel.check)(&op).map_err(fault)?);
             if work > MAX_WORK {
                 return Err(LoadError::TooMuchWork);

@@ -3,10 +3,10 @@
 //! Encoders live beside decoders so that the compiler, the tests and the engine share one
 //! description of every field.
 
-use crate::bytes::{array, f32_at, put, u16_at, u32_at};
+use crate::bytes::{array, put, u16_at, u32_at};
 use crate::format::{
-    CONSTANT_ALIGNMENT, DType, FORMAT, HEADER_BYTES, KERNEL_BYTES, MAGIC, MAX_RANK, OP_BYTES,
-    OPERAND_BYTES, PARAMETER_ALIGNMENT, PORT_BYTES, Role, TENSOR_BYTES,
+    CONSTANT_ALIGNMENT, DType, FORMAT, HEADER_BYTES, KERNEL_BYTES, MAGIC, OP_BYTES, OPERAND_BYTES,
+    PARAMETER_ALIGNMENT, PORT_BYTES, Role, TENSOR_BYTES,
 };
 use crate::{KernelId, TensorInfo};
 
@@ -152,22 +152,28 @@ impl TensorInfo {
     }
 
     /// Reads an entry; none where a code is unknown or a reserved byte is not zero.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let [dtype, rank, layout, reserved] = array(bytes, 0)?;
-        if layout != 0 || reserved != 0 {
+    pub(crate) fn decode(bytes: &[u8; TENSOR_BYTES]) -> Option<Self> {
+        let words = bytes.as_chunks::<4>().0;
+        let &[
+            [dtype, rank, 0, 0],
+            d0,
+            d1,
+            d2,
+            d3,
+            offset,
+            scale,
+            zero_point,
+        ] = words.first_chunk()?
+        else {
             return None;
-        }
-        let mut dims = [1; MAX_RANK];
-        for (position, dimension) in dims.iter_mut().enumerate() {
-            *dimension = u32_at(bytes, 4 + 4 * position)?;
-        }
+        };
         Some(Self {
             dtype: DType::from_code(dtype)?,
             rank,
-            dims,
-            offset: u32_at(bytes, 20)?,
-            scale: f32_at(bytes, 24)?,
-            zero_point: u32_at(bytes, 28)? as i32,
+            dims: [d0, d1, d2, d3].map(u32::from_le_bytes),
+            offset: u32::from_le_bytes(offset),
+            scale: f32::from_le_bytes(scale),
+            zero_point: i32::from_le_bytes(zero_point),
             role: Role::Plain,
         })
     }
@@ -210,19 +216,22 @@ impl OpRecord {
     }
 
     /// Reads an entry; none where a reserved byte is not zero.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let [version, variant, inputs, outputs, scratch, reserved] = array(bytes, 2)?;
-        if reserved != 0 || u16_at(bytes, 10)? != 0 {
+    pub(crate) fn decode(bytes: &[u8; OP_BYTES]) -> Option<Self> {
+        let words = bytes.as_chunks::<4>().0;
+        let &[kernel, counts, first, offset, length] = words.first_chunk()?;
+        let [code_low, code_high, version, variant] = kernel;
+        let [inputs, outputs, scratch, reserved] = counts;
+        let [first_low, first_high, 0, 0] = first else {
             return None;
-        }
-        Some(Self {
-            kernel: KernelId::new(u16_at(bytes, 0)?, version, variant),
+        };
+        (reserved == 0).then_some(Self {
+            kernel: KernelId::new(u16::from_le_bytes([code_low, code_high]), version, variant),
             inputs,
             outputs,
             scratch,
-            first_operand: u16_at(bytes, 8)?,
-            parameters_offset: u32_at(bytes, 12)?,
-            parameters_bytes: u32_at(bytes, 16)?,
+            first_operand: u16::from_le_bytes([first_low, first_high]),
+            parameters_offset: u32::from_le_bytes(offset),
+            parameters_bytes: u32::from_le_bytes(length),
         })
     }
 }

@@ -19,6 +19,17 @@ const MAY_INDEX: &[(&str, &str)] = &[
         "wire/src/frame.rs",
         "(crc >> 4) ^ CRC_TABLE[(crc & 15) as usize]",
     ),
+    // Only called in constants: the compiler runs them.
+    ("engine/src/kernels/set.rs", "kernels[position]"),
+    ("engine/src/kernels/set.rs", "first[code] = position as u8;"),
+    (
+        "engine/src/kernels/set.rs",
+        "while at(KERNELS, position).id.code() != codes[index] {",
+    ),
+    (
+        "engine/src/kernels/set.rs",
+        "selected[index] = at(KERNELS, position);",
+    ),
 ];
 
 /// Words that no device crate may say.
