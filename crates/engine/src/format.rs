@@ -197,4 +197,8 @@ opcodes! {
     Concat = 26, "concat";
     /// The same bytes under another shape.
     Reshape = 27, "reshape";
+    /// One direction of a layer of long short-term memory.
+    Lstm = 39, "lstm";
+    /// One direction of a layer of gated recurrent units.
+    Gru = 40, "gru";
 }

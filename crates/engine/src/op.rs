@@ -12,6 +12,8 @@ use crate::record::OpRecord;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tables<'a> {
     pub arena_tensors: u16,
+    /// Bytes at the start of the arena that stay from run to run.
+    pub kept_bytes: u32,
     pub tensors: &'a [u8],
     pub ops: &'a [u8],
     pub kernels: &'a [u8],
@@ -129,6 +131,19 @@ impl<'a> Op<'a> {
         )
     }
 
+    pub fn scratch(&self, position: usize) -> Option<TensorInfo> {
+        if position >= usize::from(self.record.scratch) {
+            return None;
+        }
+        let first = usize::from(self.record.inputs).checked_add(self.record.outputs.into())?;
+        Some(self.operand(first.checked_add(position)?)?.info)
+    }
+
+    /// Whether a scratch tensor lies in the bytes that stay from run to run.
+    pub fn is_kept(&self, scratch: &TensorInfo) -> bool {
+        scratch.range().end <= self.tables.kept_bytes as usize
+    }
+
     /// An operand the load check has counted.
     pub fn need_input(&self, position: usize) -> Result<Operand<'a>, OpFault> {
         self.input(position).ok_or(OpFault::Operands)
@@ -148,13 +163,21 @@ impl<'a> Op<'a> {
 
     /// Holds the op to a number of inputs, one output, no scratch and a parameter length.
     pub fn has(&self, inputs: u8, parameters: usize) -> Result<(), OpFault> {
+        self.has_operands(inputs, 0)?;
+        self.has_parameters(parameters)
+    }
+
+    /// Holds the op to a number of inputs, one output and a number of scratch tensors.
+    pub fn has_operands(&self, inputs: u8, scratch: u8) -> Result<(), OpFault> {
         let record = self.record;
-        let counts = record.inputs == inputs && record.outputs == 1 && record.scratch == 0;
-        check(counts, OpFault::Operands)?;
-        check(
-            self.parameters().0.len() == 4 * parameters,
-            OpFault::Parameters,
-        )
+        let counts = record.inputs == inputs && record.outputs == 1 && record.scratch == scratch;
+        check(counts, OpFault::Operands)
+    }
+
+    /// Holds the op to a number of parameter words.
+    pub fn has_parameters(&self, words: usize) -> Result<(), OpFault> {
+        let fits = self.parameters().0.len() == 4 * words;
+        check(fits, OpFault::Parameters)
     }
 
     /// Holds output 0 apart from every arena input.
@@ -168,6 +191,26 @@ impl<'a> Op<'a> {
     /// element `i` of the output.
     pub fn output_may_replace_an_input(&self) -> Result<(), OpFault> {
         self.inputs_apart_unless(|input, output| input.range() == output.range())
+    }
+
+    /// Holds every operand in the arena apart from output 0 and the scratch tensors, and these
+    /// apart from one another.
+    pub fn arena_operands_are_apart(&self) -> Result<(), OpFault> {
+        let first = usize::from(self.record.inputs);
+        let written = usize::from(self.record.outputs).saturating_add(self.record.scratch.into());
+        for position in first..first.saturating_add(written) {
+            let place = self
+                .operand(position)
+                .ok_or(OpFault::Operands)?
+                .info
+                .range();
+            for before in 0..position {
+                let other = self.operand(before).ok_or(OpFault::Operands)?;
+                let apart = other.constant.is_some() || disjoint(&other.info.range(), &place);
+                check(apart, OpFault::Aliasing)?;
+            }
+        }
+        Ok(())
     }
 
     fn inputs_apart_unless(

@@ -14,8 +14,8 @@ use crate::{KernelId, OpFault, TensorInfo};
 
 /// A checked view over the bytes of a plan, read where they lie (flash, a file, a buffer).
 ///
-/// Copying one copies a few pointers. Nothing of the plan is written, nothing is kept between
-/// runs.
+/// Copying one copies a few pointers. Nothing of the plan is written. What a streaming plan keeps
+/// from run to run stands in the arena.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
     header: Header,
@@ -30,6 +30,9 @@ pub struct Plan<'a> {
 pub struct Requirements<'a> {
     /// Bytes of arena. An arena that starts at a multiple of 16 suits every kernel.
     pub arena_bytes: usize,
+    /// Bytes at the start of the arena that a streaming plan keeps from run to run; 0 for a plan
+    /// whose runs do not know of each other.
+    pub kept_bytes: usize,
     /// Bytes of stack below the calls of [`Plan::load`] and [`Plan::run`], as the compiler states
     /// it.
     pub stack_bytes: usize,
@@ -96,6 +99,7 @@ impl<'a> Plan<'a> {
     pub fn requirements(&self) -> Requirements<'a> {
         Requirements {
             arena_bytes: self.header.arena_bytes as usize,
+            kept_bytes: self.header.kept_bytes as usize,
             stack_bytes: self.header.stack_bytes as usize,
             kernels: Kernels {
                 bytes: self.tables.kernels,
@@ -134,23 +138,40 @@ impl<'a> Plan<'a> {
 
     /// Runs the plan once: from the input in `arena` to the outputs in `arena`.
     ///
-    /// The result depends on the plan and the input only, not on what else the arena held, and
-    /// is the same bytes on every machine; a NaN among the outputs is always `0x7FC00000`.
+    /// The result depends on the plan, the input and, where a plan keeps bytes, on the inputs since
+    /// the last [`reset`](Self::reset); not on what else the arena held. It is the same bytes on
+    /// every machine; a NaN among the outputs is always `0x7FC00000`.
     ///
     /// # Errors
     /// [`RunError::ArenaTooSmall`] before anything is written.
     pub fn run(&self, arena: &mut [u8]) -> Result<(), RunError> {
-        let got = arena.len();
-        let needed = self.header.arena_bytes as usize;
-        let arena = arena
-            .get_mut(..needed)
-            .ok_or(RunError::ArenaTooSmall { needed, got })?;
+        let arena = self.arena(arena)?;
         for index in 0..self.header.ops {
             self.run_op(index, arena)
                 .ok_or(RunError::Unchecked { op: index })?;
         }
         self.settle_nans(arena);
         Ok(())
+    }
+
+    /// Forgets what was kept: the next run begins as the first one does. To be called before the
+    /// first run in an arena, and after anything else has used it; where
+    /// [`kept_bytes`](Requirements::kept_bytes) is 0, nothing is written.
+    ///
+    /// # Errors
+    /// [`RunError::ArenaTooSmall`] before anything is written.
+    pub fn reset(&self, arena: &mut [u8]) -> Result<(), RunError> {
+        let kept = ..self.header.kept_bytes as usize;
+        self.arena(arena)?.get_mut(kept).unwrap_or_default().fill(0);
+        Ok(())
+    }
+
+    fn arena<'b>(&self, arena: &'b mut [u8]) -> Result<&'b mut [u8], RunError> {
+        let got = arena.len();
+        let needed = self.header.arena_bytes as usize;
+        arena
+            .get_mut(..needed)
+            .ok_or(RunError::ArenaTooSmall { needed, got })
     }
 
     /// Gives every NaN among the outputs one bit pattern; processors make different ones.
@@ -239,7 +260,14 @@ impl<'a> Plan<'a> {
 
     fn check_ops(&self) -> Result<u64, LoadError> {
         let mut work = 0_u64;
-        let mut written = u16::from(self.header.inputs);
+        let mut written = Written {
+            tensors: self.header.inputs.into(),
+            kept_end: 0,
+        };
+        for input in 0..written.tensors {
+            let place = written.placed(&self.tables, input, false);
+            written = place.ok_or(LoadError::Tensor { tensor: input })?;
+        }
         for index in 0..self.header.ops {
             let fault = |fault| LoadError::Op { op: index, fault };
             let op = self.tables.op(index).ok_or(fault(OpFault::Operands))?;
@@ -255,8 +283,9 @@ impl<'a> Plan<'a> {
                 return Err(LoadError::TooMuchWork);
             }
         }
-        if written != self.header.arena_tensors {
-            return Err(LoadError::Tensor { tensor: written });
+        if written.tensors != self.header.arena_tensors {
+            let tensor = written.tensors;
+            return Err(LoadError::Tensor { tensor });
         }
         Ok(work)
     }
@@ -320,18 +349,18 @@ fn read_header(bytes: &[u8]) -> Result<(Header, u32), LoadError> {
             got,
         });
     }
-    let reserved = (u16_at(bytes, 10).ok_or(cut)?, u32_at(bytes, 20).ok_or(cut)?);
+    let reserved = u16_at(bytes, 10).ok_or(cut)?;
     check_limits(&header, total_bytes, reserved)?;
     Ok((header, total_bytes))
 }
 
-fn check_limits(header: &Header, total: u32, reserved: (u16, u32)) -> Result<(), LoadError> {
+fn check_limits(header: &Header, total: u32, reserved: u16) -> Result<(), LoadError> {
     let tensors = u32::from(header.arena_tensors) + u32::from(header.constant_tensors);
     let within = [
-        (10, reserved.0 == 0),
+        (10, reserved == 0),
         (12, total <= MAX_PLAN_BYTES),
         (16, header.arena_bytes <= MAX_ARENA_BYTES),
-        (20, reserved.1 == 0),
+        (20, header.kept_bytes <= header.arena_bytes),
         (24, header.stack_bytes <= MAX_STACK_BYTES),
         (28, tensors <= u32::from(MAX_TENSORS)),
         (32, header.ops <= MAX_OPS),
@@ -361,6 +390,7 @@ fn sections<'a>(header: &Header, bytes: &'a [u8], total: u32) -> Result<Tables<'
     let operands_end = at.operands + usize::from(header.operands) * crate::format::OPERAND_BYTES;
     Ok(Tables {
         arena_tensors: header.arena_tensors,
+        kept_bytes: header.kept_bytes,
         tensors: part(at.tensors, at.ops)?,
         ops: part(at.ops, at.kernels)?,
         kernels: part(at.kernels, at.ports)?,
@@ -391,15 +421,44 @@ fn is_valid(tensor: &TensorInfo, space: usize, alignment: usize) -> bool {
         && (-128..=127).contains(&tensor.zero_point)
 }
 
+/// What the inputs and the ops so far have written.
+#[derive(Clone, Copy)]
+struct Written {
+    /// Arena tensors.
+    tensors: u16,
+    /// End of the last tensor in the bytes that are kept.
+    kept_end: usize,
+}
+
+impl Written {
+    /// With the place of a tensor taken. In the bytes that are kept lie scratch tensors only, each
+    /// behind those of the ops before: what an op keeps there, no other op writes.
+    fn placed(self, tables: &Tables, tensor: u16, is_scratch: bool) -> Option<Written> {
+        let kept_bytes = tables.kept_bytes as usize;
+        if kept_bytes == 0 {
+            return Some(self);
+        }
+        let place = tables.tensor(tensor)?.range();
+        if place.start >= kept_bytes {
+            return Some(self);
+        }
+        let fits = is_scratch && place.start >= self.kept_end && place.end <= kept_bytes;
+        fits.then_some(Written {
+            kept_end: place.end,
+            ..self
+        })
+    }
+}
+
 /// Inputs must be constants or tensors already written, outputs and scratch the next ones in
-/// the table. Gives the number of arena tensors written so far.
-fn check_order(op: &Op, mut written: u16) -> Result<u16, OpFault> {
+/// the table.
+fn check_order(op: &Op, mut written: Written) -> Result<Written, OpFault> {
     let record = op.record;
     let inputs = usize::from(record.inputs);
     for position in 0..inputs {
         let tensor = op.operand_index(position).ok_or(OpFault::Operands)?;
         op.need_input(position)?;
-        if tensor < op.tables.arena_tensors && tensor >= written {
+        if tensor < op.tables.arena_tensors && tensor >= written.tensors {
             return Err(OpFault::Order);
         }
     }
@@ -407,10 +466,14 @@ fn check_order(op: &Op, mut written: u16) -> Result<u16, OpFault> {
         let tensor = op
             .operand_index(inputs + position)
             .ok_or(OpFault::Operands)?;
-        if tensor != written || tensor >= op.tables.arena_tensors {
+        if tensor != written.tensors || tensor >= op.tables.arena_tensors {
             return Err(OpFault::Order);
         }
-        written += 1;
+        let is_scratch = position >= usize::from(record.outputs);
+        written = written
+            .placed(op.tables, tensor, is_scratch)
+            .ok_or(OpFault::Aliasing)?;
+        written.tensors += 1;
     }
     Ok(written)
 }

@@ -15,6 +15,8 @@ use crate::{KernelId, TensorInfo};
 pub struct Header {
     /// Arena bytes a run needs.
     pub arena_bytes: u32,
+    /// Bytes at the start of the arena that stay from run to run.
+    pub kept_bytes: u32,
     /// Stack bytes a run needs, engine and kernels together.
     pub stack_bytes: u32,
     /// Tensors in the arena; they come first in the tensor table.
@@ -95,6 +97,7 @@ impl Header {
             put(&mut bytes, 8, FORMAT.to_le_bytes())?;
             put(&mut bytes, 12, total_bytes.to_le_bytes())?;
             put(&mut bytes, 16, self.arena_bytes.to_le_bytes())?;
+            put(&mut bytes, 20, self.kept_bytes.to_le_bytes())?;
             put(&mut bytes, 24, self.stack_bytes.to_le_bytes())?;
             put(&mut bytes, 28, self.arena_tensors.to_le_bytes())?;
             put(&mut bytes, 30, self.constant_tensors.to_le_bytes())?;
@@ -114,6 +117,7 @@ impl Header {
         let [inputs, outputs] = array(bytes, 38)?;
         Some(Self {
             arena_bytes: u32_at(bytes, 16)?,
+            kept_bytes: u32_at(bytes, 20)?,
             stack_bytes: u32_at(bytes, 24)?,
             arena_tensors: u16_at(bytes, 28)?,
             constant_tensors: u16_at(bytes, 30)?,

@@ -40,6 +40,8 @@ fn opcodes_are_pinned() {
         (25, "strided_copy"),
         (26, "concat"),
         (27, "reshape"),
+        (39, "lstm"),
+        (40, "gru"),
     ];
     assert_eq!(listed, expected);
     for op in OpCode::ALL {
@@ -54,6 +56,7 @@ fn kernels_are_pinned() {
     let mut expected: Vec<(u16, u8, u8)> =
         OpCode::ALL.iter().map(|&op| (op as u16, 1, 0)).collect();
     expected.extend([(1, 1, 1), (1, 1, 2), (23, 1, 1)]);
+    expected.extend([(39, 1, 1), (39, 1, 2), (40, 1, 1), (40, 1, 2)]);
     expected.sort_unstable();
     assert_eq!(
         supported_kernels().map(variants).collect::<Vec<_>>(),

@@ -11,7 +11,7 @@ use support::{F32, PlanBuilder, kernel, small_plan};
 /// Runs that are too long for a test are not run; their load check was still taken.
 const MAX_TEST_WORK: u64 = 1 << 20;
 const MAX_TEST_ARENA: usize = 1 << 20;
-const ROUNDS: usize = 60_000;
+const ROUNDS: usize = 90_000;
 
 struct Random(u64);
 
@@ -132,6 +132,51 @@ fn rich_plan() -> PlanBuilder {
     plan
 }
 
+/// A plan that keeps state: a quantised and a float recurrent layer.
+fn streaming_plan() -> PlanBuilder {
+    let mut plan = PlanBuilder::default();
+    (plan.kept_bytes, plan.arena_bytes) = (32, 32);
+    let x = plan.arena(DType::I8, &[3, 2]);
+    let weights = plan.constant(DType::I8, &[8, 2], &[0x35; 16]);
+    let factors = plan.constant(
+        DType::U8,
+        &[1, 20],
+        &[9, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0],
+    );
+    let offsets = plan.constant(DType::U8, &[8, 12], &[0x11; 96]);
+    let hidden = plan.arena(DType::I8, &[3, 2]);
+    let state = plan.arena_at(DType::U8, &[14], 0);
+    let words = [1, 0, 0, 3, -5_i32 as u32, 0.01_f32.to_bits(), 4];
+    plan.op_with_scratch(
+        kernel(OpCode::Lstm, 2),
+        &[x, weights, weights, factors, offsets],
+        (&[hidden], &[state]),
+        &words,
+    );
+    let floats = plan.arena(F32, &[3, 2]);
+    let scale = [0.01_f32.to_bits(), 4];
+    plan.op(
+        kernel(OpCode::DequantizeLinear, 0),
+        &[hidden],
+        &[floats],
+        &scale,
+    );
+    let matrix = plan.constant_f32(&[6, 2], &[0.3; 12]);
+    let bias = plan.constant_f32(&[8], &[0.1; 8]);
+    let initial = plan.constant_f32(&[2], &[0.5, -0.5]);
+    let last = plan.arena(F32, &[1, 2]);
+    let state = plan.arena_at(DType::U8, &[12], 16);
+    let product = plan.arena(F32, &[2]);
+    plan.op_with_scratch(
+        kernel(OpCode::Gru, 0),
+        &[floats, matrix, matrix, bias, initial],
+        (&[last], &[state, product]),
+        &[0, 1, 0],
+    );
+    plan.port(last, Role::Plain);
+    plan
+}
+
 /// Values that sit at the edges of fields.
 const EDGES: [u32; 10] = [
     0,
@@ -179,6 +224,12 @@ fn load_and_run(bytes: &[u8], random: &mut Random) -> bool {
         let mut arena = vec![0; needed];
         arena.fill_with(|| random.next() as u8);
         plan.run(&mut arena).expect("a loaded plan runs");
+        if plan.requirements().kept_bytes > 0 {
+            plan.reset(&mut arena).expect("a loaded plan forgets");
+            for _ in 0..2 {
+                plan.run(&mut arena).expect("a loaded plan goes on");
+            }
+        }
         for class in 0..8 {
             let _ = (plan.label(&arena), plan.probability(&arena, class));
         }
@@ -188,7 +239,7 @@ fn load_and_run(bytes: &[u8], random: &mut Random) -> bool {
 
 #[test]
 fn damaged_plans_are_refused_or_run_to_the_end() {
-    let originals = [small_plan().build(), rich_plan().build()];
+    let originals = [small_plan(), rich_plan(), streaming_plan()].map(|plan| plan.build());
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut loaded = 0;
     for round in 0..ROUNDS {
@@ -208,15 +259,16 @@ fn damaged_plans_are_refused_or_run_to_the_end() {
 
 #[test]
 fn every_single_byte_set_to_an_edge_is_refused_or_runs() {
-    let original = rich_plan().build();
     let mut random = Random(7);
     let (mut tried, mut loaded) = (0, 0);
-    for at in 0..original.len() {
-        for value in [0x00, 0x01, 0x7F, 0x80, 0xFF, original[at].wrapping_add(1)] {
-            let mut bytes = original.clone();
-            bytes[at] = value;
-            tried += 1;
-            loaded += usize::from(load_and_run(&bytes, &mut random));
+    for original in [rich_plan().build(), streaming_plan().build()] {
+        for at in 0..original.len() {
+            for value in [0x00, 0x01, 0x7F, 0x80, 0xFF, original[at].wrapping_add(1)] {
+                let mut bytes = original.clone();
+                bytes[at] = value;
+                tried += 1;
+                loaded += usize::from(load_and_run(&bytes, &mut random));
+            }
         }
     }
     assert!(loaded > 0 && loaded < tried);
@@ -235,6 +287,7 @@ fn random_bytes_behind_a_valid_header_are_refused_or_run() {
 }
 
 #[test]
-fn the_undamaged_plan_runs() {
+fn the_undamaged_plans_run() {
+    assert!(load_and_run(&streaming_plan().build(), &mut Random(2)));
     assert!(load_and_run(&rich_plan().build(), &mut Random(1)));
 }

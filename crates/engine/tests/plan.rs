@@ -104,7 +104,7 @@ fn refusals_name_their_cause() {
         load_with(8, &[2, 0]),
         LoadError::UnsupportedFormat { got: 2 }
     );
-    assert_eq!(load_with(20, &[1]), LoadError::Header { position: 20 });
+    assert_eq!(load_with(20, &[21]), LoadError::Header { position: 20 });
     assert_eq!(load_with(38, &[2]), LoadError::Header { position: 38 });
     assert_eq!(
         load_with(tensor(0, 0), &[9]),

@@ -13,8 +13,8 @@ use crate::op::Op;
 pub use set::KernelSet;
 
 use reference::{
-    arg_max, binary, clamp, concat, fully_connected, mat_mul, quantize_linear, reduce, reshape,
-    scale, softmax, strided_copy, tree_ensemble, unary,
+    arg_max, binary, clamp, concat, fully_connected, gru, lstm, mat_mul, quantize_linear, reduce,
+    reshape, scale, softmax, strided_copy, tree_ensemble, unary,
 };
 
 /// A kernel: what a plan may ask for.
@@ -58,6 +58,12 @@ static KERNELS: &[&Kernel] = &[
     &strided_copy::KERNEL,
     &concat::KERNEL,
     &reshape::KERNEL,
+    &lstm::F32,
+    &lstm::F32_BY_I8,
+    &lstm::I8,
+    &gru::F32,
+    &gru::F32_BY_I8,
+    &gru::I8,
 ];
 
 /// The kernels this engine has, in code order.

@@ -21,12 +21,14 @@ struct Op {
     kernel: KernelId,
     inputs: Vec<Id>,
     outputs: Vec<Id>,
+    scratch: Vec<Id>,
     words: Vec<u32>,
 }
 
 impl Op {
     fn operands(&self) -> impl Iterator<Item = Id> {
-        self.inputs.iter().chain(&self.outputs).copied()
+        let written = self.outputs.iter().chain(&self.scratch);
+        self.inputs.iter().chain(written).copied()
     }
 }
 
@@ -38,6 +40,8 @@ pub struct PlanBuilder {
     ops: Vec<Op>,
     ports: Vec<(Id, Role)>,
     pub arena_bytes: u32,
+    /// Bytes at the start of the arena that stay from run to run.
+    pub kept_bytes: u32,
 }
 
 pub fn tensor(dtype: DType, shape: &[u32], offset: u32) -> TensorInfo {
@@ -85,12 +89,23 @@ impl PlanBuilder {
     }
 
     pub fn op(&mut self, kernel: KernelId, inputs: &[Id], outputs: &[Id], words: &[u32]) {
-        let (inputs, outputs, words) = (inputs.to_vec(), outputs.to_vec(), words.to_vec());
+        self.op_with_scratch(kernel, inputs, (outputs, &[]), words);
+    }
+
+    /// An op that writes outputs and scratch tensors.
+    pub fn op_with_scratch(
+        &mut self,
+        kernel: KernelId,
+        inputs: &[Id],
+        (outputs, scratch): (&[Id], &[Id]),
+        words: &[u32],
+    ) {
         self.ops.push(Op {
             kernel,
-            inputs,
-            outputs,
-            words,
+            inputs: inputs.to_vec(),
+            outputs: outputs.to_vec(),
+            scratch: scratch.to_vec(),
+            words: words.to_vec(),
         });
     }
 
@@ -128,6 +143,7 @@ impl PlanBuilder {
             .collect();
         let header = Header {
             arena_bytes: self.arena_bytes,
+            kept_bytes: self.kept_bytes,
             stack_bytes: 512,
             arena_tensors: self.arena.len() as u16,
             constant_tensors: self.constants.len() as u16,
@@ -187,6 +203,7 @@ impl PlanBuilder {
             kernel,
             inputs,
             outputs,
+            scratch,
             words,
         } in &self.ops
         {
@@ -194,12 +211,12 @@ impl PlanBuilder {
                 kernel: *kernel,
                 inputs: inputs.len() as u8,
                 outputs: outputs.len() as u8,
-                scratch: 0,
+                scratch: scratch.len() as u8,
                 first_operand,
                 parameters_offset,
                 parameters_bytes: 4 * words.len() as u32,
             });
-            first_operand += (inputs.len() + outputs.len()) as u16;
+            first_operand += (inputs.len() + outputs.len() + scratch.len()) as u16;
             parameters_offset += 4 * words.len() as u32;
         }
         records

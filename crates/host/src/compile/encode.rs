@@ -130,6 +130,7 @@ pub(crate) fn encode(
     let kernels: BTreeSet<KernelId> = graph.nodes.iter().map(|node| kernel(&node.op)).collect();
     let header = Header {
         arena_bytes: layout.arena_bytes as u32,
+        kept_bytes: 0,
         stack_bytes: stack_bytes() as u32,
         arena_tensors: count("tensors", writer.arena.len())?,
         constant_tensors: count("constants", writer.constants.tensors.len())?,

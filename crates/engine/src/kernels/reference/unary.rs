@@ -41,7 +41,7 @@ fn run(op: &Op, arena: &mut [u8], f: fn(f32) -> f32) -> Option<()> {
 }
 
 /// `1/(1 + e^-x)`, by the form whose exponential cannot overflow.
-fn sigmoid(x: f32) -> f32 {
+pub(super) fn sigmoid(x: f32) -> f32 {
     let exponential = libm::expf(-x.abs());
     let positive = 1.0 / (1.0 + exponential);
     if x < 0.0 {
