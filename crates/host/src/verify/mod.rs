@@ -37,6 +37,7 @@ mod comparison;
 mod device;
 #[cfg(test)]
 mod device_tests;
+pub mod exact;
 mod local;
 mod onnxruntime;
 mod shape;
