@@ -197,6 +197,10 @@ opcodes! {
     Concat = 26, "concat";
     /// The same bytes under another shape.
     Reshape = 27, "reshape";
+    /// Sums of products of windows of an image with filters, plus a bias.
+    Conv2d = 28, "conv_2d";
+    /// The sum of filters scaled by the pixels of an image, plus a bias.
+    ConvTranspose2d = 29, "conv_transpose_2d";
     /// One direction of a layer of long short-term memory.
     Lstm = 39, "lstm";
     /// One direction of a layer of gated recurrent units.

@@ -40,6 +40,8 @@ fn opcodes_are_pinned() {
         (25, "strided_copy"),
         (26, "concat"),
         (27, "reshape"),
+        (28, "conv_2d"),
+        (29, "conv_transpose_2d"),
         (39, "lstm"),
         (40, "gru"),
     ];
@@ -47,7 +49,10 @@ fn opcodes_are_pinned() {
     for op in OpCode::ALL {
         assert_eq!(OpCode::from_code(*op as u16), Some(*op));
     }
-    assert_eq!((OpCode::from_code(0), OpCode::from_code(28)), (None, None));
+    assert_eq!(
+        (OpCode::from_code(0), OpCode::from_code(0xFFFF)),
+        (None, None)
+    );
 }
 
 #[test]
@@ -56,6 +61,7 @@ fn kernels_are_pinned() {
     let mut expected: Vec<(u16, u8, u8)> =
         OpCode::ALL.iter().map(|&op| (op as u16, 1, 0)).collect();
     expected.extend([(1, 1, 1), (1, 1, 2), (23, 1, 1)]);
+    expected.extend([28, 29].into_iter().flat_map(|op| [(op, 1, 1), (op, 1, 2)]));
     expected.extend([(39, 1, 1), (39, 1, 2), (40, 1, 1), (40, 1, 2)]);
     expected.sort_unstable();
     assert_eq!(

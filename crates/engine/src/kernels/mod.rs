@@ -13,8 +13,8 @@ use crate::op::Op;
 pub use set::KernelSet;
 
 use reference::{
-    arg_max, binary, clamp, concat, fully_connected, gru, lstm, mat_mul, quantize_linear, reduce,
-    reshape, scale, softmax, strided_copy, tree_ensemble, unary,
+    arg_max, binary, clamp, concat, conv_2d, fully_connected, gru, lstm, mat_mul, quantize_linear,
+    reduce, reshape, scale, softmax, strided_copy, tree_ensemble, unary,
 };
 
 /// A kernel: what a plan may ask for.
@@ -58,6 +58,12 @@ static KERNELS: &[&Kernel] = &[
     &strided_copy::KERNEL,
     &concat::KERNEL,
     &reshape::KERNEL,
+    &conv_2d::F32,
+    &conv_2d::I8,
+    &conv_2d::I8_TO_F32,
+    &conv_2d::TRANSPOSE_F32,
+    &conv_2d::TRANSPOSE_I8,
+    &conv_2d::TRANSPOSE_I8_TO_F32,
     &lstm::F32,
     &lstm::F32_BY_I8,
     &lstm::I8,

@@ -1,0 +1,166 @@
+//! Windows over the rows and columns of an image `[1, h, w, c]`: what convolutions and pools share.
+//!
+//! Parameter words: strides, dilations, padding before the image; of each that of the rows, then
+//! that of the columns. Padding behind the image follows from the output's extents. Tap `k` of
+//! result `o` lies on `o·stride + k·dilation - padding`. Of a transposed window it lies on `i`
+//! where `i·stride + k·dilation - padding = o`, if there is such an `i`.
+
+use crate::TensorInfo;
+use crate::error::OpFault;
+use crate::op::{Op, check};
+
+/// No tap lies further from the image's start than this, so that positions fit an `i32`.
+const MAX_REACH: u64 = 1 << 30;
+
+/// The positions of taps along rows or along columns.
+#[derive(Clone, Copy)]
+pub(super) struct Axis {
+    step: i32,
+    dilation: i32,
+    origin: i32,
+    divisor: i32,
+    extent: usize,
+    taps: usize,
+}
+
+impl Axis {
+    /// The input's element under a tap; none outside of the input or between its elements.
+    #[inline(always)]
+    fn place(&self, result: usize, tap: usize) -> Option<usize> {
+        let at = self.position(result, tap);
+        if at.checked_rem(self.divisor)? != 0 {
+            return None;
+        }
+        usize::try_from(at.checked_div(self.divisor)?)
+            .ok()
+            .filter(|&at| at < self.extent)
+    }
+
+    #[inline(always)]
+    fn position(&self, result: usize, tap: usize) -> i32 {
+        let (result, tap) = (result as i32, tap as i32);
+        let moved = result.wrapping_mul(self.step);
+        moved
+            .wrapping_add(tap.wrapping_mul(self.dilation))
+            .wrapping_add(self.origin)
+    }
+}
+
+/// The windows of an op.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    pub rows: Axis,
+    pub columns: Axis,
+}
+
+/// Where a window's words stand, how large it is, whether it is transposed.
+#[derive(Clone, Copy)]
+pub(super) struct Spec {
+    pub word: usize,
+    /// Taps along rows and columns.
+    pub kernel: [u32; 2],
+    pub transposed: bool,
+}
+
+impl Window {
+    /// Parameter words.
+    pub const WORDS: usize = 6;
+
+    /// Checks the words against input 0 and output 0, both `[1, h, w, c]`.
+    pub fn check(op: &Op, spec: Spec) -> Result<(), OpFault> {
+        let (x, y) = (op.need_input(0)?.info, op.need_output(0)?);
+        let ([x_batch, ..], [y_batch, height, width, _]) = (x.dims, y.dims);
+        check(x_batch == 1 && y_batch == 1, OpFault::Shape)?;
+        for (axis, results) in [height, width].into_iter().enumerate() {
+            let word = |kind: usize| op.parameters().need_u32(spec.word + 2 * kind + axis);
+            let (stride, dilation, padding) = (word(0)?, word(1)?, word(2)?);
+            let taps = spec.kernel.get(axis).copied().unwrap_or(0);
+            let last = |count: u32, step: u32| u64::from(count - count.min(1)) * u64::from(step);
+            let reach = last(results, stride).saturating_add(last(taps, dilation));
+            let valid = stride > 0 && dilation > 0 && u64::from(padding) <= MAX_REACH;
+            let fits = reach <= MAX_REACH && u64::from(stride) <= MAX_REACH && taps > 0;
+            check(valid && fits, OpFault::Parameters)?;
+        }
+        Ok(())
+    }
+
+    pub fn read(op: &Op, spec: Spec) -> Option<Window> {
+        let [_, height, width, _] = op.input(0)?.info.dims;
+        let [rows, columns] = spec.kernel;
+        Some(Window {
+            rows: axis(op, spec, [0, height, rows])?,
+            columns: axis(op, spec, [1, width, columns])?,
+        })
+    }
+
+    /// The pixel under every tap of the window at `at`, row by row; none for taps on the padding.
+    pub fn taps(&self, at: [usize; 2]) -> Taps<'_> {
+        let window = self;
+        Taps {
+            window,
+            at,
+            row: 0,
+            column: 0,
+        }
+    }
+}
+
+fn axis(op: &Op, spec: Spec, [axis, extent, taps]: [u32; 3]) -> Option<Axis> {
+    let word = |kind: usize| op.parameters().i32(spec.word + 2 * kind + axis as usize);
+    let (stride, dilation, padding) = (word(0)?, word(1)?, word(2)?);
+    let (extent, taps) = (extent as usize, taps as usize);
+    Some(match spec.transposed {
+        false => Axis {
+            step: stride,
+            dilation,
+            origin: padding.wrapping_neg(),
+            divisor: 1,
+            extent,
+            taps,
+        },
+        true => Axis {
+            step: 1,
+            dilation: dilation.wrapping_neg(),
+            origin: padding,
+            divisor: stride,
+            extent,
+            taps,
+        },
+    })
+}
+
+/// See [`Window::taps`].
+pub(super) struct Taps<'w> {
+    window: &'w Window,
+    at: [usize; 2],
+    row: usize,
+    column: usize,
+}
+
+impl Iterator for Taps<'_> {
+    type Item = Option<usize>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Option<usize>> {
+        let Window { rows, columns } = self.window;
+        if self.column == columns.taps {
+            (self.row, self.column) = (self.row + 1, 0);
+        }
+        if self.row == rows.taps {
+            return None;
+        }
+        let [row, column] = self.at;
+        let (y, x) = (
+            rows.place(row, self.row),
+            columns.place(column, self.column),
+        );
+        self.column += 1;
+        Some(y.zip(x).map(|(y, x)| y * columns.extent + x))
+    }
+}
+
+/// Row and column of every pixel of an image, row by row.
+pub(super) fn pixels(image: &TensorInfo) -> impl Iterator<Item = [usize; 2]> + use<> {
+    let [_, height, width, _] = image.dims;
+    (0..height as usize).flat_map(move |row| (0..width as usize).map(move |column| [row, column]))
+}
