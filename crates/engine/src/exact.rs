@@ -61,6 +61,32 @@ fn compare_with_half(quotient: u128, shift: u32, remainder: u32, divisor: u32) -
     dropped.cmp(&half).then(remainder.cmp(&0))
 }
 
+/// `numerator / denominator` rounded to the nearest integer, ties to even, limited to ±512, which
+/// added to any zero point is beyond every 8-bit result. `denominator` is in `1..2^118`; the cost
+/// is nine subtractions.
+#[inline(never)]
+pub(crate) fn round_small(numerator: i128, denominator: u128) -> i32 {
+    const LIMIT: i32 = 512;
+    let mut remainder = numerator.unsigned_abs();
+    let mut step = denominator << 9;
+    let mut whole = 0;
+    if remainder >= step {
+        return if numerator < 0 { -LIMIT } else { LIMIT };
+    }
+    for _ in 0..9 {
+        step >>= 1;
+        whole <<= 1;
+        if remainder >= step {
+            remainder = remainder.wrapping_sub(step);
+            whole |= 1;
+        }
+    }
+    let twice = remainder << 1;
+    let up = twice > denominator || twice == denominator && whole & 1 == 1;
+    let magnitude = whole + i32::from(up);
+    if numerator < 0 { -magnitude } else { magnitude }
+}
+
 /// `x / scale` rounded to the nearest integer, ties to even, exactly; limited to ±1024, which is
 /// beyond every 8-bit result. `scale` is normal and positive. A NaN gives 0.
 ///
@@ -198,6 +224,37 @@ mod tests {
             let numerator = numerator >> drop;
             prop_assert_eq!(round_ratio(numerator, divisor, shift), oracle(numerator, divisor, shift));
         }
+    }
+
+    #[test]
+    fn small_quotients_match_the_oracle_on_and_beside_ties() {
+        let mut compared = 0;
+        for denominator in [
+            1_i128,
+            2,
+            3,
+            10,
+            0xFF_FFFF,
+            (1 << 80) + 1,
+            (1 << 116) + 12_345,
+        ] {
+            for half_steps in -1030_i128..1030 {
+                for delta in [-1, 0, 1] {
+                    let numerator = (half_steps * denominator).div_euclid(2) + delta;
+                    let floor = numerator.div_euclid(denominator);
+                    let up = match (2 * numerator.rem_euclid(denominator)).cmp(&denominator) {
+                        Ordering::Less => 0,
+                        Ordering::Greater => 1,
+                        Ordering::Equal => floor & 1,
+                    };
+                    let expected = (floor + up).clamp(-512, 512) as i32;
+                    let rounded = round_small(numerator, denominator.unsigned_abs());
+                    assert_eq!(rounded, expected, "{numerator} / {denominator}");
+                    compared += 1;
+                }
+            }
+        }
+        assert_eq!(compared, 7 * 2060 * 3);
     }
 
     #[test]

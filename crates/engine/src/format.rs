@@ -201,6 +201,8 @@ opcodes! {
     Conv2d = 28, "conv_2d";
     /// The sum of filters scaled by the pixels of an image, plus a bias.
     ConvTranspose2d = 29, "conv_transpose_2d";
+    /// A table of all 256 results of a function of one byte.
+    Lookup = 33, "lookup";
     /// One direction of a layer of long short-term memory.
     Lstm = 39, "lstm";
     /// One direction of a layer of gated recurrent units.

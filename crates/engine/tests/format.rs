@@ -42,6 +42,7 @@ fn opcodes_are_pinned() {
         (27, "reshape"),
         (28, "conv_2d"),
         (29, "conv_transpose_2d"),
+        (33, "lookup"),
         (39, "lstm"),
         (40, "gru"),
     ];
@@ -63,6 +64,12 @@ fn kernels_are_pinned() {
     expected.extend([(1, 1, 1), (1, 1, 2), (23, 1, 1)]);
     expected.extend([28, 29].into_iter().flat_map(|op| [(op, 1, 1), (op, 1, 2)]));
     expected.extend([(39, 1, 1), (39, 1, 2), (40, 1, 1), (40, 1, 2)]);
+    expected.extend(
+        [5, 6, 7]
+            .into_iter()
+            .flat_map(|op| [(op, 1, 1), (op, 1, 2)]),
+    );
+    expected.extend([(21, 1, 1)]);
     expected.sort_unstable();
     assert_eq!(
         supported_kernels().map(variants).collect::<Vec<_>>(),

@@ -177,6 +177,51 @@ fn streaming_plan() -> PlanBuilder {
     plan
 }
 
+/// A plan with the kernels on bytes.
+fn byte_plan() -> PlanBuilder {
+    let mut plan = PlanBuilder::default();
+    let x = plan.arena(DType::I8, &[2, 6]);
+    let table = plan.constant(DType::I8, &[256], &[0xC3; 256]);
+    let mut operands = vec![x];
+    let mut binary = |plan: &mut PlanBuilder, op, variant, words: &[u32]| {
+        let y = plan.arena(DType::I8, &[2, 6]);
+        let last = operands[operands.len() - 1];
+        plan.op(kernel(op, variant), &[x, last], &[y], words);
+        operands.push(y);
+    };
+    let rescale = [77, 0, 300, 0, 1, 3, -100_i32 as u32, 90];
+    let sum = [&rescale[..], &[5, 6, 20, 0]].concat();
+    binary(&mut plan, OpCode::Add, 1, &sum);
+    binary(&mut plan, OpCode::Sub, 1, &sum);
+    binary(&mut plan, OpCode::Mul, 1, &sum[..10]);
+    binary(
+        &mut plan,
+        OpCode::Add,
+        2,
+        &[1 << 29, 1 << 28, 1 << 20, 21, 0xFFFF_FF80, 127],
+    );
+    binary(
+        &mut plan,
+        OpCode::Mul,
+        2,
+        &[1, 2, 1 << 29, 0, 64, 38, 0xFFFF_FF80, 127],
+    );
+    let last = operands[operands.len() - 1];
+    let mapped = plan.arena(DType::I8, &[2, 6]);
+    plan.op(kernel(OpCode::Lookup, 0), &[last, table], &[mapped], &[]);
+    let exponentials = [1 << 30, 1 << 28, 1_i32].map(i32::to_le_bytes).concat();
+    let table = plan.constant(DType::I32, &[3], &exponentials);
+    let y = plan.arena(DType::I8, &[2, 6]);
+    plan.op(
+        kernel(OpCode::Softmax, 1),
+        &[mapped, table],
+        &[y],
+        &[3, 9, 4],
+    );
+    plan.port(y, Role::Plain);
+    plan
+}
+
 /// Values that sit at the edges of fields.
 const EDGES: [u32; 10] = [
     0,
@@ -239,7 +284,8 @@ fn load_and_run(bytes: &[u8], random: &mut Random) -> bool {
 
 #[test]
 fn damaged_plans_are_refused_or_run_to_the_end() {
-    let originals = [small_plan(), rich_plan(), streaming_plan()].map(|plan| plan.build());
+    let plans = [small_plan(), rich_plan(), streaming_plan(), byte_plan()];
+    let originals = plans.map(|plan| plan.build());
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut loaded = 0;
     for round in 0..ROUNDS {
@@ -261,7 +307,7 @@ fn damaged_plans_are_refused_or_run_to_the_end() {
 fn every_single_byte_set_to_an_edge_is_refused_or_runs() {
     let mut random = Random(7);
     let (mut tried, mut loaded) = (0, 0);
-    for original in [rich_plan().build(), streaming_plan().build()] {
+    for original in [rich_plan(), streaming_plan(), byte_plan()].map(|plan| plan.build()) {
         for at in 0..original.len() {
             for value in [0x00, 0x01, 0x7F, 0x80, 0xFF, original[at].wrapping_add(1)] {
                 let mut bytes = original.clone();
@@ -290,4 +336,5 @@ fn random_bytes_behind_a_valid_header_are_refused_or_run() {
 fn the_undamaged_plans_run() {
     assert!(load_and_run(&streaming_plan().build(), &mut Random(2)));
     assert!(load_and_run(&rich_plan().build(), &mut Random(1)));
+    assert!(load_and_run(&byte_plan().build(), &mut Random(1)));
 }

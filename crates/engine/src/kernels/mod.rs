@@ -12,10 +12,7 @@ use crate::error::OpFault;
 use crate::op::Op;
 pub use set::KernelSet;
 
-use reference::{
-    arg_max, binary, clamp, concat, conv_2d, fully_connected, gru, lstm, mat_mul, quantize_linear,
-    reduce, reshape, scale, softmax, strided_copy, tree_ensemble, unary,
-};
+use reference::*;
 
 /// A kernel: what a plan may ask for.
 pub struct Kernel {
@@ -35,8 +32,14 @@ static KERNELS: &[&Kernel] = &[
     &quantize_linear::DEQUANTIZE,
     &scale::KERNEL,
     &binary::ADD,
+    &binary_i8::ADD,
+    &binary_i8_fast::ADD,
     &binary::SUB,
+    &binary_i8::SUB,
+    &binary_i8_fast::SUB,
     &binary::MUL,
+    &binary_i8::MUL,
+    &binary_i8_fast::MUL,
     &binary::DIV,
     &clamp::KERNEL,
     &unary::ABS,
@@ -51,6 +54,7 @@ static KERNELS: &[&Kernel] = &[
     &reduce::MAX,
     &reduce::MIN,
     &softmax::KERNEL,
+    &softmax_i8::KERNEL,
     &arg_max::KERNEL,
     &tree_ensemble::F32_LEAVES,
     &tree_ensemble::U8_LEAVES,
@@ -64,6 +68,7 @@ static KERNELS: &[&Kernel] = &[
     &conv_2d::TRANSPOSE_F32,
     &conv_2d::TRANSPOSE_I8,
     &conv_2d::TRANSPOSE_I8_TO_F32,
+    &lookup::KERNEL,
     &lstm::F32,
     &lstm::F32_BY_I8,
     &lstm::I8,

@@ -72,6 +72,14 @@ impl PlanBuilder {
         Id::Arena(self.arena.len() as u16 - 1)
     }
 
+    /// Where a tensor of the arena lies.
+    pub fn offset(&self, id: Id) -> u32 {
+        match id {
+            Id::Arena(index) => self.arena[usize::from(index)].offset,
+            Id::Constant(index) => self.constants[usize::from(index)].offset,
+        }
+    }
+
     pub fn constant(&mut self, dtype: DType, shape: &[u32], bytes: &[u8]) -> Id {
         let start = self
             .constant_bytes

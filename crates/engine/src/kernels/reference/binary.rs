@@ -28,12 +28,17 @@ kernel!(DIV, Div, |a, b| a / b);
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     op.has(2, 0)?;
+    check_operands(op, DType::F32)
+}
+
+/// Two inputs and an output of one element type, at least one input in the arena, which broadcast.
+pub(super) fn check_operands(op: &Op, element: DType) -> Result<u64, OpFault> {
     let (a, b, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
-    let floats = [a.info, b.info, y]
+    let types_fit = [a.info, b.info, y]
         .iter()
-        .all(|tensor| tensor.dtype == DType::F32);
+        .all(|tensor| tensor.dtype == element);
     check(
-        floats && (a.constant.is_none() || b.constant.is_none()),
+        types_fit && (a.constant.is_none() || b.constant.is_none()),
         OpFault::Type,
     )?;
     let broadcasts = |x: &Operand| {
@@ -61,7 +66,7 @@ fn run(op: &Op, arena: &mut [u8], f: fn(f32, f32) -> f32) -> Option<()> {
 }
 
 /// Elements between neighbours along each dimension; 0 where the dimension is repeated.
-fn strides(operand: &Operand) -> [usize; 4] {
+pub(super) fn strides(operand: &Operand) -> [usize; 4] {
     let [_, d1, d2, d3] = operand.info.dims.map(|d| d as usize);
     let [n0, n1, n2, n3] = operand.info.dims.map(|d| usize::from(d != 1));
     [n0 * d1 * d2 * d3, n1 * d2 * d3, n2 * d3, n3]

@@ -51,7 +51,8 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-fn source_and_target<'b>(
+/// The bytes of an operand that is apart from a range of the arena, and that range to be written.
+pub(super) fn source_and_target<'b>(
     arena: &'b mut [u8],
     input: &Operand<'b>,
     output: core::ops::Range<usize>,

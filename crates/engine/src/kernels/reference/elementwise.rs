@@ -7,9 +7,14 @@ use crate::op::{Op, check, split};
 
 /// One `f32` input in the arena, one `f32` output of the same shape, which may replace it.
 pub(super) fn check_unary(op: &Op) -> Result<u64, OpFault> {
+    check_unary_of(op, DType::F32)
+}
+
+/// One input in the arena, one output of the same element type and shape, which may replace it.
+pub(super) fn check_unary_of(op: &Op, element: DType) -> Result<u64, OpFault> {
     let (input, output) = (op.need_input(0)?, op.need_output(0)?);
-    input.in_arena(DType::F32)?;
-    check(output.dtype == DType::F32, OpFault::Type)?;
+    input.in_arena(element)?;
+    check(output.dtype == element, OpFault::Type)?;
     check(input.info.dims == output.dims, OpFault::Shape)?;
     op.output_may_replace_an_input()?;
     Ok(output.elements() as u64)

@@ -2,6 +2,8 @@
 
 pub(super) mod arg_max;
 pub(super) mod binary;
+pub(super) mod binary_i8;
+pub(super) mod binary_i8_fast;
 pub(super) mod clamp;
 pub(super) mod concat;
 pub(super) mod conv_2d;
@@ -9,6 +11,7 @@ mod dot;
 mod elementwise;
 pub(super) mod fully_connected;
 pub(super) mod gru;
+pub(super) mod lookup;
 pub(super) mod lstm;
 pub(super) mod mat_mul;
 pub(super) mod quantize_linear;
@@ -18,6 +21,7 @@ mod rescale;
 pub(super) mod reshape;
 pub(super) mod scale;
 pub(super) mod softmax;
+pub(super) mod softmax_i8;
 pub(super) mod strided_copy;
 pub(super) mod tree_ensemble;
 pub(super) mod unary;

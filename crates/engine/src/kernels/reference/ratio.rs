@@ -1,0 +1,81 @@
+//! What exact integer ops share: the way from an exact numerator to a byte.
+//!
+//! Eight parameter words: a factor (`i64`, two words, low first, below 2^56 in magnitude), a
+//! divisor (`u64`, two words, 1 to 2^63 - 1), a shift (0 to 54), a zero point, a minimum and a
+//! maximum (each -128 to 127). The result for a numerator is `numerator / (divisor·2^shift)`,
+//! rounded half to even, plus the zero point, limited to minimum and maximum. What the numerator
+//! is, and what the factor is in it, each op says.
+
+use crate::error::OpFault;
+use crate::exact;
+use crate::op::{Op, Parameters, check};
+
+/// The number of words.
+pub(super) const WORDS: usize = 8;
+
+/// Largest shift, so that a divisor shifted by it stays below 2^117.
+const MAX_SHIFT: u32 = 54;
+/// Bits of a factor, less the sign.
+const FACTOR_BITS: u32 = 56;
+
+/// The words, read.
+#[derive(Clone, Copy)]
+pub(super) struct Ratio {
+    pub factor: i64,
+    denominator: u128,
+    zero_point: i32,
+    minimum: i32,
+    maximum: i32,
+}
+
+impl Ratio {
+    /// The words from `first` on; none where one is missing or out of range.
+    #[inline(never)]
+    pub fn of(op: &Op, first: usize) -> Option<Self> {
+        let parameters = op.parameters();
+        let divisor = long(&parameters, first.checked_add(2)?)?.cast_unsigned();
+        let shift = parameters.u32(first.checked_add(4)?)?;
+        let code = |word: usize| parameters.i32(first.checked_add(word)?);
+        let ratio = Self {
+            factor: factor(&parameters, first)?,
+            denominator: u128::from(divisor) << shift.min(MAX_SHIFT),
+            zero_point: code(5)?,
+            minimum: code(6)?,
+            maximum: code(7)?,
+        };
+        let is_byte = |code: i32| (-128..=127).contains(&code);
+        let codes = [ratio.zero_point, ratio.minimum, ratio.maximum];
+        let valid = (1..1 << 63).contains(&divisor)
+            && shift <= MAX_SHIFT
+            && codes.into_iter().all(is_byte)
+            && ratio.minimum <= ratio.maximum;
+        valid.then_some(ratio)
+    }
+
+    /// The output code for an exact numerator.
+    #[inline(always)]
+    pub fn code(&self, numerator: i128) -> u8 {
+        let code = exact::round_small(numerator, self.denominator) + self.zero_point;
+        code.max(self.minimum).min(self.maximum) as i8 as u8
+    }
+}
+
+/// A factor in two words, low first; none where it is missing or too large.
+pub(super) fn factor(parameters: &Parameters, first: usize) -> Option<i64> {
+    long(parameters, first).filter(|factor| factor.unsigned_abs() >> FACTOR_BITS == 0)
+}
+
+/// 64 bits in two words, low first.
+pub(super) fn long(parameters: &Parameters, first: usize) -> Option<i64> {
+    let (low, high) = (
+        parameters.u32(first)?,
+        parameters.i32(first.checked_add(1)?)?,
+    );
+    Some(i64::from(high) << 32 | i64::from(low))
+}
+
+/// Holds a parameter word to the codes of a byte.
+pub(super) fn check_code(op: &Op, word: usize) -> Result<(), OpFault> {
+    let code = op.parameters().need_i32(word)?;
+    check((-128..=127).contains(&code), OpFault::Parameters)
+}
