@@ -15,6 +15,7 @@ pub(super) mod lookup;
 pub(super) mod lstm;
 pub(super) mod mat_mul;
 pub(super) mod quantize_linear;
+mod ratio;
 mod recurrent;
 pub(super) mod reduce;
 mod rescale;
