@@ -3,6 +3,7 @@
 //! Runs on the workstation.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod calibrate;
 pub mod compile;
 pub mod data;

@@ -167,6 +167,21 @@ pub fn build_measure(bundle: &Path, key: &Path) -> Result<PathBuf, String> {
     Ok(target.output("measure"))
 }
 
+/// Builds the engine around the plan in `folder` and the stub without an engine; returns both images.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_bench(folder: &Path) -> Result<(PathBuf, PathBuf), String> {
+    let target = Target::named("qemu-cortex-m4f")?;
+    let (image, stub) = ("bench", "bench-stub");
+    build_one(
+        target,
+        &["--features", "bench", "--bin", image, "--bin", stub],
+        &[("DUNLIN_BENCH", folder)],
+    )?;
+    Ok((target.output(image), target.output(stub)))
+}
+
 fn build_one(target: &Target, extra: &[&str], environment: &[(&str, &Path)]) -> Result<(), String> {
     if !setup::is_on_path(target.linker) {
         return Err(missing(target.linker, target.linker_package));
@@ -184,13 +199,15 @@ fn build_one(target: &Target, extra: &[&str], environment: &[(&str, &Path)]) -> 
     setup::call(&mut cargo)
 }
 
-fn missing(program: &str, packages: &str) -> String {
+/// What to say where a program is not installed.
+pub fn missing(program: &str, packages: &str) -> String {
     format!(
         "`{program}` is not installed; on Debian: apt-get install {packages}, or `cargo xtask setup`"
     )
 }
 
-fn target_folder() -> PathBuf {
+/// Where everything for devices is built.
+pub fn target_folder() -> PathBuf {
     std::env::var_os("DUNLIN_CROSS_DIR")
         .map_or_else(|| setup::root().join("target/cross"), PathBuf::from)
 }

@@ -1,5 +1,6 @@
 //! Arguments of every command, and which library call each becomes.
 
+mod bench;
 mod build;
 mod bundle;
 mod collect;
@@ -58,6 +59,8 @@ enum Command {
     Build(build::Arguments),
     /// Run the same inputs on every backend and compare
     Verify(verify::Arguments),
+    /// Measure what models cost on a device: instructions, cycles, memory, code
+    Bench(bench::Arguments),
     /// Put a bundle on a device: a process, an emulated board, a board on a probe
     Flash(flash::Arguments),
     /// Feed data to a device as if its own sensor had measured it
@@ -97,6 +100,7 @@ impl Cli {
             Command::Package(arguments) => arguments.run(),
             Command::Build(arguments) => arguments.run(),
             Command::Verify(arguments) => arguments.run(),
+            Command::Bench(arguments) => arguments.run(),
             Command::Flash(arguments) => arguments.run(),
             Command::Stream(arguments) => arguments.run(),
             Command::Collect(arguments) => arguments.run(),
