@@ -1,39 +1,71 @@
-//! `dunlin bench`: what models cost on a device.
+//! `dunlin bench`: what models cost, on an emulated device or on this machine.
 
 use crate::Outcome;
 use crate::output::{self, Bar};
 use anyhow::{Context, Result};
 use clap::Args;
-use dunlin_host::bench::{self, BOARD, BenchOptions, Measurement};
+use dunlin_host::bench::{self, BOARD, BenchOptions, Call, Measurement};
+use dunlin_host::onnx;
 use std::path::{Path, PathBuf};
 
-#[derive(Args)]
-#[command(after_help = "Example:
-  dunlin bench --target qemu-cortex-m4f kws.onnx ic.onnx
+const HERE: &str = "local";
+/// Networks that can be made.
+const NETWORKS: [&str; 1] = ["mobilenet-v1-0.25"];
 
-Called in the folder of Dunlin's source: an image is built around each model's plan and run in QEMU.
-Instructions are counted, cycles modelled. Exit status 1 when the board's output bytes are not those of
-the engine on this machine.")]
+#[derive(Args)]
+#[command(after_help = "Examples:
+  dunlin bench --target qemu-cortex-m4f kws.onnx ic.onnx
+  dunlin bench --target local kws.onnx
+  dunlin bench --make mobilenet-v1-0.25 mobilenet.onnx
+
+On the emulated board, called in the folder of Dunlin's source: an image is built around each model's
+plan and run in QEMU. Instructions are counted, cycles modelled. Exit status 1 when the board's output
+bytes are not those of the engine on this machine. On this machine: the engine, tract and ONNX Runtime
+side by side, on one thread; instructions where valgrind is installed.")]
 pub struct Arguments {
     /// ONNX files
-    #[arg(required = true, value_name = "MODEL.onnx")]
+    #[arg(required_unless_present = "make", value_name = "MODEL.onnx")]
     models: Vec<PathBuf>,
     /// The target to measure on
-    #[arg(long, default_value = BOARD, value_parser = [BOARD])]
+    #[arg(long, default_value = BOARD, value_parser = [BOARD, HERE])]
     target: String,
-    /// How many inputs to run, the same pseudo-random ones every time
+    /// How many inputs to run on the board, the same pseudo-random ones every time
     #[arg(long, default_value_t = bench::INPUTS, value_parser = clap::value_parser!(u32).range(1..))]
     inputs: u32,
     /// Leave image, plan and counts in this folder, in one for each model where there are several
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// ONNX Runtime's shared library
+    #[arg(long, value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
     /// Print the measurements as JSON, a list with one object for every model
     #[arg(long)]
     json: bool,
+    /// Write a network to measure with, and measure nothing; there is: mobilenet-v1-0.25
+    #[arg(long, num_args = 2, value_names = ["NETWORK", "FILE"], conflicts_with = "models")]
+    make: Option<Vec<String>>,
+    /// Run one backend on this machine and print its median time
+    #[arg(long, hide = true)]
+    only: Option<String>,
 }
 
 impl Arguments {
     pub fn run(self) -> Result<Outcome> {
+        if let Some([network, file]) = self.make.as_deref() {
+            return make(network, Path::new(file));
+        }
+        if let (Some(backend), [model]) = (&self.only, self.models.as_slice()) {
+            let median_us = bench::run_here(backend, &onnx::read(model)?, self.onnxruntime)?;
+            output::line(median_us)?;
+            return Ok(Outcome::Done);
+        }
+        match self.target.as_str() {
+            HERE => self.here(),
+            _ => self.board(),
+        }
+    }
+
+    fn board(&self) -> Result<Outcome> {
         let bar = Bar::new(&self.target, 0);
         let measure = |path: &PathBuf| {
             self.measure(path, &bar)
@@ -57,7 +89,7 @@ impl Arguments {
 
     fn measure(&self, path: &Path, bar: &Bar) -> Result<Measurement> {
         let name = bench::name_of(path);
-        let model = dunlin_host::onnx::read(path)?;
+        let model = onnx::read(path)?;
         let keep = self.keep.as_ref().map(|folder| match self.models.len() {
             1 => folder.clone(),
             _ => folder.join(&name),
@@ -70,4 +102,42 @@ impl Arguments {
         let mut progress = |step: &str| bar.say(format!("{name}: {step}"));
         Ok(bench::bench(&model, &name, &options, &mut progress)?)
     }
+
+    fn here(&self) -> Result<Outcome> {
+        let bar = Bar::new(HERE, 0);
+        let call = Call {
+            arguments: &["bench", "--target", HERE, "--only"],
+            onnxruntime: self.onnxruntime.clone(),
+        };
+        let measure = |path: &PathBuf| {
+            let name = bench::name_of(path);
+            let model = onnx::read(path)?;
+            let mut progress = |step: &str| bar.say(format!("{name}: {step}"));
+            bench::bench_here(&model, path, &call, &mut progress)
+                .with_context(|| path.display().to_string())
+        };
+        let measured = self
+            .models
+            .iter()
+            .map(measure)
+            .collect::<Result<Vec<_>>>()?;
+        drop(bar);
+        if self.json {
+            output::json(&measured)?;
+        } else {
+            output::line(bench::workstation_table(&measured))?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn make(network: &str, file: &Path) -> Result<Outcome> {
+    anyhow::ensure!(
+        NETWORKS.contains(&network),
+        "no network `{network}`; there is: {}",
+        NETWORKS.join(", ")
+    );
+    onnx::write(&bench::mobilenet(), file)?;
+    output::line(file.display())?;
+    Ok(Outcome::Done)
 }

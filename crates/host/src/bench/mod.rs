@@ -31,10 +31,12 @@ mod cycles;
 mod disassembly;
 mod error;
 mod inputs;
+mod mobilenet;
 mod peers;
 mod sections;
 mod table;
 mod tools;
+mod workstation;
 
 use std::path::{Path, PathBuf};
 
@@ -45,8 +47,13 @@ pub use brackets::{Bracket, FunctionShare};
 pub use cycles::{Class, Counts, modelled_cycles};
 pub use disassembly::{Instruction, Listing};
 pub use error::BenchError;
+pub use mobilenet::mobilenet;
 pub use peers::Peer;
 pub use table::table;
+pub use workstation::{
+    BACKENDS, BackendCost, Call, WorkstationMeasurement, bench_here, run as run_here,
+    workstation_table,
+};
 
 use crate::compile::Compiled;
 use crate::onnx::proto::ModelProto;
