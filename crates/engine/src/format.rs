@@ -203,6 +203,16 @@ opcodes! {
     ConvTranspose2d = 29, "conv_transpose_2d";
     /// A table of all 256 results of a function of one byte.
     Lookup = 33, "lookup";
+    /// Keeps positive elements, scales the others.
+    LeakyRelu = 34, "leaky_relu";
+    /// A line limited to 0 and 1.
+    HardSigmoid = 35, "hard_sigmoid";
+    /// Elements times a line limited to 0 and 1.
+    HardSwish = 36, "hard_swish";
+    /// Rows brought to mean 0 and variance 1, then scaled and shifted.
+    LayerNormalization = 37, "layer_normalization";
+    /// The Gaussian error function.
+    Erf = 38, "erf";
     /// One direction of a layer of long short-term memory.
     Lstm = 39, "lstm";
     /// One direction of a layer of gated recurrent units.

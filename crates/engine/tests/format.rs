@@ -43,6 +43,11 @@ fn opcodes_are_pinned() {
         (28, "conv_2d"),
         (29, "conv_transpose_2d"),
         (33, "lookup"),
+        (34, "leaky_relu"),
+        (35, "hard_sigmoid"),
+        (36, "hard_swish"),
+        (37, "layer_normalization"),
+        (38, "erf"),
         (39, "lstm"),
         (40, "gru"),
     ];
@@ -69,7 +74,7 @@ fn kernels_are_pinned() {
             .into_iter()
             .flat_map(|op| [(op, 1, 1), (op, 1, 2)]),
     );
-    expected.extend([(21, 1, 1)]);
+    expected.extend([(17, 1, 1), (21, 1, 1), (24, 1, 1), (37, 1, 1)]);
     expected.sort_unstable();
     assert_eq!(
         supported_kernels().map(variants).collect::<Vec<_>>(),

@@ -44,7 +44,7 @@ fn refused(plan: &[u8], fault: OpFault) {
 
 /// The words of a rescaling.
 #[derive(Clone, Debug)]
-struct Rescale {
+struct Ratio {
     factor: i64,
     divisor: u64,
     shift: u32,
@@ -52,7 +52,7 @@ struct Rescale {
     limits: (i32, i32),
 }
 
-impl Rescale {
+impl Ratio {
     fn words(&self) -> Vec<u32> {
         let (factor, divisor) = (long(self.factor), long(self.divisor as i64));
         let codes = words(&[self.zero_point, self.limits.0, self.limits.1]);
@@ -67,11 +67,11 @@ impl Rescale {
 }
 
 /// Rescalings whose results lie inside of a byte often, and on ties often.
-fn rescale(numerators: i64) -> impl Strategy<Value = Rescale> {
+fn ratio(numerators: i64) -> impl Strategy<Value = Ratio> {
     let factor = prop_oneof![1_i64..8, 1_i64 << 40..1 << 48];
     let limits = prop_oneof![Just((-128, 127)), (-128..0, 0..128)];
     (factor, 0_u32..20, -128..128_i32, limits, 1_u64..5).prop_map(
-        move |(factor, shift, zero_point, limits, odd)| Rescale {
+        move |(factor, shift, zero_point, limits, odd)| Ratio {
             factor,
             divisor: ((factor as u64 * numerators as u64 / 200) >> shift).max(1) / odd * odd + odd,
             shift,
@@ -156,8 +156,8 @@ fn numerator(op: OpCode, a: i64, b: i64, p: i64, r: i64) -> i128 {
     }
 }
 
-fn exact_pair(op: OpCode, rescale: &Rescale, zeros: [i32; 2], second: i64) -> Vec<u32> {
-    let mut all = [&rescale.words()[..], &words(&zeros)].concat();
+fn exact_pair(op: OpCode, ratio: &Ratio, zeros: [i32; 2], second: i64) -> Vec<u32> {
+    let mut all = [&ratio.words()[..], &words(&zeros)].concat();
     if op != OpCode::Mul {
         all.extend(long(second));
     }
@@ -170,19 +170,19 @@ proptest! {
     #[test]
     fn exact_ops_on_two_bytes_equal_the_rational_oracle(
         op in prop_oneof![Just(OpCode::Add), Just(OpCode::Sub), Just(OpCode::Mul)],
-        rescale in rescale(128),
+        ratio in ratio(128),
         zeros in prop::array::uniform2(-128..128_i32),
         second in prop_oneof![1_i64..8, 1_i64 << 40..1 << 48],
         a in prop::collection::vec(any::<i8>(), 6),
         b in prop::collection::vec(any::<i8>(), 3),
     ) {
         let shapes = [vec![2, 3], vec![1, 3], vec![2, 3]];
-        let words = exact_pair(op, &rescale, zeros, second);
+        let words = exact_pair(op, &ratio, zeros, second);
         let ours = Pair { op, variant: 1, shapes, words }.run(&a, &b);
         let expected = |(index, &a): (usize, &i8)| {
             let [a, b] = [(a, zeros[0]), (b[index % 3], zeros[1])];
             let [a, b] = [a, b].map(|(code, zero)| i64::from(code) - i64::from(zero));
-            rescale.code(numerator(op, a, b, rescale.factor, second))
+            ratio.code(numerator(op, a, b, ratio.factor, second))
         };
         prop_assert_eq!(ours, a.iter().enumerate().map(expected).collect::<Vec<_>>());
     }
@@ -190,14 +190,14 @@ proptest! {
 
 #[test]
 fn ties_of_a_sum_go_to_the_even_code() {
-    let rescale = Rescale {
+    let ratio = Ratio {
         factor: 1,
         divisor: 1,
         shift: 1,
         zero_point: 0,
         limits: (-128, 127),
     };
-    let words = exact_pair(OpCode::Add, &rescale, [0, 0], 1);
+    let words = exact_pair(OpCode::Add, &ratio, [0, 0], 1);
     let pair = Pair {
         op: OpCode::Add,
         variant: 1,
@@ -210,7 +210,7 @@ fn ties_of_a_sum_go_to_the_even_code() {
 
 #[test]
 fn rescalings_out_of_range_are_refused() {
-    let valid = Rescale {
+    let valid = Ratio {
         factor: 1,
         divisor: 1,
         shift: 0,
@@ -224,10 +224,10 @@ fn rescalings_out_of_range_are_refused() {
     wrong[3].factor = 1 << 56;
     wrong[4].zero_point = 128;
     wrong[5].limits = (1, 0);
-    for rescale in wrong {
+    for ratio in wrong {
         let mut plan = PlanBuilder::default();
         let (x, y) = (plan.arena(I8, &[4]), plan.arena(I8, &[4]));
-        let words = exact_pair(OpCode::Add, &rescale, [0, 0], 1);
+        let words = exact_pair(OpCode::Add, &ratio, [0, 0], 1);
         plan.op(kernel(OpCode::Add, 1), &[x, x], &[y], &words);
         plan.port(y, Role::Plain);
         refused(&plan.build(), OpFault::Parameters);
@@ -446,4 +446,156 @@ fn tables_of_a_softmax_that_could_divide_by_zero_are_refused() {
     refused(&softmax_plan(&[4], &[3], &[0, 8, 0]), OpFault::Parameters);
     refused(&softmax_plan(&[4], &[3], &[1, 64, 0]), OpFault::Parameters);
     refused(&softmax_plan(&[4], &[3], &[1, 8, 128]), OpFault::Parameters);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_mean_of_bytes_is_the_rounded_rational(
+        sizes in (1_usize..4, 1_usize..9, 1_usize..4),
+        ratio in ratio(512),
+        zero in -128..128_i32,
+        input in prop::collection::vec(any::<i8>(), 3 * 8 * 3),
+    ) {
+        let (outer, reduced, inner) = sizes;
+        let input = &input[..outer * reduced * inner];
+        let mut plan = PlanBuilder::default();
+        let x = plan.arena(I8, &[input.len() as u32]);
+        let y = plan.arena(I8, &[(outer * inner) as u32]);
+        let shape = [outer, reduced, inner].map(|size| size as u32);
+        let words = [&shape[..], &[zero as u32], &ratio.words()].concat();
+        plan.op(kernel(OpCode::ReduceMean, 1), &[x], &[y], &words);
+        plan.port(y, Role::Plain);
+        let ours = codes(&run(&plan.build(), &bytes(input))[0]);
+        let expected = (0..outer * inner).map(|place| {
+            let start = place / inner * reduced * inner + place % inner;
+            let axis = input[start..].iter().step_by(inner).take(reduced);
+            let sum: i128 = axis.map(|&x| i128::from(x) - i128::from(zero)).sum();
+            ratio.code(sum * i128::from(ratio.factor))
+        });
+        prop_assert_eq!(ours, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_product_of_two_matrices_of_bytes_is_the_rounded_rational(
+        sizes in (1_usize..4, 1_usize..4, 1_usize..9, 1_usize..4, any::<bool>()),
+        ratio in ratio(20_000),
+        zeros in prop::array::uniform2(-128..128_i32),
+        input in prop::collection::vec(any::<i8>(), 3 * 3 * 8 * 2),
+    ) {
+        let (batch, m, k, n, b_batched) = sizes;
+        let second = if b_batched { batch } else { 1 } * k * n;
+        let (a, b) = input.split_at(batch * m * k);
+        let b = &b[..second.min(b.len())];
+        prop_assume!(b.len() == second);
+        let shapes = [vec![(batch * m * k) as u32], vec![second as u32], vec![(batch * m * n) as u32]];
+        let shape = [batch, m, k, n, 1, usize::from(b_batched)].map(|size| size as u32);
+        let words = [&shape[..], &words(&zeros), &ratio.words()].concat();
+        let ours = Pair { op: OpCode::MatMul, variant: 1, shapes, words }.run(a, b);
+        let expected = (0..batch * m * n).map(|place| {
+            let (matrix, row, column) = (place / n / m, place / n % m, place % n);
+            let product = |i: usize| {
+                let b_matrix = if b_batched { matrix } else { 0 };
+                let left = i64::from(a[(matrix * m + row) * k + i]) - i64::from(zeros[0]);
+                let right = i64::from(b[(b_matrix * k + i) * n + column]) - i64::from(zeros[1]);
+                i128::from(left * right)
+            };
+            ratio.code((0..k).map(product).sum::<i128>() * i128::from(ratio.factor))
+        });
+        prop_assert_eq!(ours, expected.collect::<Vec<_>>());
+    }
+}
+
+/// Constants of a layer normalisation of bytes as the compiler writes them.
+struct Normalization {
+    x_scale: f64,
+    y_scale: f64,
+    epsilon: f64,
+    gains: Vec<f64>,
+    offsets: Vec<f64>,
+}
+
+const PLACES: i32 = 24;
+
+impl Normalization {
+    fn plan(&self, rows: u32) -> Vec<u8> {
+        let count = self.gains.len() as f64;
+        let constant = self.epsilon * count * count / (self.x_scale * self.x_scale);
+        let constant = (constant * 2_f64.powi(32)).round() as i64;
+        let steps = |values: &[f64]| -> Vec<u8> {
+            let step = |value: &f64| (value / self.y_scale * 2_f64.powi(PLACES)).round() as i32;
+            values.iter().map(step).flat_map(i32::to_le_bytes).collect()
+        };
+        let mut plan = PlanBuilder::default();
+        let shape = [rows, self.gains.len() as u32];
+        let (x, y) = (plan.arena_at(I8, &shape, 0), plan.arena_at(I8, &shape, 0));
+        let gains = plan.constant(DType::I32, &shape[1..], &steps(&self.gains));
+        let offsets = plan.constant(DType::I32, &shape[1..], &steps(&self.offsets));
+        let codes = words(&[PLACES, 5, -128, 127]);
+        let words = [&long(constant)[..], &codes].concat();
+        let normalize = kernel(OpCode::LayerNormalization, 1);
+        plan.op(normalize, &[x, gains, offsets], &[y], &words);
+        plan.port(y, Role::Plain);
+        plan.build()
+    }
+
+    /// The real results in steps, with the zero point.
+    fn real(&self, row: &[i8]) -> Vec<f64> {
+        let values: Vec<f64> = row.iter().map(|&x| self.x_scale * f64::from(x)).collect();
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+        let deviation = (variance + self.epsilon).sqrt();
+        let constants = self.gains.iter().zip(&self.offsets);
+        let result = values.iter().zip(constants).map(|(x, (gain, offset))| {
+            ((x - mean) / deviation * gain + offset) / self.y_scale + 5.0
+        });
+        result.collect()
+    }
+}
+
+#[test]
+fn a_layer_normalisation_of_bytes_is_the_rounded_real_one() {
+    let mut state = 11_u32;
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as i8
+    };
+    let norm = Normalization {
+        x_scale: 0.013,
+        y_scale: 0.031,
+        epsilon: 1e-5,
+        gains: (0..24).map(|_| 1.0 + f64::from(random()) / 200.0).collect(),
+        offsets: (0..24).map(|_| f64::from(random()) / 400.0).collect(),
+    };
+    let (mut compared, mut inside) = (0, 0);
+    for divisor in [1, 4, 50, 127] {
+        let rows: Vec<i8> = (0..24 * 40).map(|_| random() / divisor).collect();
+        let ours = codes(&run(&norm.plan(40), &bytes(&rows))[0]);
+        for (row, ours) in rows.chunks(24).zip(ours.chunks(24)) {
+            for (real, &code) in norm.real(row).into_iter().zip(ours) {
+                let limited = real.clamp(-128.0, 127.0);
+                assert!(
+                    (limited - f64::from(code)).abs() < 0.500_01,
+                    "{code} for {real}"
+                );
+                compared += 1;
+                inside += i32::from(limited == real);
+            }
+        }
+    }
+    assert!(compared == 3840 && inside > 3000);
+}
+
+#[test]
+fn a_constant_row_normalises_to_its_offsets() {
+    let norm = Normalization {
+        x_scale: 0.1,
+        y_scale: 0.5,
+        epsilon: 0.0,
+        gains: vec![1.0; 3],
+        offsets: vec![1.0, -2.0, 0.25],
+    };
+    assert_eq!(codes(&run(&norm.plan(1), &bytes(&[7, 7, 7]))[0]), [7, 1, 5]);
 }

@@ -18,17 +18,18 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     run,
 };
 
-struct Sizes {
-    batch: usize,
-    m: usize,
-    k: usize,
-    n: usize,
-    a_batched: usize,
-    b_batched: usize,
+/// The parameters.
+pub(super) struct Sizes {
+    pub batch: usize,
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
+    pub a_batched: usize,
+    pub b_batched: usize,
 }
 
 impl Sizes {
-    fn of(op: &Op) -> Option<Self> {
+    pub fn of(op: &Op) -> Option<Self> {
         let word = |position| op.parameters().u32(position).map(|size| size as usize);
         let (a_batched, b_batched) = (word(4)?, word(5)?);
         if a_batched > 1 || b_batched > 1 {
@@ -60,12 +61,18 @@ impl Sizes {
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     op.has(2, 6)?;
+    check_operands(op, DType::F32)
+}
+
+/// Two inputs, at least one in the arena, and an output apart from them, of one element type and
+/// the sizes said.
+pub(super) fn check_operands(op: &Op, element: DType) -> Result<u64, OpFault> {
     let (a, b, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
-    let floats = [a.info, b.info, y]
+    let types_fit = [a.info, b.info, y]
         .iter()
-        .all(|tensor| tensor.dtype == DType::F32);
+        .all(|tensor| tensor.dtype == element);
     check(
-        floats && (a.constant.is_none() || b.constant.is_none()),
+        types_fit && (a.constant.is_none() || b.constant.is_none()),
         OpFault::Type,
     )?;
     let sizes = Sizes::of(op).ok_or(OpFault::Parameters)?;

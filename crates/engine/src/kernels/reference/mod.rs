@@ -1,5 +1,6 @@
 //! The definition of every op, in portable Rust. A file holds an op's load check and its run.
 
+pub(super) mod activation;
 pub(super) mod arg_max;
 pub(super) mod binary;
 pub(super) mod binary_i8;
@@ -11,13 +12,17 @@ mod dot;
 mod elementwise;
 pub(super) mod fully_connected;
 pub(super) mod gru;
+pub(super) mod layer_normalization;
+pub(super) mod layer_normalization_i8;
 pub(super) mod lookup;
 pub(super) mod lstm;
 pub(super) mod mat_mul;
+pub(super) mod mat_mul_i8;
 pub(super) mod quantize_linear;
 mod ratio;
 mod recurrent;
 pub(super) mod reduce;
+pub(super) mod reduce_i8;
 mod rescale;
 pub(super) mod reshape;
 pub(super) mod scale;

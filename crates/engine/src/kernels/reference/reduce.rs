@@ -55,9 +55,14 @@ impl Axis<'_> {
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     op.has(1, 3)?;
+    check_operands(op, DType::F32)
+}
+
+/// An input in the arena and an output apart from it, of one element type and the sizes said.
+pub(super) fn check_operands(op: &Op, element: DType) -> Result<u64, OpFault> {
     let (x, y) = (op.need_input(0)?, op.need_output(0)?);
-    x.in_arena(DType::F32)?;
-    check(y.dtype == DType::F32, OpFault::Type)?;
+    x.in_arena(element)?;
+    check(y.dtype == element, OpFault::Type)?;
     let [outer, reduced, inner] = sizes(op)
         .ok_or(OpFault::Parameters)?
         .map(|size| size as u64);
@@ -71,7 +76,7 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     Ok(x.info.elements() as u64)
 }
 
-fn sizes(op: &Op) -> Option<[usize; 3]> {
+pub(super) fn sizes(op: &Op) -> Option<[usize; 3]> {
     let word = |position| op.parameters().u32(position).map(|size| size as usize);
     Some([word(0)?, word(1)?, word(2)?])
 }
