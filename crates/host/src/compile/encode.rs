@@ -28,6 +28,7 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::StridedCopy { .. } => (OpCode::StridedCopy, 0),
         Op::Concat { .. } => (OpCode::Concat, 0),
         Op::Reshape => (OpCode::Reshape, 0),
+        Op::Bytes(op) => op.kernel(),
     };
     KernelId::new(code as u16, 1, variant)
 }
@@ -43,6 +44,7 @@ fn words(op: &Op) -> Vec<u32> {
         | Op::QuantizeLinear { .. }
         | Op::DequantizeLinear { .. } => integer_words(op),
         Op::Scale(form) => vec![form as u32],
+        Op::Bytes(op) => op.words(),
         Op::TreeEnsemble { step } => step.map(f32::to_bits).into_iter().collect(),
         Op::Reduce { .. } | Op::MatMul { .. } | Op::StridedCopy { .. } | Op::Concat { .. } => {
             shape_words(op)

@@ -1,5 +1,6 @@
 //! The compiler's graph: ops as the engine names them, on tensors of known shape.
 
+use super::byte_op::ByteOp;
 use super::constant::{Data, QuantizedConstant};
 use dunlin_engine::format::{MAX_ELEMENTS, OpCode};
 
@@ -125,6 +126,8 @@ pub(crate) enum Op {
         outer: usize,
     },
     Reshape,
+    /// An op on bytes that is neither a layer nor a view.
+    Bytes(ByteOp),
 }
 
 #[derive(Clone, Debug)]

@@ -145,15 +145,18 @@ fn shared_block(graph: &Graph, node: &Node, blocks: &[Block], time: usize) -> Op
             .position(|block| block.values.contains(&input))?;
         let dies_here = blocks[block].last <= time;
         let same_size = byte_count(graph, input) == byte_count(graph, node.output);
-        let may_share = node.op == Op::Reshape
-            || dies_here && same_size && overwrites(graph, &node.op, input, node.output);
+        let may_share =
+            node.op == Op::Reshape || dies_here && same_size && overwrites(graph, node, input);
         may_share.then_some(block)
     })
 }
 
 /// Whether the engine's kernel may write its result over this operand.
-fn overwrites(graph: &Graph, op: &Op, input: ValueId, output: ValueId) -> bool {
-    match op {
+fn overwrites(graph: &Graph, node: &Node, input: ValueId) -> bool {
+    let twice = || node.inputs.iter().filter(|&&other| other == input).count() > 1;
+    let output = node.output;
+    match &node.op {
+        Op::Bytes(op) => op.overwrites(twice()),
         Op::Scale(_) | Op::Clamp { .. } | Op::Unary(_) | Op::Softmax => true,
         Op::Binary(_) => graph.values[input].elements() == graph.values[output].elements(),
         _ => false,

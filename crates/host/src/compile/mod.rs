@@ -20,6 +20,7 @@
 //! leaves that the engine has not loaded; the compiler computes nothing that the engine will compute, so there is no
 //! second interpreter to disagree with.
 
+mod byte_op;
 mod constant;
 mod encode;
 mod error;
@@ -30,6 +31,7 @@ mod memory;
 mod options;
 mod passes;
 pub(crate) mod rational;
+mod real;
 mod report;
 mod stack;
 

@@ -8,7 +8,11 @@
 //! [`FORMS`].
 
 mod layer;
+mod lookup;
+mod pair;
+mod softmax;
 
+use super::super::byte_op::Target;
 use super::super::graph::{Graph, Node, Op, ValueId};
 use super::super::rational::round_quotient;
 use super::replace;
@@ -24,7 +28,13 @@ struct Formed {
 type Form = fn(&mut Graph, usize) -> Option<Formed>;
 
 /// The forms, tried in this order at every node.
-const FORMS: [Form; 2] = [layer::to_i8, layer::to_f32];
+const FORMS: [Form; 5] = [
+    layer::to_i8,
+    layer::to_f32,
+    pair::form,
+    softmax::form,
+    lookup::form,
+];
 
 pub(super) fn form(graph: &mut Graph) {
     cancel(graph);
@@ -43,6 +53,13 @@ struct Source {
     zero_point: i32,
     /// Of the dequantization.
     origins: Vec<usize>,
+}
+
+impl Source {
+    /// Whether both are the same codes, read in the same way.
+    fn is_like(&self, other: &Source) -> bool {
+        (self.codes, self.scale, self.zero_point) == (other.codes, other.scale, other.zero_point)
+    }
 }
 
 /// The codes that a value is dequantised from.
@@ -87,6 +104,36 @@ fn quantization_behind(graph: &Graph, at: usize) -> Option<Quantization> {
         }),
         _ => None,
     }
+}
+
+/// A quantization behind limits, or behind a node itself.
+struct Limited {
+    /// The node that quantises.
+    at: usize,
+    target: Target,
+    /// Of the limits.
+    origins: Vec<usize>,
+}
+
+/// The quantization that is the only use of a node's result, or of its limited result.
+fn quantization_through_limits(graph: &Graph, at: usize) -> Option<Limited> {
+    let next = graph.only_consumer(graph.nodes[at].output)?;
+    let (limits, last, origins) = match graph.nodes[next].op {
+        Op::Clamp { minimum, maximum } => {
+            ([minimum, maximum], next, graph.nodes[next].origins.clone())
+        }
+        _ => ([f32::NEG_INFINITY, f32::INFINITY], at, Vec::new()),
+    };
+    let behind = quantization_behind(graph, last)?;
+    Some(Limited {
+        at: behind.at,
+        target: Target {
+            scale: behind.scale,
+            zero_point: behind.zero_point,
+            limits,
+        },
+        origins,
+    })
 }
 
 /// `quantize(dequantize(q))` with the same scale and zero point is `q`.
