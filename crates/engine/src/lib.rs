@@ -50,6 +50,7 @@ mod tensor;
 
 pub use error::{LoadError, OpFault, RunError};
 pub use kernel_id::KernelId;
+pub use kernels::packed::Walk;
 pub use kernels::{Kernel, KernelSet, supported_kernels};
 pub use plan::{Kernels, Plan, Requirements};
 pub use tensor::TensorInfo;

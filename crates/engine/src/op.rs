@@ -154,6 +154,34 @@ impl<'a> Op<'a> {
         self.output(position).ok_or(OpFault::Operands)
     }
 
+    /// Where an operand lies: in the arena, or in the constants.
+    pub fn offset(&self, position: usize) -> Option<usize> {
+        let index = usize::from(self.operand_index(position)?);
+        let entry = self
+            .tables
+            .tensors
+            .as_chunks::<TENSOR_BYTES>()
+            .0
+            .get(index)?;
+        usize::try_from(u32_at(entry, 20)?).ok()
+    }
+
+    /// The constants from the start of a constant operand on.
+    pub fn constants_from(&self, position: usize) -> Option<&'a [u8]> {
+        self.tables.constants.get(self.offset(position)?..)
+    }
+
+    /// A scratch operand the load check has counted.
+    pub fn need_scratch(&self, position: usize) -> Result<TensorInfo, OpFault> {
+        let before = usize::from(self.record.inputs) + usize::from(self.record.outputs);
+        check(
+            position < usize::from(self.record.scratch),
+            OpFault::Operands,
+        )?;
+        let operand = self.operand(before + position).ok_or(OpFault::Operands)?;
+        Ok(operand.info)
+    }
+
     /// The parameter block: little-endian 32-bit words.
     pub fn parameters(&self) -> Parameters<'a> {
         let start = self.record.parameters_offset as usize;
@@ -239,17 +267,28 @@ pub(crate) fn split(
     read: Range<usize>,
     write: Range<usize>,
 ) -> Option<(&[u8], &mut [u8])> {
-    if read.end <= write.start {
-        let (low, high) = arena.split_at_mut_checked(write.start)?;
+    let (read, write) = split_mut(arena, read, write)?;
+    Some((read, write))
+}
+
+/// Two ranges of the arena; none if they overlap.
+#[inline(always)]
+pub(crate) fn split_mut(
+    arena: &mut [u8],
+    a: Range<usize>,
+    b: Range<usize>,
+) -> Option<(&mut [u8], &mut [u8])> {
+    if a.end <= b.start {
+        let (low, high) = arena.split_at_mut_checked(b.start)?;
         return Some((
-            low.get(read)?,
-            high.get_mut(..write.end.checked_sub(write.start)?)?,
+            low.get_mut(a)?,
+            high.get_mut(..b.end.checked_sub(b.start)?)?,
         ));
     }
-    let (low, high) = arena.split_at_mut_checked(read.start)?;
+    let (low, high) = arena.split_at_mut_checked(a.start)?;
     Some((
-        high.get(..read.end.checked_sub(read.start)?)?,
-        low.get_mut(write)?,
+        high.get_mut(..a.end.checked_sub(a.start)?)?,
+        low.get_mut(b)?,
     ))
 }
 
@@ -258,6 +297,13 @@ pub(crate) fn split(
 pub(crate) struct Parameters<'a>(&'a [u8]);
 
 impl Parameters<'_> {
+    /// The first `N` words.
+    #[inline(always)]
+    pub fn words<const N: usize>(&self) -> Option<[u32; N]> {
+        let words = self.0.as_chunks::<4>().0.first_chunk::<N>()?;
+        Some(words.map(u32::from_le_bytes))
+    }
+
     pub fn u32(&self, word: usize) -> Option<u32> {
         u32_at(self.0, word.checked_mul(4)?)
     }

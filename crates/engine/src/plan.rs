@@ -359,7 +359,11 @@ fn check_limits(header: &Header, total: u32, reserved: u16) -> Result<(), LoadEr
     let within = [
         (10, reserved == 0),
         (12, total <= MAX_PLAN_BYTES),
-        (16, header.arena_bytes <= MAX_ARENA_BYTES),
+        (
+            16,
+            header.arena_bytes <= MAX_ARENA_BYTES
+                && (header.arena_bytes as usize).is_multiple_of(ARENA_ALIGNMENT),
+        ),
         (20, header.kept_bytes <= header.arena_bytes),
         (24, header.stack_bytes <= MAX_STACK_BYTES),
         (28, tensors <= u32::from(MAX_TENSORS)),

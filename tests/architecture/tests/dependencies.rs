@@ -8,7 +8,8 @@ use std::process::Command;
 /// Every package of the project, and the packages of the project that it may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("dunlin-wire", &[]),
-    ("dunlin-engine", &[]),
+    ("dunlin-kernels", &[]),
+    ("dunlin-engine", &["dunlin-kernels"]),
     ("dunlin-monitor", &["dunlin-wire"]),
     ("dunlin-link", &["dunlin-wire"]),
     (
@@ -21,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "dunlin-wire",
             "dunlin-engine",
+            "dunlin-kernels",
             "dunlin-monitor",
             "dunlin-runtime",
         ],
@@ -30,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "dunlin-wire",
             "dunlin-engine",
+            "dunlin-kernels",
             "dunlin-monitor",
             "dunlin-runtime",
             "dunlin-firmware",
@@ -40,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "dunlin-wire",
             "dunlin-engine",
+            "dunlin-kernels",
             "dunlin-monitor",
             "dunlin-runtime",
             "dunlin-firmware",
@@ -50,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "dunlin-wire",
             "dunlin-engine",
+            "dunlin-kernels",
             "dunlin-monitor",
             "dunlin-link",
         ],

@@ -8,7 +8,12 @@
 use std::path::{Path, PathBuf};
 
 /// Crates that must build without a standard library, and must not panic.
-const DEVICE_CRATES: &[&str] = &["wire", "engine", "monitor", "runtime", "firmware"];
+const DEVICE_CRATES: &[&str] = &[
+    "wire", "kernels", "engine", "monitor", "runtime", "firmware",
+];
+
+/// Folders whose code may be unsafe: the loops of one architecture.
+const MAY_BE_UNSAFE: &[&str] = &["kernels/src/cortex_m"];
 
 /// Lines that may index: the array's length and the index are fixed, or checked right there.
 const MAY_INDEX: &[(&str, &str)] = &[
@@ -247,6 +252,11 @@ fn device_files(name: &str) -> Vec<(PathBuf, String)> {
         .collect()
 }
 
+fn may_be_unsafe(path: &Path, violation: &Violation) -> bool {
+    let folder = path.parent().unwrap_or(path);
+    violation.rule == "unsafe" && MAY_BE_UNSAFE.iter().any(|part| folder.ends_with(part))
+}
+
 fn may_index(path: &Path, violation: &Violation) -> bool {
     MAY_INDEX.iter().any(|(file, line)| {
         path.ends_with(file) && violation.rule == "index" && violation.text == *line
@@ -263,6 +273,7 @@ fn no_file_of_a_device_crate_says_what_it_may_not() {
             found.extend(
                 broken
                     .filter(|violation| !may_index(&path, violation))
+                    .filter(|violation| !may_be_unsafe(&path, violation))
                     .map(|violation| format!("{}: {violation:?}", path.display())),
             );
         }
@@ -277,7 +288,11 @@ fn every_device_crate_forbids_the_standard_library_and_unsafe_code() {
         let path = root().join("crates").join(name).join("src/lib.rs");
         let text = std::fs::read_to_string(&path).expect("every device crate has a lib.rs");
         let code = without_comments_and_literals(&text);
-        for wanted in ["#![no_std]", "#![forbid(unsafe_code)]"] {
+        let unsafe_code = match *name {
+            "kernels" => "#![deny(unsafe_code)]",
+            _ => "#![forbid(unsafe_code)]",
+        };
+        for wanted in ["#![no_std]", unsafe_code] {
             assert!(code.contains(wanted), "{}: no {wanted}", path.display());
         }
     }

@@ -4,6 +4,7 @@
 //! To add an op: give it a code in [`OpCode`](crate::format::OpCode), write a file like
 //! `reference/clamp.rs` with a `KERNEL`, and list it in `KERNELS`.
 
+pub(crate) mod packed;
 mod reference;
 mod set;
 
@@ -28,6 +29,7 @@ static KERNELS: &[&Kernel] = &[
     &fully_connected::F32,
     &fully_connected::I8,
     &fully_connected::I8_TO_F32,
+    &packed::fully_connected::KERNEL,
     &quantize_linear::QUANTIZE,
     &quantize_linear::DEQUANTIZE,
     &scale::KERNEL,

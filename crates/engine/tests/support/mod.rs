@@ -150,7 +150,7 @@ impl PlanBuilder {
             .map(|id| self.index(id))
             .collect();
         let header = Header {
-            arena_bytes: self.arena_bytes,
+            arena_bytes: self.arena_bytes.next_multiple_of(4),
             kept_bytes: self.kept_bytes,
             stack_bytes: 512,
             arena_tensors: self.arena.len() as u16,

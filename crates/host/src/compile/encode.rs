@@ -2,7 +2,7 @@
 
 use super::error::{CompileError, Refusal};
 use super::graph::{Content, Element, Graph, Node, Op, ValueId};
-use super::memory::Layout;
+use super::memory::{Layout, Scratch};
 use super::stack::stack_bytes;
 use dunlin_engine::format::{CONSTANT_ALIGNMENT, DType, MAX_OUTPUTS, MAX_RANK, OpCode, Role};
 use dunlin_engine::record::{Header, OpRecord, Port};
@@ -15,6 +15,7 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::FullyConnected { .. } => (OpCode::FullyConnected, 0),
         Op::FullyConnectedI8 { .. } => (OpCode::FullyConnected, 1),
         Op::FullyConnectedI8ToF32 { .. } => (OpCode::FullyConnected, 2),
+        Op::FullyConnectedPacked { .. } => (OpCode::FullyConnected, 3),
         Op::QuantizeLinear { .. } => (OpCode::QuantizeLinear, 0),
         Op::DequantizeLinear { .. } => (OpCode::DequantizeLinear, 0),
         Op::Scale(_) => (OpCode::Scale, 0),
@@ -39,6 +40,7 @@ fn words(op: &Op) -> Vec<u32> {
         Op::FullyConnected { minimum, maximum } | Op::Clamp { minimum, maximum } => {
             vec![minimum.to_bits(), maximum.to_bits()]
         }
+        Op::FullyConnectedPacked { .. } => packed_words(op),
         Op::FullyConnectedI8 { .. }
         | Op::FullyConnectedI8ToF32 { .. }
         | Op::QuantizeLinear { .. }
@@ -79,6 +81,21 @@ fn integer_words(op: &Op) -> Vec<u32> {
         Op::QuantizeLinear { scale, zero_point } | Op::DequantizeLinear { scale, zero_point } => {
             vec![scale.to_bits(), signed(zero_point)]
         }
+        _ => Vec::new(),
+    }
+}
+
+/// Words of an op with packed constants.
+fn packed_words(op: &Op) -> Vec<u32> {
+    let limits = |(low, high): (i8, i8)| u32::from_le_bytes([low as u8, high as u8, 0, 0]);
+    match *op {
+        Op::FullyConnectedPacked {
+            rows,
+            k,
+            n,
+            shift,
+            limits: limited,
+        } => vec![rows as u32, k as u32, n as u32, shift, limits(limited)],
         _ => Vec::new(),
     }
 }
@@ -125,6 +142,7 @@ pub(crate) fn encode(
         arena: Vec::new(),
         constants: Constants::default(),
         indices: HashMap::new(),
+        scratch: HashMap::new(),
     };
     writer.number_tensors()?;
     let ports = writer.ports(labels)?;
@@ -227,27 +245,53 @@ struct Writer<'g> {
     constants: Constants,
     /// Index in the tensor table; constants count behind the arena's tensors.
     indices: HashMap<ValueId, u16>,
+    /// Index of the scratch of the op that computes a value.
+    scratch: HashMap<ValueId, u16>,
+}
+
+/// A plain run of bytes in the arena.
+fn scratch_tensor(scratch: &Scratch) -> Result<TensorInfo, CompileError> {
+    let bytes =
+        u32::try_from(scratch.bytes).map_err(|_| too_large("scratch bytes", scratch.bytes))?;
+    Ok(TensorInfo {
+        dtype: DType::U8,
+        rank: 1,
+        dims: [1, 1, 1, bytes],
+        offset: scratch.offset as u32,
+        scale: 0.0,
+        zero_point: 0,
+        role: Role::Plain,
+    })
 }
 
 impl Writer<'_> {
     fn number_tensors(&mut self) -> Result<(), CompileError> {
-        let computed = std::iter::once(self.graph.input)
-            .chain(self.graph.nodes.iter().map(|node| node.output));
-        for value in computed {
-            let index = count("tensors", self.arena.len())?;
-            let offset = self.layout.offsets.get(&value).copied().unwrap_or(0);
-            let info = TensorInfo {
-                offset: offset as u32,
-                ..self.info(value)?
-            };
-            self.arena.push(info);
-            self.indices.insert(value, index);
+        self.number_computed(self.graph.input)?;
+        for (node, scratch) in self.graph.nodes.iter().zip(&self.layout.scratch) {
+            self.number_computed(node.output)?;
+            if let Some(scratch) = scratch {
+                self.scratch
+                    .insert(node.output, count("tensors", self.arena.len())?);
+                self.arena.push(scratch_tensor(scratch)?);
+            }
         }
         for node in &self.graph.nodes {
             for &input in &node.inputs {
                 self.number_constant(input)?;
             }
         }
+        Ok(())
+    }
+
+    fn number_computed(&mut self, value: ValueId) -> Result<(), CompileError> {
+        let index = count("tensors", self.arena.len())?;
+        let offset = self.layout.offsets.get(&value).copied().unwrap_or(0);
+        let info = TensorInfo {
+            offset: offset as u32,
+            ..self.info(value)?
+        };
+        self.arena.push(info);
+        self.indices.insert(value, index);
         Ok(())
     }
 
@@ -350,7 +394,7 @@ impl Writer<'_> {
                 kernel: kernel(&node.op),
                 inputs: node.inputs.len() as u8,
                 outputs: 1,
-                scratch: 0,
+                scratch: u8::from(self.scratch.contains_key(&node.output)),
                 first_operand: operands.len() as u16,
                 parameters_offset: parameters.len() as u32 * 4,
                 parameters_bytes: words.len() as u32 * 4,
@@ -364,6 +408,7 @@ impl Writer<'_> {
     fn operands(&self, node: &Node) -> Vec<u16> {
         let all = node.inputs.iter().chain(std::iter::once(&node.output));
         all.map(|id| self.indices.get(id).copied().unwrap_or(u16::MAX))
+            .chain(self.scratch.get(&node.output).copied())
             .collect()
     }
 }

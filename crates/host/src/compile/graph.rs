@@ -76,6 +76,14 @@ pub(crate) enum Op {
         minimum: i32,
         maximum: i32,
     },
+    /// Inputs x and the groups of `n` channels, see `packing`.
+    FullyConnectedPacked {
+        rows: usize,
+        k: usize,
+        n: usize,
+        shift: u32,
+        limits: (i8, i8),
+    },
     FullyConnectedI8ToF32 {
         weight_zero_point: i32,
         minimum: f32,

@@ -1,13 +1,17 @@
 //! Places every computed tensor in the arena.
 //!
 //! A tensor lives from the op that writes it to the last op that reads it; the input from the
-//! start, outputs to the end. Values that share bytes (a view with its source, an op that may
-//! overwrite its operand) form one block. Blocks whose lives overlap must not overlap in the
-//! arena; placing them in the best order at the lowest free offset is a small packing problem,
-//! tried in several orders, and the smallest arena wins. [`Layout::floor_bytes`] is what no
-//! placement can beat: the most bytes alive at once.
+//! start, outputs to the end; an op's scratch during the op. Values that share bytes (a view with
+//! its source, an op that may overwrite its operand) form one block. Blocks whose lives overlap
+//! must not overlap in the arena, with one exception: an op that reads its input ahead of what it
+//! writes ([`needs::lead`]) lets its output reach into an input that dies with it, as far as the
+//! output stays behind. For an output at `y`, an input at `x` and a lead `l` that forbids
+//! `x - y < l` alone, where apart would forbid `x - y < bytes of y`. Placing the blocks in the best order at the lowest free
+//! offset is a small packing problem, tried in several orders, and the smallest arena wins.
+//! [`Layout::floor_bytes`] is the most bytes alive at once, what no placement without such overlaps can undercut.
 
 use super::graph::{Element, Graph, Node, Op, ValueId};
+use super::needs;
 use dunlin_engine::format::ARENA_ALIGNMENT;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,17 +20,30 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub offsets: HashMap<ValueId, usize>,
+    /// Of every node, in their order.
+    pub scratch: Vec<Option<Scratch>>,
     pub arena_bytes: usize,
     /// Most bytes alive during one op.
     pub floor_bytes: usize,
 }
 
+/// Bytes that an op uses while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scratch {
+    pub offset: usize,
+    pub bytes: usize,
+}
+
 #[derive(Clone, Debug)]
 struct Block {
     values: Vec<ValueId>,
+    /// The node whose scratch this is.
+    scratch: Option<usize>,
     bytes: usize,
     first: usize,
     last: usize,
+    /// Where the first value may reach into a dying operand: its block and the lead.
+    reaches: Option<(ValueId, i64)>,
 }
 
 impl Block {
@@ -36,6 +53,23 @@ impl Block {
 
     fn lives_with(&self, other: &Block) -> bool {
         self.first <= other.last && other.first <= self.last
+    }
+
+    /// Offsets of `self` that are taken by `other` at `offset`: from the first to before the second.
+    fn taken_by(&self, other: &Block, offset: usize) -> (usize, usize) {
+        let (mine, its) = (self.bytes as i64, other.bytes as i64);
+        let offset = offset as i64;
+        let (before, behind) = (self.room_into(other), other.room_into(self));
+        let start = offset - before.map_or(mine, |lead| lead.clamp(0, mine)) + 1;
+        let end = offset + behind.map_or(its, |lead| lead.clamp(0, its));
+        (start.max(0) as usize, end.max(0) as usize)
+    }
+
+    /// The lead with which the block may begin before the end of what its op reads.
+    fn room_into(&self, other: &Block) -> Option<i64> {
+        let (value, lead) = self.reaches?;
+        let only_this_op = other.last == self.first && other.values.contains(&value);
+        only_this_op.then_some(lead)
     }
 }
 
@@ -62,7 +96,7 @@ pub(crate) fn plan(graph: &Graph) -> Layout {
     let layouts = ORDERS.map(|key| {
         let mut order: Vec<&Block> = blocks.iter().collect();
         order.sort_by_key(|block| key(block));
-        place(&order, floor_bytes)
+        place(&order, floor_bytes, graph.nodes.len())
     });
     let [first, rest @ ..] = layouts;
     rest.into_iter().fold(first, |best, next| {
@@ -75,45 +109,54 @@ pub(crate) fn plan(graph: &Graph) -> Layout {
 }
 
 /// Puts each block at the lowest offset that is free during its life.
-fn place(order: &[&Block], floor_bytes: usize) -> Layout {
+fn place(order: &[&Block], floor_bytes: usize, nodes: usize) -> Layout {
     let mut placed: Vec<(&Block, usize)> = Vec::new();
-    let mut offsets = HashMap::new();
-    let mut arena_bytes = 0;
+    let mut layout = Layout {
+        offsets: HashMap::new(),
+        scratch: vec![None; nodes],
+        arena_bytes: 0,
+        floor_bytes,
+    };
     for block in order {
         let mut taken: Vec<(usize, usize)> = placed
             .iter()
             .filter(|(other, _)| other.lives_with(block))
-            .map(|(other, offset)| (*offset, offset + other.bytes))
+            .map(|(other, offset)| block.taken_by(other, *offset))
+            .filter(|(start, end)| start < end)
             .collect();
         taken.sort_unstable();
-        let mut offset = 0;
+        let mut offset = 0_usize;
         for (start, end) in taken {
-            if start >= offset + block.bytes {
+            if start > offset {
                 break;
             }
-            offset = offset.max(end);
+            offset = offset.max(end.next_multiple_of(ARENA_ALIGNMENT));
         }
-        arena_bytes = arena_bytes.max(offset + block.bytes);
+        layout.arena_bytes = layout.arena_bytes.max(offset + block.bytes);
         placed.push((block, offset));
-        offsets.extend(block.values.iter().map(|&value| (value, offset)));
+        layout
+            .offsets
+            .extend(block.values.iter().map(|&value| (value, offset)));
+        if let Some(node) = block.scratch {
+            let bytes = block.bytes;
+            layout.scratch[node] = Some(Scratch { offset, bytes });
+        }
     }
-    Layout {
-        offsets,
-        arena_bytes,
-        floor_bytes,
-    }
+    layout
 }
 
 /// Values in the order they are written, joined where they share bytes. Times are op numbers
 /// from 1; the input is written at 0 and outputs are read after the last op.
 fn blocks(graph: &Graph) -> Vec<Block> {
-    let new = |value: ValueId, first: usize| Block {
+    let new = |value: ValueId, first: usize, reaches| Block {
         values: vec![value],
+        scratch: None,
         bytes: padded_bytes(graph, value),
         first,
         last: last_use(graph, value).max(first),
+        reaches,
     };
-    let mut blocks = vec![new(graph.input, 0)];
+    let mut blocks = vec![new(graph.input, 0, None)];
     for (index, node) in graph.nodes.iter().enumerate() {
         let time = index + 1;
         match shared_block(graph, node, &blocks, time) {
@@ -121,7 +164,22 @@ fn blocks(graph: &Graph) -> Vec<Block> {
                 blocks[block].values.push(node.output);
                 blocks[block].last = blocks[block].last.max(last_use(graph, node.output));
             }
-            None => blocks.push(new(node.output, time)),
+            None => blocks.push(new(
+                node.output,
+                time,
+                needs::lead(&node.op).map(|lead| (node.inputs[0], lead)),
+            )),
+        }
+        let bytes = needs::scratch_bytes(&node.op).next_multiple_of(ARENA_ALIGNMENT);
+        if bytes > 0 {
+            blocks.push(Block {
+                values: Vec::new(),
+                scratch: Some(index),
+                bytes,
+                first: time,
+                last: time,
+                reaches: None,
+            });
         }
     }
     blocks

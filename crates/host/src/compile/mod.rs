@@ -28,7 +28,9 @@ mod forest;
 mod graph;
 mod import;
 mod memory;
+mod needs;
 mod options;
+mod packing;
 mod passes;
 pub(crate) mod rational;
 mod real;
@@ -65,7 +67,7 @@ pub struct Compiled {
 pub fn compile(model: &ModelProto, options: &CompileOptions) -> Result<Compiled, CompileError> {
     let imported = import::import(model, options)?;
     let mut graph = imported.graph;
-    let passes = passes::run(&mut graph);
+    let passes = passes::run(&mut graph, options);
     let layout = memory::plan(&graph);
     let bytes = encode::encode(&graph, &layout, &imported.labels)?;
     let plan = Plan::load(&bytes).map_err(CompileError::Rejected)?;

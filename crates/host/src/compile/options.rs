@@ -34,4 +34,6 @@ pub struct CompileOptions {
     pub limits: Limits,
     /// Leaves of tree ensembles.
     pub leaves: Leaves,
+    /// Whether to use the reference kernels only: the same results, slowly.
+    pub reference: bool,
 }

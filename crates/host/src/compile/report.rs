@@ -69,7 +69,7 @@ fn macs(graph: &Graph, node: &super::graph::Node) -> u64 {
         | Op::FullyConnectedI8ToF32 { .. } => {
             output * graph.values[node.inputs[1]].columns() as u64
         }
-        Op::MatMul { k, .. } => output * k as u64,
+        Op::MatMul { k, .. } | Op::FullyConnectedPacked { k, .. } => output * k as u64,
         _ => 0,
     }
 }

@@ -4,10 +4,12 @@ mod activations;
 mod biases;
 mod constants;
 mod integer;
+mod pack;
 mod scales;
 mod views;
 
 use super::graph::{Graph, Node};
+use super::options::CompileOptions;
 use serde::Serialize;
 
 /// What one pass did.
@@ -35,11 +37,15 @@ const PASSES: [Pass; 6] = [
     ),
 ];
 
-/// Runs every pass.
-pub(crate) fn run(graph: &mut Graph) -> Vec<PassReport> {
+/// The pass that leaves the reference kernels behind.
+const PACK: Pass = ("pack integer layers for the processor", pack::run);
+
+/// Runs every pass that the options allow.
+pub(crate) fn run(graph: &mut Graph, options: &CompileOptions) -> Vec<PassReport> {
     let mut reports = Vec::new();
     graph.remove_unused();
-    for (name, pass) in PASSES {
+    let pack = (!options.reference).then_some(PACK);
+    for (name, pass) in PASSES.into_iter().chain(pack) {
         let ops_before = graph.nodes.len();
         pass(graph);
         graph.remove_unused();

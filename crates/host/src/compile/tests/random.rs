@@ -2,6 +2,7 @@
 
 use super::exact::Evaluator;
 use super::{compiled, run};
+use crate::compile::{CompileOptions, compile};
 use crate::onnx::builder::{Extent, GraphBuilder, Value, int, value_info};
 use crate::onnx::proto::{DataType, ModelProto};
 use proptest::prelude::*;
@@ -109,11 +110,14 @@ proptest! {
     #[test]
     fn a_compiled_layer_equals_exact_arithmetic(layer in layer(), seed in prop::collection::vec(any::<i8>(), 20)) {
         let model = layer.model();
+        let reference = CompileOptions { reference: true, ..CompileOptions::default() };
+        let by_definition = compile(&model, &reference).expect("the model compiles");
+        prop_assert_eq!(&by_definition.report.kernels, &["fully_connected.1.1"]);
         let compiled = compiled(&model);
-        prop_assert_eq!(&compiled.report.kernels, &["fully_connected.1.1"]);
         let input: Vec<i8> = seed.into_iter().take(layer.inputs).collect();
         let bytes: Vec<u8> = input.iter().map(|&code| code as u8).collect();
         let ours: Vec<i8> = run(&compiled.plan, &bytes)[0].iter().map(|&byte| byte as i8).collect();
+        prop_assert_eq!(run(&by_definition.plan, &bytes), run(&compiled.plan, &bytes));
         prop_assert_eq!(ours, Evaluator::new(&model).last_quantized(&input));
     }
 }

@@ -1,0 +1,70 @@
+//! Where an output may lie over its input.
+//!
+//! Pixels are computed two by two, in order; the inputs of both are in the scratch before either
+//! is written. Then an output may overlap the input, as long as it stays behind what is still to be read.
+
+use crate::op::disjoint;
+use core::ops::Range;
+
+/// A walk over the pixels of an output, row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    /// Rows of the output.
+    pub rows: usize,
+    /// Pixels in a row.
+    pub columns: usize,
+    /// Bytes of an output pixel.
+    pub out_bytes: usize,
+    /// Bytes of input between the first that two neighbours in a row read; 0 where a pixel reads several rows.
+    pub pixel_bytes: usize,
+    /// Bytes of input between the first ones that two rows read.
+    pub row_bytes: usize,
+    /// Bytes of input before the first that row 0 would read: padding at the top.
+    pub padding_bytes: usize,
+}
+
+impl Walk {
+    /// The walk of a layer that computes `rows` rows of `n` bytes, each from `k` bytes.
+    pub fn over_rows(rows: usize, k: usize, n: usize) -> Walk {
+        Walk {
+            rows: 1,
+            columns: rows,
+            out_bytes: n,
+            pixel_bytes: k,
+            row_bytes: 0,
+            padding_bytes: 0,
+        }
+    }
+
+    /// Least `x - y` of the starts of input and output at which the output may overlap the input;
+    /// none where it never may.
+    pub fn lead(&self) -> Option<i64> {
+        let row_out = self.columns.checked_mul(self.out_bytes)?;
+        let last = self.rows.checked_sub(1)?;
+        // Linear in the rows before and behind the one where the padding ends.
+        let bend = self.padding_bytes.checked_div(self.row_bytes).unwrap_or(0);
+        let mut lead = i64::MIN;
+        for row in [0, bend.min(last), bend.saturating_add(1).min(last), last] {
+            for column in [0, self.columns.saturating_sub(1)] {
+                let start = row.checked_mul(self.row_bytes)?;
+                let read = start
+                    .saturating_sub(self.padding_bytes)
+                    .checked_add(column.checked_mul(self.pixel_bytes)?)?;
+                let written =
+                    (row.checked_mul(row_out)?).checked_add(column.checked_mul(self.out_bytes)?)?;
+                lead = lead.max(i64::try_from(written).ok()? - i64::try_from(read).ok()?);
+            }
+        }
+        Some(lead)
+    }
+
+    /// Whether input and output may lie where they do.
+    pub(crate) fn allows(&self, x: &Range<usize>, y: &Range<usize>) -> bool {
+        let place = |range: &Range<usize>| i64::try_from(range.start).ok();
+        let distance = place(x).zip(place(y)).map(|(x, y)| x - y);
+        disjoint(x, y)
+            || distance
+                .zip(self.lead())
+                .is_some_and(|(distance, lead)| distance >= lead)
+    }
+}

@@ -1,0 +1,90 @@
+//! Constants for the engine's packed kernels: weights of four channels interleaved, requantisation
+//! with one multiply.
+//!
+//! The layout and what the loops compute stand in `dunlin_kernels::multiply`. Here is the other
+//! half: that for a given layer they compute the exact result. [`requantisation`] finds and proves
+//! the constants of a channel, [`groups`] packs the weights and proves that no lane overflows. A
+//! layer for which either fails keeps its reference kernel.
+
+pub(crate) mod groups;
+pub(crate) mod requantisation;
+
+use super::graph::{Graph, Node};
+use requantisation::Exact;
+
+/// The integer constants of a layer, as `fully_connected` variant 1 and its kin have them.
+pub(crate) struct IntegerLayer<'g> {
+    /// `[n, taps]`, less their zero point.
+    pub weights: Vec<Vec<i32>>,
+    multipliers: &'g [[u8; 8]],
+    offsets: &'g [[u8; 12]],
+    divisor: u32,
+    zero_point: i32,
+}
+
+impl<'g> IntegerLayer<'g> {
+    /// Reads the constants of a node with inputs x, weights, multipliers, offsets.
+    pub fn of(graph: &'g Graph, node: &Node, constants: Constants) -> Option<Self> {
+        let bytes = |input: usize| match graph.constant(*node.inputs.get(input)?)? {
+            super::constant::Data::Bytes(bytes) => Some(bytes.as_slice()),
+            _ => None,
+        };
+        let weights = graph.constant(*node.inputs.get(1)?)?.integers()?;
+        let offsets = bytes(3)?.as_chunks().0;
+        let taps = weights.len() / offsets.len().max(1);
+        let less = |row: &[i64]| -> Vec<i32> {
+            row.iter()
+                .map(|&w| w as i32 - constants.weight_zero_point)
+                .collect()
+        };
+        Some(IntegerLayer {
+            weights: weights.chunks_exact(taps.max(1)).map(less).collect(),
+            multipliers: bytes(2)?.as_chunks().0,
+            offsets,
+            divisor: constants.divisor,
+            zero_point: constants.zero_point,
+        })
+    }
+
+    /// The exact requantisation of a channel.
+    pub fn channel(&self, index: usize) -> Exact {
+        let entry = self.multipliers[if self.multipliers.len() == 1 {
+            0
+        } else {
+            index
+        }];
+        let code = u64::from_le_bytes(entry);
+        let mut offset = [0; 16];
+        offset[..12].copy_from_slice(&self.offsets[index]);
+        let sign = if self.offsets[index][11] & 0x80 != 0 {
+            0xFF
+        } else {
+            0
+        };
+        offset[12..].fill(sign);
+        Exact {
+            factor: i128::from(code & (u64::MAX >> 8)),
+            offset: i128::from_le_bytes(offset),
+            divisor: i128::from(self.divisor),
+            shift: (code >> 56) as u32,
+            zero_point: self.zero_point,
+        }
+    }
+
+    /// Least and largest sum of a channel over all inputs.
+    pub fn reach(&self, index: usize) -> (i64, i64) {
+        let row = || self.weights[index].iter().map(|&w| i64::from(w));
+        (
+            row().map(|w| (w * -128).min(w * 127)).sum(),
+            row().map(|w| (w * -128).max(w * 127)).sum(),
+        )
+    }
+}
+
+/// What an integer layer's op says beside its constants.
+#[derive(Clone, Copy)]
+pub(crate) struct Constants {
+    pub weight_zero_point: i32,
+    pub divisor: u32,
+    pub zero_point: i32,
+}

@@ -1,0 +1,288 @@
+//! Packed weights times two columns, or times one row.
+//!
+//! Registers hold all eight sums of four channels and two columns. Per step of two inputs: two
+//! loads of two words, two extensions and eight `SMLAD` for 16 products, 0.75 instructions each;
+//! the loop runs over eight steps and is entered in the middle where their number is not a
+//! multiple. A row, whose bytes are extended on the way, takes 16 instructions for 16 products.
+//! Requantisation and everything else that a group needs is 56 instructions for eight outputs, 28
+//! for four.
+
+use super::is_aligned;
+use crate::multiply::{GROUP, Layer, group_bytes};
+use core::arch::naked_asm;
+
+/// As the portable loop; none where the slices do not suit the instructions.
+#[inline(always)]
+pub(crate) fn multiply_pair(
+    layer: &Layer,
+    columns: &[u8],
+    first: &mut [u8],
+    second: &mut [u8],
+) -> Option<()> {
+    let columns = columns.get(..layer.steps.checked_mul(8)?)?;
+    if !is_sound(layer, columns, first.len()) || second.len() < first.len() {
+        return None;
+    }
+    let (inputs, out) = (columns.as_ptr_range(), first.as_mut_ptr_range());
+    let skipped = (layer.steps.wrapping_neg() & 7) * PAIR_STEP_BYTES;
+    let second = second.as_mut_ptr();
+    let groups = layer.groups.as_ptr();
+    if out.is_empty() {
+        return Some(());
+    }
+    // SAFETY: `is_sound` holds: the groups for `first` are there, the columns have the words of
+    // every step, and `second` is as long as `first`.
+    unsafe {
+        pair(
+            groups,
+            inputs.start,
+            inputs.end,
+            out.start,
+            second,
+            out.end,
+            layer.shift,
+            skipped,
+        )
+    };
+    Some(())
+}
+
+/// As the portable loop; none where the slices do not suit the instructions.
+#[inline(always)]
+pub(crate) fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Option<()> {
+    let inputs = inputs.get(..layer.steps.checked_mul(2)?)?;
+    if !is_sound(layer, inputs, out.len()) {
+        return None;
+    }
+    let (inputs, out) = (inputs.as_ptr_range(), out.as_mut_ptr_range());
+    let skipped = (layer.steps.wrapping_neg() & 7) / 2 * ROW_STEPS_BYTES;
+    let groups = layer.groups.as_ptr();
+    if out.is_empty() {
+        return Some(());
+    }
+    // SAFETY: `is_sound` holds: the groups for `out` are there, and the inputs of every step.
+    unsafe {
+        row(
+            groups,
+            inputs.start,
+            inputs.end,
+            out.start,
+            out.end,
+            layer.shift,
+            skipped,
+        )
+    };
+    Some(())
+}
+
+/// Bytes of a step in the loop of [`pair`].
+const PAIR_STEP_BYTES: usize = 12 * 4;
+/// Bytes of two steps in the loop of [`row`].
+const ROW_STEPS_BYTES: usize = 16 * 4;
+
+/// Whether the groups of `channels` channels are there and everything suits the loops.
+#[inline(always)]
+fn is_sound(layer: &Layer, inputs: &[u8], channels: usize) -> bool {
+    let needed = group_bytes(layer.steps).checked_mul(channels / GROUP);
+    needed.is_some_and(|needed| layer.groups.len() >= needed)
+        && channels.is_multiple_of(GROUP)
+        && layer.steps >= 2
+        && layer.steps.is_multiple_of(2)
+        && layer.shift <= 23
+        && is_aligned(inputs)
+        && is_aligned(layer.groups)
+}
+
+macro_rules! repeat_8 {
+    ($($line:literal),* $(,)?) => {
+        concat!(
+            $($line, "\n",)* $($line, "\n",)* $($line, "\n",)* $($line, "\n",)*
+            $($line, "\n",)* $($line, "\n",)* $($line, "\n",)* $($line, "\n",)*
+        )
+    };
+}
+
+macro_rules! repeat_4 {
+    ($($line:literal),* $(,)?) => {
+        concat!($($line, "\n",)* $($line, "\n",)* $($line, "\n",)* $($line, "\n",)*)
+    };
+}
+
+/// Two columns. `skipped` is how many bytes of the loop of eight steps the first pass leaves out.
+#[unsafe(naked)]
+unsafe extern "C" fn pair(
+    groups: *const u8,
+    columns: *const u8,
+    columns_end: *const u8,
+    first: *mut u8,
+    second: *mut u8,
+    first_end: *mut u8,
+    shift: u32,
+    skipped: usize,
+) {
+    naked_asm!(
+        // On the stack: groups 0, columns 4, their end 8, first 12, saved registers 16,
+        // second 52, end of first 56, shift 60, skipped 64.
+        "push {{r0-r11, lr}}",
+        "adr r2, 2f",
+        "ldr r1, [sp, #64]",
+        "adds r2, r2, #1",
+        "add r2, r1",
+        "str r2, [sp, #64]",
+        "1:",
+        "ldr r1, [sp, #4]",
+        "ldr r2, [sp, #64]",
+        "ldm r0!, {{r4, r6, r8, r10}}",
+        "mov r5, r4",
+        "mov r7, r6",
+        "mov r9, r8",
+        "mov r11, r10",
+        "bx r2",
+        ".p2align 2",
+        "2:",
+        repeat_8!(
+            "ldrd r2, r3, [r0], #8",
+            "ldrd r12, lr, [r1], #8",
+            "smlad r4, r2, r12, r4",
+            "smlad r5, r2, lr, r5",
+            "smlad r8, r3, r12, r8",
+            "smlad r9, r3, lr, r9",
+            "sxtb16 r2, r2",
+            "sxtb16 r3, r3",
+            "smlad r6, r2, r12, r6",
+            "smlad r7, r2, lr, r7",
+            "smlad r10, r3, r12, r10",
+            "smlad r11, r3, lr, r11",
+        ),
+        "ldr r2, [sp, #8]",
+        "cmp r1, r2",
+        "bne.w 2b",
+        "ldr r12, [sp, #12]",
+        "ldr lr, [sp, #52]",
+        "ldr r3, [sp, #60]",
+        "ldrd r1, r2, [r0], #8",
+        "subs r4, r4, r6",
+        "subs r5, r5, r7",
+        "smmla r6, r6, r1, r2",
+        "smmla r7, r7, r1, r2",
+        "ldrd r1, r2, [r0], #8",
+        "asrs r6, r3",
+        "asrs r7, r3",
+        "smmla r4, r4, r1, r2",
+        "smmla r5, r5, r1, r2",
+        "ssat r6, #8, r6",
+        "ssat r7, #8, r7",
+        "strb r6, [r12], #1",
+        "strb r7, [lr], #1",
+        "asrs r4, r3",
+        "asrs r5, r3",
+        "ssat r4, #8, r4, asr #8",
+        "ssat r5, #8, r5, asr #8",
+        "strb r4, [r12], #1",
+        "strb r5, [lr], #1",
+        "ldrd r1, r2, [r0], #8",
+        "sub r8, r8, r10",
+        "sub r9, r9, r11",
+        "smmla r10, r10, r1, r2",
+        "smmla r11, r11, r1, r2",
+        "ldrd r1, r2, [r0], #8",
+        "asr r10, r10, r3",
+        "asr r11, r11, r3",
+        "smmla r8, r8, r1, r2",
+        "smmla r9, r9, r1, r2",
+        "ssat r10, #8, r10",
+        "ssat r11, #8, r11",
+        "strb r10, [r12], #1",
+        "strb r11, [lr], #1",
+        "asr r8, r8, r3",
+        "asr r9, r9, r3",
+        "ssat r8, #8, r8, asr #8",
+        "ssat r9, #8, r9, asr #8",
+        "ldr r1, [sp, #56]",
+        "strb r8, [r12], #1",
+        "strb r9, [lr], #1",
+        "str r12, [sp, #12]",
+        "str lr, [sp, #52]",
+        "cmp r12, r1",
+        "bne.w 1b",
+        "add sp, #16",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
+/// One row of bytes. `skipped` is how many bytes of the loop of eight steps the first pass leaves out.
+#[unsafe(naked)]
+unsafe extern "C" fn row(
+    groups: *const u8,
+    inputs: *const u8,
+    inputs_end: *const u8,
+    out: *mut u8,
+    out_end: *mut u8,
+    shift: u32,
+    skipped: usize,
+) {
+    naked_asm!(
+        // On the stack: groups 0, inputs 4, their end 8, out 12, saved registers 16,
+        // end of out 52, shift 56, skipped 60.
+        "push {{r0-r11, lr}}",
+        "adr r12, 2f",
+        "ldr r1, [sp, #60]",
+        "add r12, r12, #1",
+        "add lr, r12, r1",
+        "mov r12, r2",
+        "1:",
+        "ldr r1, [sp, #4]",
+        "ldm r0!, {{r4, r5, r6, r7}}",
+        "bx lr",
+        ".p2align 2",
+        "2:",
+        repeat_4!(
+            "ldm r0!, {{r2, r3, r8, r9}}",
+            "ldr r11, [r1], #4",
+            "sxtb16 r10, r11",
+            "sxtb16 r11, r11, ror #8",
+            "smlad r4, r2, r10, r4",
+            "smlad r6, r3, r10, r6",
+            "sxtb16 r2, r2",
+            "sxtb16 r3, r3",
+            "smlad r5, r2, r10, r5",
+            "smlad r7, r3, r10, r7",
+            "smlad r4, r8, r11, r4",
+            "smlad r6, r9, r11, r6",
+            "sxtb16 r8, r8",
+            "sxtb16 r9, r9",
+            "smlad r5, r8, r11, r5",
+            "smlad r7, r9, r11, r7",
+        ),
+        "cmp r1, r12",
+        "bne.w 2b",
+        "ldr r10, [sp, #56]",
+        "ldr r1, [sp, #12]",
+        "ldm r0!, {{r2, r3, r8, r9}}",
+        "subs r4, r4, r5",
+        "subs r6, r6, r7",
+        "smmla r5, r5, r2, r3",
+        "smmla r4, r4, r8, r9",
+        "ldm r0!, {{r2, r3, r8, r9}}",
+        "asr r5, r5, r10",
+        "asr r4, r4, r10",
+        "smmla r7, r7, r2, r3",
+        "smmla r6, r6, r8, r9",
+        "ssat r5, #8, r5",
+        "ssat r4, #8, r4, asr #8",
+        "asr r7, r7, r10",
+        "asr r6, r6, r10",
+        "ssat r7, #8, r7",
+        "ssat r6, #8, r6, asr #8",
+        "ldr r2, [sp, #52]",
+        "strb r5, [r1], #1",
+        "strb r4, [r1], #1",
+        "strb r7, [r1], #1",
+        "strb r6, [r1], #1",
+        "str r1, [sp, #12]",
+        "cmp r1, r2",
+        "bne.w 1b",
+        "add sp, #16",
+        "pop {{r4-r11, pc}}",
+    )
+}

@@ -1,0 +1,98 @@
+//! Depthwise convolution of one channel with 3 × 3 taps, on a plane of 16-bit inputs.
+//!
+//! # Plane
+//!
+//! The channel's inputs, widened to 16 bits, row by row, with the padding around them already in
+//! place. A row has an even number of inputs. The loop steps down the plane by `stride` rows and
+//! along it by `stride` inputs, `stride` being 1 or 2.
+//!
+//! # Taps
+//!
+//! Three rows of two words of 16-bit lanes: `(w₀, w₁)` and `(w₁, w₂)`. With the inputs of a row as words
+//! `(x₀, x₁)`, `(x₂, x₃)`, one `SMLAD` and one `SMLAxy` give three products: of output 0
+//! `(w₀, w₁)·(x₀, x₁) + w₂·x₂`, of output 1 `(w₁, w₂)·(x₂, x₃) + w₀·x₁`. Every input word is read
+//! once per row of taps.
+//!
+//! Requantisation is that of channel 0 in [`multiply_pair`](crate::multiply_pair).
+
+use crate::multiply::{dual, requantise};
+
+/// Taps of a channel and how its sums become bytes: nine little-endian words.
+pub const TAP_BYTES: usize = 4 * 9;
+
+/// One channel's work.
+#[derive(Clone, Copy, Debug)]
+pub struct Depthwise3<'a> {
+    /// The padded plane.
+    pub plane: &'a [u8],
+    /// Inputs in a row of the plane; even.
+    pub width: usize,
+    /// 1 or 2.
+    pub stride: usize,
+    /// Three rows of two words of taps, then start, `M` and `R`.
+    pub taps: &'a [u8; TAP_BYTES],
+    /// Right shift of the requantisation, 0 to 23.
+    pub shift: u32,
+    /// Bytes between neighbours in the output.
+    pub pitch: usize,
+    /// Outputs in a row.
+    pub columns: usize,
+}
+
+/// Computes rows of outputs, as many as `out` holds: output `i` at `out[i·pitch]`.
+///
+/// Nothing is written behind the last row that `out` and the plane hold. Cost: see the table in
+/// the crate's documentation.
+#[inline]
+pub fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) {
+    #[cfg(all(target_arch = "arm", target_feature = "dsp"))]
+    if crate::cortex_m::depthwise3(channel, rows, out).is_some() {
+        return;
+    }
+    portable(channel, rows, out);
+}
+
+/// What every architecture computes.
+pub(crate) fn portable(channel: &Depthwise3, rows: usize, out: &mut [u8]) {
+    let mut outputs = out.iter_mut().step_by(channel.pitch.max(1));
+    for row in 0..rows {
+        for column in 0..channel.columns {
+            let Some(out) = outputs.next() else { return };
+            *out = output(channel, row, column);
+        }
+    }
+}
+
+fn output(channel: &Depthwise3, row: usize, column: usize) -> u8 {
+    let words = channel.taps.as_chunks::<4>().0;
+    let Some((taps, &[start, factor, offset])) = words.split_last_chunk() else {
+        return 0;
+    };
+    // The second of two neighbours takes the pair of its last two taps at once.
+    let is_second = channel.stride == 1 && column & 1 == 1;
+    let mut sum = i32::from_le_bytes(start);
+    for (index, [first_taps, last_taps]) in taps.as_chunks::<2>().0.iter().enumerate() {
+        let Some([x0, x1, x2]) = inputs(channel, row * channel.stride + index, column) else {
+            return 0;
+        };
+        let ([a0, a1, _, _], [_, _, b2, b3]) = (*first_taps, *last_taps);
+        let (pair, single) = match is_second {
+            false => ((*first_taps, [x0, x1]), ([b2, b3], x2)),
+            true => ((*last_taps, [x1, x2]), ([a0, a1], x0)),
+        };
+        let ([w0, w1], [[p0, p1], [p2, p3]], [s0, s1]) = (single.0, pair.1, single.1);
+        sum = dual(sum, pair.0, [p0, p1, p2, p3]);
+        sum = dual(sum, [w0, w1, 0, 0], [s0, s1, 0, 0]);
+    }
+    let [factor, offset] = [factor, offset].map(i32::from_le_bytes);
+    requantise(sum, factor, offset, channel.shift)
+}
+
+/// Three neighbours in a row of the plane.
+fn inputs(channel: &Depthwise3, row: usize, column: usize) -> Option<[[u8; 2]; 3]> {
+    let first = row
+        .checked_mul(channel.width)?
+        .checked_add(column.checked_mul(channel.stride)?)?;
+    let inputs = channel.plane.as_chunks::<2>().0;
+    inputs.get(first..)?.first_chunk().copied()
+}
