@@ -16,9 +16,9 @@ pub enum Column {
 /// The words that four bytes become.
 #[inline(always)]
 pub fn widen([a, b, c, d]: [u8; 4]) -> [[u8; 4]; 2] {
-    #[cfg(all(target_arch = "arm", target_feature = "dsp"))]
+    #[cfg(cortex_m_dsp)]
     return crate::cortex_m::widen([a, b, c, d]);
-    #[cfg(not(all(target_arch = "arm", target_feature = "dsp")))]
+    #[cfg(not(cortex_m_dsp))]
     {
         let lanes = |low: u8, high: u8| {
             let [l0, l1] = i16::from(low as i8).to_le_bytes();

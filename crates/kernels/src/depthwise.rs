@@ -45,7 +45,7 @@ pub struct Depthwise3<'a> {
 /// the crate's documentation.
 #[inline]
 pub fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) {
-    #[cfg(all(target_arch = "arm", target_feature = "dsp"))]
+    #[cfg(cortex_m_dsp)]
     if crate::cortex_m::depthwise3(channel, rows, out).is_some() {
         return;
     }

@@ -21,7 +21,7 @@ mod columns;
 mod depthwise;
 mod multiply;
 
-#[cfg(all(target_arch = "arm", target_feature = "dsp"))]
+#[cfg(cortex_m_dsp)]
 #[allow(unsafe_code)]
 mod cortex_m;
 

@@ -106,7 +106,7 @@ fn copy(from: &[u8; GROUP], to: &mut [u8]) {
 /// Whole groups, as many as the outputs hold.
 #[inline(always)]
 fn pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &mut [u8]) {
-    #[cfg(all(target_arch = "arm", target_feature = "dsp"))]
+    #[cfg(cortex_m_dsp)]
     if crate::cortex_m::multiply_pair(layer, columns, first, second).is_some() {
         return;
     }
@@ -116,7 +116,7 @@ fn pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &mut [u8]) {
 /// Whole groups, as many as the output holds.
 #[inline(always)]
 fn row(layer: &Layer, inputs: &[u8], out: &mut [u8]) {
-    #[cfg(all(target_arch = "arm", target_feature = "dsp"))]
+    #[cfg(cortex_m_dsp)]
     if crate::cortex_m::multiply_row(layer, inputs, out).is_some() {
         return;
     }
