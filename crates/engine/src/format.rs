@@ -217,4 +217,6 @@ opcodes! {
     Lstm = 39, "lstm";
     /// One direction of a layer of gated recurrent units.
     Gru = 40, "gru";
+    /// The newest rows of a stream.
+    History = 42, "history";
 }

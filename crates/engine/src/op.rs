@@ -139,9 +139,9 @@ impl<'a> Op<'a> {
         Some(self.operand(first.checked_add(position)?)?.info)
     }
 
-    /// Whether a scratch tensor lies in the bytes that stay from run to run.
-    pub fn is_kept(&self, scratch: &TensorInfo) -> bool {
-        scratch.range().end <= self.tables.kept_bytes as usize
+    /// Whether a result or scratch tensor lies in the bytes that stay from run to run.
+    pub fn is_kept(&self, tensor: &TensorInfo) -> bool {
+        tensor.range().end <= self.tables.kept_bytes as usize
     }
 
     /// An operand the load check has counted.

@@ -5,7 +5,7 @@ use crate::error::{LoadError, RunError};
 use crate::format::{
     ARENA_ALIGNMENT, CONSTANT_ALIGNMENT, DType, FORMAT, HEADER_BYTES, KERNEL_BYTES, MAGIC,
     MAX_ARENA_BYTES, MAX_ELEMENTS, MAX_INPUTS, MAX_KERNELS, MAX_OPERANDS, MAX_OPS, MAX_OUTPUTS,
-    MAX_PLAN_BYTES, MAX_RANK, MAX_STACK_BYTES, MAX_TENSORS, MAX_WORK, PORT_BYTES, Role,
+    MAX_PLAN_BYTES, MAX_RANK, MAX_STACK_BYTES, MAX_TENSORS, MAX_WORK, OpCode, PORT_BYTES, Role,
 };
 use crate::kernels::KernelSet;
 use crate::op::{Op, Tables};
@@ -435,9 +435,9 @@ struct Written {
 }
 
 impl Written {
-    /// With the place of a tensor taken. In the bytes that are kept lie scratch tensors only, each
-    /// behind those of the ops before: what an op keeps there, no other op writes.
-    fn placed(self, tables: &Tables, tensor: u16, is_scratch: bool) -> Option<Written> {
+    /// With the place of a tensor taken. In the bytes that are kept lie results and scratch of ops,
+    /// each behind those before: what an op keeps there, neither the caller nor another op writes.
+    fn placed(self, tables: &Tables, tensor: u16, is_written: bool) -> Option<Written> {
         let kept_bytes = tables.kept_bytes as usize;
         if kept_bytes == 0 {
             return Some(self);
@@ -446,7 +446,7 @@ impl Written {
         if place.start >= kept_bytes {
             return Some(self);
         }
-        let fits = is_scratch && place.start >= self.kept_end && place.end <= kept_bytes;
+        let fits = is_written && place.start >= self.kept_end && place.end <= kept_bytes;
         fits.then_some(Written {
             kept_end: place.end,
             ..self
@@ -459,6 +459,7 @@ impl Written {
 fn check_order(op: &Op, mut written: Written) -> Result<Written, OpFault> {
     let record = op.record;
     let inputs = usize::from(record.inputs);
+    let is_view = record.kernel.opcode() == OpCode::Reshape as u16;
     for position in 0..inputs {
         let tensor = op.operand_index(position).ok_or(OpFault::Operands)?;
         op.need_input(position)?;
@@ -473,10 +474,10 @@ fn check_order(op: &Op, mut written: Written) -> Result<Written, OpFault> {
         if tensor != written.tensors || tensor >= op.tables.arena_tensors {
             return Err(OpFault::Order);
         }
-        let is_scratch = position >= usize::from(record.outputs);
-        written = written
-            .placed(op.tables, tensor, is_scratch)
-            .ok_or(OpFault::Aliasing)?;
+        if !is_view {
+            let placed = written.placed(op.tables, tensor, true);
+            written = placed.ok_or(OpFault::Aliasing)?;
+        }
         written.tensors += 1;
     }
     Ok(written)

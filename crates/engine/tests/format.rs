@@ -50,6 +50,7 @@ fn opcodes_are_pinned() {
         (38, "erf"),
         (39, "lstm"),
         (40, "gru"),
+        (42, "history"),
     ];
     assert_eq!(listed, expected);
     for op in OpCode::ALL {

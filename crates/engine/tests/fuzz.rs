@@ -132,11 +132,13 @@ fn rich_plan() -> PlanBuilder {
     plan
 }
 
-/// A plan that keeps state: a quantised and a float recurrent layer.
+/// A plan that keeps state: a history, a quantised and a float recurrent layer.
 fn streaming_plan() -> PlanBuilder {
     let mut plan = PlanBuilder::default();
-    (plan.kept_bytes, plan.arena_bytes) = (32, 32);
-    let x = plan.arena(DType::I8, &[3, 2]);
+    (plan.kept_bytes, plan.arena_bytes) = (44, 44);
+    let new = plan.arena(DType::I8, &[3, 2]);
+    let x = plan.arena_at(DType::I8, &[5, 2], 0);
+    plan.op(kernel(OpCode::History, 0), &[new], &[x], &[]);
     let weights = plan.constant(DType::I8, &[8, 2], &[0x35; 16]);
     let factors = plan.constant(
         DType::U8,
@@ -144,8 +146,8 @@ fn streaming_plan() -> PlanBuilder {
         &[9, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0],
     );
     let offsets = plan.constant(DType::U8, &[8, 12], &[0x11; 96]);
-    let hidden = plan.arena(DType::I8, &[3, 2]);
-    let state = plan.arena_at(DType::U8, &[14], 0);
+    let hidden = plan.arena(DType::I8, &[5, 2]);
+    let state = plan.arena_at(DType::U8, &[14], 12);
     let words = [1, 0, 0, 3, -5_i32 as u32, 0.01_f32.to_bits(), 4];
     plan.op_with_scratch(
         kernel(OpCode::Lstm, 2),
@@ -153,7 +155,7 @@ fn streaming_plan() -> PlanBuilder {
         (&[hidden], &[state]),
         &words,
     );
-    let floats = plan.arena(F32, &[3, 2]);
+    let floats = plan.arena(F32, &[5, 2]);
     let scale = [0.01_f32.to_bits(), 4];
     plan.op(
         kernel(OpCode::DequantizeLinear, 0),
@@ -165,7 +167,7 @@ fn streaming_plan() -> PlanBuilder {
     let bias = plan.constant_f32(&[8], &[0.1; 8]);
     let initial = plan.constant_f32(&[2], &[0.5, -0.5]);
     let last = plan.arena(F32, &[1, 2]);
-    let state = plan.arena_at(DType::U8, &[12], 16);
+    let state = plan.arena_at(DType::U8, &[12], 28);
     let product = plan.arena(F32, &[2]);
     plan.op_with_scratch(
         kernel(OpCode::Gru, 0),

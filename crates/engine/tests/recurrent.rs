@@ -522,13 +522,53 @@ fn only_scratch_may_lie_in_the_bytes_that_are_kept() {
     let mut plan = layer.plan();
     plan.kept_bytes = kept - 1;
     assert_eq!(refusal(&plan), aliasing, "a state that is only half kept");
-    let mut outside = PlanBuilder::default();
-    let x = outside.arena_at(F32, &[1, 2], 8);
-    let y = outside.arena_at(F32, &[1, 2], 0);
-    outside.kept_bytes = 8;
-    outside.op(kernel(OpCode::Exp, 0), &[x], &[y], &[]);
-    outside.port(y, Role::Plain);
-    assert_eq!(refusal(&outside), aliasing, "an output");
+}
+
+/// New rows of two floats, and a window of `rows` of them at `place`.
+fn history(rows: u32, place: u32, kept_bytes: u32) -> PlanBuilder {
+    let mut plan = PlanBuilder::default();
+    let x = plan.arena_at(F32, &[2, 2], 64);
+    let window = plan.arena_at(F32, &[rows, 2], place);
+    plan.kept_bytes = kept_bytes;
+    plan.op(kernel(OpCode::History, 0), &[x], &[window], &[]);
+    plan.port(window, Role::Plain);
+    plan
+}
+
+#[test]
+fn a_history_holds_the_newest_rows_in_order() {
+    let bytes = history(3, 0, 24).build();
+    let plan = Plan::load(&bytes).unwrap();
+    let mut arena = vec![0; plan.requirements().arena_bytes];
+    let mut next = |first: f32| {
+        let rows = [first, first + 1.0, first + 2.0, first + 3.0];
+        f32_values(&run_in(&mut arena, &plan, &f32_bytes(&rows)))
+    };
+    assert_eq!(next(1.0), [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(next(5.0), [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+    assert_eq!(next(9.0), [7.0, 8.0, 9.0, 10.0, 11.0, 12.0]);
+    let exact = history(2, 0, 16).build();
+    let plan = Plan::load(&exact).unwrap();
+    let input = f32_bytes(&[1.0, 2.0, 3.0, 4.0]);
+    let mut arena = vec![0; plan.requirements().arena_bytes];
+    assert_eq!(run_in(&mut arena, &plan, &input), input);
+}
+
+#[test]
+fn a_history_that_nothing_keeps_or_that_is_overwritten_is_refused() {
+    let fault = |op, fault| LoadError::Op { op, fault };
+    let aliasing = OpFault::Aliasing;
+    assert_eq!(refusal(&history(3, 0, 0)), fault(0, aliasing));
+    assert_eq!(refusal(&history(3, 0, 20)), fault(0, aliasing));
+    assert_eq!(refusal(&history(1, 0, 8)), fault(0, OpFault::Shape));
+    let mut plan = history(3, 0, 24);
+    let same = plan.arena_at(F32, &[3, 2], 0);
+    plan.op(kernel(OpCode::Exp, 0), &[Id::Arena(1)], &[same], &[]);
+    assert_eq!(refusal(&plan), fault(1, aliasing));
+    let mut view = history(3, 0, 24);
+    let same = view.arena_at(F32, &[6, 1], 0);
+    view.op(kernel(OpCode::Reshape, 0), &[Id::Arena(1)], &[same], &[]);
+    assert!(Plan::load(&view.build()).is_ok());
 }
 
 #[test]

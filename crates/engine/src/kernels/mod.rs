@@ -85,6 +85,7 @@ static KERNELS: &[&Kernel] = &[
     &gru::F32,
     &gru::F32_BY_I8,
     &gru::I8,
+    &history::KERNEL,
 ];
 
 /// The kernels this engine has, in code order.

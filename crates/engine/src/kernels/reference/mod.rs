@@ -12,6 +12,7 @@ mod dot;
 mod elementwise;
 pub(super) mod fully_connected;
 pub(super) mod gru;
+pub(super) mod history;
 pub(super) mod layer_normalization;
 pub(super) mod layer_normalization_i8;
 pub(super) mod lookup;
