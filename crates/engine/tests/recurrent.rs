@@ -166,7 +166,7 @@ impl Layer {
             (F32, 4)
         };
         let size = |extents: &[usize]| extents.iter().map(|&e| e as u32).collect::<Vec<_>>();
-        let cells = if self.kind == Kind::Lstm { 4 } else { 0 };
+        let cells = if self.kind == Kind::Gru(true) { 0 } else { 4 };
         let state_bytes = 4 + self.hidden * (cells + h_bytes);
         let state_offset = if self.kept { 0 } else { 40_000 };
         plan.arena_bytes = if self.kept { state_bytes as u32 } else { 0 };
@@ -174,10 +174,7 @@ impl Layer {
         let rows = if self.last { 1 } else { self.steps } + usize::from(self.with_cell);
         let y = plan.arena(outer, &size(&[rows, self.hidden]));
         let state = plan.arena_at(DType::U8, &size(&[state_bytes]), state_offset);
-        let mut scratch = vec![state];
-        if self.kind == Kind::Gru(false) {
-            scratch.push(plan.arena(F32, &size(&[self.hidden])));
-        }
+        let scratch = [state];
         let inputs = self.constants(&mut plan, x);
         let op = kernel(self.kind.op(), self.variant);
         plan.op_with_scratch(op, &inputs, (&[y], &scratch), &self.words());

@@ -30,6 +30,8 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::Concat { .. } => (OpCode::Concat, 0),
         Op::Reshape => (OpCode::Reshape, 0),
         Op::Bytes(op) => op.kernel(),
+        Op::Recurrent(layer) => (layer.opcode(), layer.variant()),
+        Op::History => (OpCode::History, 0),
     };
     KernelId::new(code as u16, 1, variant)
 }
@@ -51,7 +53,10 @@ fn words(op: &Op) -> Vec<u32> {
         Op::Reduce { .. } | Op::MatMul { .. } | Op::StridedCopy { .. } | Op::Concat { .. } => {
             shape_words(op)
         }
-        Op::Binary(_) | Op::Unary(_) | Op::Softmax | Op::ArgMax | Op::Reshape => Vec::new(),
+        Op::Recurrent(layer) => layer.words(),
+        Op::Binary(_) | Op::Unary(_) | Op::Softmax | Op::ArgMax | Op::Reshape | Op::History => {
+            Vec::new()
+        }
     }
 }
 
@@ -150,7 +155,7 @@ pub(crate) fn encode(
     let kernels: BTreeSet<KernelId> = graph.nodes.iter().map(|node| kernel(&node.op)).collect();
     let header = Header {
         arena_bytes: layout.arena_bytes as u32,
-        kept_bytes: 0,
+        kept_bytes: layout.kept_bytes as u32,
         stack_bytes: stack_bytes() as u32,
         arena_tensors: count("tensors", writer.arena.len())?,
         constant_tensors: count("constants", writer.constants.tensors.len())?,
@@ -196,6 +201,15 @@ fn sealed(
     bytes.resize(sections.constants, 0);
     bytes.extend(constants);
     Ok(bytes)
+}
+
+fn dtype(element: Element) -> DType {
+    match element {
+        Element::F32 => DType::F32,
+        Element::I8 => DType::I8,
+        Element::I32 | Element::I64 => DType::I32,
+        Element::Bytes => DType::U8,
+    }
 }
 
 fn count(what: &str, number: usize) -> Result<u16, CompileError> {
@@ -310,12 +324,7 @@ impl Writer<'_> {
 
     fn info(&self, value: ValueId) -> Result<TensorInfo, CompileError> {
         let value_of = &self.graph.values[value];
-        let dtype = match value_of.element {
-            Element::F32 => DType::F32,
-            Element::I8 => DType::I8,
-            Element::I32 | Element::I64 => DType::I32,
-            Element::Bytes => DType::U8,
-        };
+        let dtype = dtype(value_of.element);
         let shape = &value_of.shape;
         let (batch, shape) = shape.split_at(shape.len().saturating_sub(MAX_RANK));
         if batch.iter().any(|&extent| extent != 1) {

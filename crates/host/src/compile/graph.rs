@@ -2,6 +2,7 @@
 
 use super::byte_op::ByteOp;
 use super::constant::{Data, QuantizedConstant};
+use super::recurrent::Recurrent;
 use dunlin_engine::format::{MAX_ELEMENTS, OpCode};
 
 /// Index of a value in [`Graph::values`].
@@ -136,6 +137,9 @@ pub(crate) enum Op {
     Reshape,
     /// An op on bytes that is neither a layer nor a view.
     Bytes(ByteOp),
+    Recurrent(Recurrent),
+    /// The newest rows of a stream, as many as the result has; kept from run to run.
+    History,
 }
 
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! Places every computed tensor in the arena.
 //!
 //! A tensor lives from the op that writes it to the last op that reads it; the input from the
-//! start, outputs to the end; an op's scratch during the op. Values that share bytes (a view with
+//! start, outputs to the end; an op's scratch during the op. What is kept from run to run comes first in the
+//! arena, where nothing else lies. Values that share bytes (a view with
 //! its source, an op that may overwrite its operand) form one block. Blocks whose lives overlap
 //! must not overlap in the arena, with one exception: an op that reads its input ahead of what it
 //! writes ([`needs::lead`]) lets its output reach into an input that dies with it, as far as the
@@ -22,6 +23,8 @@ pub(crate) struct Layout {
     pub offsets: HashMap<ValueId, usize>,
     /// Of every node, in their order.
     pub scratch: Vec<Option<Scratch>>,
+    /// Bytes at the start that stay from run to run.
+    pub kept_bytes: usize,
     pub arena_bytes: usize,
     /// Most bytes alive during one op.
     pub floor_bytes: usize,
@@ -42,6 +45,8 @@ struct Block {
     bytes: usize,
     first: usize,
     last: usize,
+    /// Offset of what is kept from run to run.
+    kept: Option<usize>,
     /// Where the first value may reach into a dying operand: its block and the lead.
     reaches: Option<(ValueId, i64)>,
 }
@@ -87,16 +92,26 @@ const ORDERS: [fn(&Block) -> Rank; 3] = [
 ];
 
 pub(crate) fn plan(graph: &Graph) -> Layout {
-    let blocks = blocks(graph);
+    let mut blocks = blocks(graph);
+    let kept_bytes = keep(graph, &mut blocks);
     let held_at = |time: usize| {
-        let held = blocks.iter().filter(|b| b.first <= time && time <= b.last);
+        let moving = blocks.iter().filter(|block| block.kept.is_none());
+        let held = moving.filter(|b| b.first <= time && time <= b.last);
         held.map(|b| b.bytes).sum()
     };
-    let floor_bytes = (0..=graph.nodes.len() + 1).map(held_at).max().unwrap_or(0);
+    let most_held = (0..=graph.nodes.len() + 1).map(held_at).max();
+    let floor_bytes = kept_bytes + most_held.unwrap_or(0);
     let layouts = ORDERS.map(|key| {
         let mut order: Vec<&Block> = blocks.iter().collect();
         order.sort_by_key(|block| key(block));
-        place(&order, floor_bytes, graph.nodes.len())
+        let empty = Layout {
+            offsets: HashMap::new(),
+            scratch: vec![None; graph.nodes.len()],
+            kept_bytes,
+            arena_bytes: kept_bytes,
+            floor_bytes,
+        };
+        place(&order, empty)
     });
     let [first, rest @ ..] = layouts;
     rest.into_iter().fold(first, |best, next| {
@@ -108,15 +123,31 @@ pub(crate) fn plan(graph: &Graph) -> Layout {
     })
 }
 
-/// Puts each block at the lowest offset that is free during its life.
-fn place(order: &[&Block], floor_bytes: usize, nodes: usize) -> Layout {
+/// Gives blocks that are kept their places, in the order in which they are written, and the end of these.
+fn keep(graph: &Graph, blocks: &mut [Block]) -> usize {
+    let mut end = 0;
+    for block in blocks {
+        let result = block
+            .values
+            .first()
+            .and_then(|&value| graph.producer(value));
+        let is_kept = match (block.scratch, result) {
+            (Some(node), _) => needs::keeps_scratch(&graph.nodes[node].op),
+            (None, Some(node)) => needs::keeps_result(&graph.nodes[node].op),
+            (None, None) => false,
+        };
+        if is_kept {
+            (block.first, block.last) = (0, graph.nodes.len() + 1);
+            block.kept = Some(end);
+            end += block.bytes;
+        }
+    }
+    end
+}
+
+/// Puts each block at the lowest offset that is free during its life, behind what is kept.
+fn place(order: &[&Block], mut layout: Layout) -> Layout {
     let mut placed: Vec<(&Block, usize)> = Vec::new();
-    let mut layout = Layout {
-        offsets: HashMap::new(),
-        scratch: vec![None; nodes],
-        arena_bytes: 0,
-        floor_bytes,
-    };
     for block in order {
         let mut taken: Vec<(usize, usize)> = placed
             .iter()
@@ -125,15 +156,18 @@ fn place(order: &[&Block], floor_bytes: usize, nodes: usize) -> Layout {
             .filter(|(start, end)| start < end)
             .collect();
         taken.sort_unstable();
-        let mut offset = 0_usize;
+        let mut offset = layout.kept_bytes;
         for (start, end) in taken {
             if start > offset {
                 break;
             }
             offset = offset.max(end.next_multiple_of(ARENA_ALIGNMENT));
         }
+        match block.kept {
+            Some(kept) => offset = kept,
+            None => placed.push((block, offset)),
+        }
         layout.arena_bytes = layout.arena_bytes.max(offset + block.bytes);
-        placed.push((block, offset));
         layout
             .offsets
             .extend(block.values.iter().map(|&value| (value, offset)));
@@ -154,6 +188,7 @@ fn blocks(graph: &Graph) -> Vec<Block> {
         bytes: padded_bytes(graph, value),
         first,
         last: last_use(graph, value).max(first),
+        kept: None,
         reaches,
     };
     let mut blocks = vec![new(graph.input, 0, None)];
@@ -178,6 +213,7 @@ fn blocks(graph: &Graph) -> Vec<Block> {
                 bytes,
                 first: time,
                 last: time,
+                kept: None,
                 reaches: None,
             });
         }
@@ -201,7 +237,11 @@ fn shared_block(graph: &Graph, node: &Node, blocks: &[Block], time: usize) -> Op
         let block = blocks
             .iter()
             .position(|block| block.values.contains(&input))?;
-        let dies_here = blocks[block].last <= time;
+        let is_kept = |&value: &ValueId| {
+            let node = graph.producer(value);
+            node.is_some_and(|node| needs::keeps_result(&graph.nodes[node].op))
+        };
+        let dies_here = blocks[block].last <= time && !blocks[block].values.iter().any(is_kept);
         let same_size = byte_count(graph, input) == byte_count(graph, node.output);
         let may_share =
             node.op == Op::Reshape || dies_here && same_size && overwrites(graph, node, input);

@@ -34,6 +34,7 @@ mod packing;
 mod passes;
 pub(crate) mod rational;
 mod real;
+mod recurrent;
 mod report;
 mod stack;
 

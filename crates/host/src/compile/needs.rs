@@ -9,8 +9,19 @@ pub(crate) fn scratch_bytes(op: &Op) -> usize {
         Op::FullyConnectedPacked { rows, k, n, .. } if rows > 1 => {
             k.div_ceil(4) * 16 + if rows % 2 == 0 { 0 } else { n }
         }
+        Op::Recurrent(layer) => layer.scratch_bytes(),
         _ => 0,
     }
+}
+
+/// Whether an op's scratch stays from run to run.
+pub(crate) fn keeps_scratch(op: &Op) -> bool {
+    matches!(op, Op::Recurrent(layer) if layer.keeps)
+}
+
+/// Whether an op's result stays from run to run.
+pub(crate) fn keeps_result(op: &Op) -> bool {
+    *op == Op::History
 }
 
 /// Least distance from the start of the output to that of the first input at which both may overlap; none where they

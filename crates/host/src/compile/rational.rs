@@ -120,7 +120,7 @@ impl Channel {
 }
 
 /// `value / 2^exponent` as an integer; where bits are lost, rounded down to an odd one.
-fn aligned(value: Dyadic, exponent: i32) -> Option<i128> {
+pub(crate) fn aligned(value: Dyadic, exponent: i32) -> Option<i128> {
     let up = value.exponent - exponent;
     if up >= 0 {
         let bits = 128 - value.mantissa.unsigned_abs().leading_zeros();

@@ -70,6 +70,11 @@ fn macs(graph: &Graph, node: &super::graph::Node) -> u64 {
             output * graph.values[node.inputs[1]].columns() as u64
         }
         Op::MatMul { k, .. } | Op::FullyConnectedPacked { k, .. } => output * k as u64,
+        Op::Recurrent(_) => {
+            let weights = |index: usize| graph.values[node.inputs[index]].elements() as u64;
+            let steps = graph.values[node.inputs[0]].shape[0] as u64;
+            steps * (weights(1) + weights(2))
+        }
         _ => 0,
     }
 }

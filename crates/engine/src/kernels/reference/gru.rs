@@ -14,8 +14,8 @@
 //! ```
 //!
 //! `f32` operations in this order, `sigmoid` and `tanh` as the ops of that name; in variant 2 `h`
-//! is the `f32` nearest to what its code stands for. With 0 in parameter 2, which variant 2 does
-//! not take, scratch 1, `f32 [hidden]`, holds `r·h`. `steps·(inputs + hidden)·4·hidden` steps at
+//! is the `f32` nearest to what its code stands for. Variant 2 does not take 0 in parameter 2.
+//! `steps·(inputs + hidden)·4·hidden` steps at
 //! most.
 
 use super::Kernel;
@@ -23,7 +23,7 @@ use super::recurrent::{Cell, Layer, check_layer};
 use crate::KernelId;
 use crate::bytes::put;
 use crate::error::OpFault;
-use crate::format::{DType, OpCode};
+use crate::format::OpCode;
 use crate::op::{Op, check};
 
 pub(in crate::kernels) static F32: Kernel = kernel(0);
@@ -42,8 +42,8 @@ fn cell(is_linear: bool) -> Cell {
     Cell {
         gates: 3,
         has_cell: false,
+        has_product: !is_linear,
         extra_rows: 0,
-        scratch: if is_linear { 1 } else { 2 },
     }
 }
 
@@ -55,20 +55,13 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
         0
     };
     check((least..=1).contains(&linear), OpFault::Parameters)?;
-    let work = check_layer(op, cell(linear == 1))?;
-    if linear == 0 {
-        let reset = op.scratch(1).ok_or(OpFault::Operands)?;
-        check(reset.dtype == DType::F32, OpFault::Type)?;
-        let hidden = op.need_output(0)?.columns();
-        check(reset.elements() == hidden, OpFault::Shape)?;
-    }
-    Ok(work)
+    check_layer(op, cell(linear == 1))
 }
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let is_linear = op.parameters().u32(2)? == 1;
     let layer = Layer::begin(op, cell(is_linear), arena)?;
-    let reset = op.scratch(1).map(|scratch| scratch.range().start);
+    let reset = (!is_linear).then_some(layer.product);
     for step in 0..layer.steps {
         let (x, y) = layer.rows(step)?;
         if let Some(reset) = reset {

@@ -39,8 +39,8 @@ fn cell(extra: u32) -> Cell {
     Cell {
         gates: 4,
         has_cell: true,
+        has_product: false,
         extra_rows: extra as usize,
-        scratch: 1,
     }
 }
 

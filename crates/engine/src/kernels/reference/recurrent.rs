@@ -29,8 +29,8 @@
 //! behind the last step alone), one word of the op, then in variant 1 `w₀`, `r₀` and in variant 2
 //! `w₀`, `r₀`, scale `f32` and zero point of the output.
 //!
-//! Scratch 0, `u8 [4 + cells + h]`: a word that is 1 once the layer has begun, the cell (`lstm`),
-//! then `h`. Where it lies in the bytes that are kept from run to run, a run goes on from the
+//! Scratch, bytes: a word that is 1 once the layer has begun, the cell (`lstm`), `h`, then `r·h`
+//! of a `gru` that resets first. Where it lies in the bytes that are kept from run to run, a run goes on from the
 //! state that the last one left; where not, every run begins with the initial state. Every
 //! operand in the arena lies apart from the others.
 
@@ -58,10 +58,10 @@ pub(super) struct Cell {
     pub gates: usize,
     /// Whether a cell is kept beside `h`.
     pub has_cell: bool,
+    /// Whether a float per unit follows `h`.
+    pub has_product: bool,
     /// Rows of the output behind those of `h`.
     pub extra_rows: usize,
-    /// Scratch tensors.
-    pub scratch: u8,
 }
 
 /// How a variant counts: operands before the initial state and parameter words.
@@ -138,6 +138,8 @@ pub(super) struct Layer<'a> {
     pub cell: usize,
     /// Offset of the state.
     pub h: usize,
+    /// Offset of `r·h`.
+    pub product: usize,
     reverse: bool,
     last: bool,
     x: usize,
@@ -156,7 +158,7 @@ pub(super) fn check_layer(op: &Op, cell: Cell) -> Result<u64, OpFault> {
     let initial = if cell.has_cell { 2 } else { 1 };
     let given = op.record.inputs == fixed.saturating_add(initial);
     let inputs = if given { op.record.inputs } else { fixed };
-    op.has_operands(inputs, cell.scratch)?;
+    op.has_operands(inputs, 1)?;
     op.has_parameters(words)?;
     let hidden = check_shapes(op, cell)?;
     if given {
@@ -201,13 +203,11 @@ fn check_shapes(op: &Op, cell: Cell) -> Result<usize, OpFault> {
         && y.rows() == steps.saturating_add(cell.extra_rows);
     check(fits, OpFault::Shape)?;
     let state = op.scratch(0).ok_or(OpFault::Operands)?;
-    let cells = if cell.has_cell { 4 } else { 0 };
-    let bytes = hidden.saturating_mul(outer.bytes().saturating_add(cells));
+    let floats = usize::from(cell.has_cell).saturating_add(cell.has_product.into());
+    let unit = outer.bytes().saturating_add(floats.saturating_mul(4));
+    let bytes = hidden.saturating_mul(unit).saturating_add(MARK_BYTES);
     check(state.dtype == DType::U8, OpFault::Type)?;
-    check(
-        state.elements() == bytes.saturating_add(MARK_BYTES),
-        OpFault::Shape,
-    )?;
+    check(state.elements() >= bytes, OpFault::Shape)?;
     Ok(hidden)
 }
 
@@ -274,6 +274,8 @@ impl<'a> Layer<'a> {
         let state = op.scratch(0)?.range().start.checked_add(MARK_BYTES)?;
         let hidden = op.input(2)?.info.columns();
         let cells = if cell.has_cell { 4 } else { 0 };
+        let h = state.checked_add(hidden.checked_mul(cells)?)?;
+        let h_bytes = hidden.checked_mul(op.output(0)?.dtype.bytes())?;
         let matrix = |position: usize| {
             let weights = op.input(position)?;
             Some(Matrix {
@@ -289,7 +291,8 @@ impl<'a> Layer<'a> {
             steps: x.rows(),
             hidden,
             cell: state,
-            h: state.checked_add(hidden.checked_mul(cells)?)?,
+            h,
+            product: h.checked_add(h_bytes)?,
             reverse: parameters.u32(0)? == 1,
             last: parameters.u32(1)? == 1,
             x: x.range().start,
@@ -326,6 +329,7 @@ impl<'a> Layer<'a> {
         let (cells, h) = place
             .get_mut(MARK_BYTES..)?
             .split_at_mut_checked(self.h.checked_sub(self.cell)?)?;
+        let h = h.get_mut(..self.h_bytes()?)?;
         let zero = self
             .quantization
             .map_or(0, |(_, zero_point)| zero_point as u8);

@@ -5,8 +5,10 @@
 
 mod arithmetic;
 mod classical;
+mod fill;
 mod linear;
 mod quantization;
+mod recurrent;
 mod reduction;
 mod trees;
 mod views;
@@ -33,8 +35,8 @@ pub(crate) struct Imported {
 /// Operators a plan can hold, for refusals.
 const SUPPORTED: &str = "supported are Gemm, MatMul, Add, Sub, Mul, Div, Pow, Relu, Clip, Max, Min, Abs, Sqrt, \
 Log, Exp, Neg, Reciprocal, Tanh, Sigmoid, Softmax, ArgMax, ReduceMean/Sum/Max/Min/L1/L2/SumSquare, \
-BatchNormalization, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Slice, Split, Concat, Gather, Identity, \
-Dropout, Cast, Shape, Constant, QuantizeLinear, DequantizeLinear, TreeEnsembleClassifier, \
+BatchNormalization, LSTM, GRU, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Slice, Split, Concat, Gather, Identity, \
+Dropout, Cast, Shape, Constant, ConstantOfShape, Expand, Tile, QuantizeLinear, DequantizeLinear, TreeEnsembleClassifier, \
 TreeEnsembleRegressor, LinearClassifier, LinearRegressor, Scaler, Normalizer, ZipMap";
 
 /// What to do about a tensor that is too large.
@@ -208,6 +210,7 @@ impl<'m> Importer<'m> {
             "ArgMax" => self.arg_max(node),
             "QuantizeLinear" => self.quantize_linear(node),
             "DequantizeLinear" => self.dequantize_linear(node),
+            "LSTM" | "GRU" => self.recurrent(node),
             op if op.starts_with("Reduce") => self.reduce(node),
             _ => self.import_view(node, op),
         }
@@ -227,6 +230,8 @@ impl<'m> Importer<'m> {
             "Split" => self.split(node),
             "Concat" => self.concat(node),
             "Gather" => self.gather(node),
+            "Expand" | "Tile" => self.repeat(node),
+            "ConstantOfShape" => self.constant_of_shape(node),
             _ => Err(refuse(node, "the operator is not supported", SUPPORTED)),
         }
     }

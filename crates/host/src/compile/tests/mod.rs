@@ -5,6 +5,7 @@ mod models;
 mod npz;
 mod pipelines;
 mod random;
+mod recurrent;
 mod refusals;
 mod small;
 

@@ -14,7 +14,7 @@ use dunlin_engine::format::MAX_ROW;
 const MAX_F32_SHIFT: u8 = 126;
 
 /// Whether weights are bytes with one zero point and scales of zero or more, per output or for all.
-fn are_usable(weights: &QuantizedConstant, zero_point: i32) -> bool {
+pub(super) fn are_usable(weights: &QuantizedConstant, zero_point: i32) -> bool {
     let is_byte = |integer: &i32| (-128..=127).contains(integer);
     let is_scale = |scale: &f32| scale.is_finite() && *scale >= 0.0;
     (weights.axis == 0 || weights.scales.len() == 1)
@@ -102,7 +102,7 @@ fn limits(op: &Op) -> Option<(f32, f32)> {
 }
 
 /// The exact real biases of a layer.
-fn biases(graph: &Graph, id: usize) -> Option<Vec<Dyadic>> {
+pub(super) fn biases(graph: &Graph, id: usize) -> Option<Vec<Dyadic>> {
     match &graph.values[id].content {
         Content::Constant(Data::F32(values)) => values
             .iter()

@@ -10,6 +10,7 @@
 mod layer;
 mod lookup;
 mod pair;
+mod recurrent;
 mod softmax;
 
 use super::super::byte_op::Target;
@@ -28,12 +29,13 @@ struct Formed {
 type Form = fn(&mut Graph, usize) -> Option<Formed>;
 
 /// The forms, tried in this order at every node.
-const FORMS: [Form; 5] = [
+const FORMS: [Form; 6] = [
     layer::to_i8,
     layer::to_f32,
     pair::form,
     softmax::form,
     lookup::form,
+    recurrent::close,
 ];
 
 pub(super) fn form(graph: &mut Graph) {
