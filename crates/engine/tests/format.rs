@@ -69,6 +69,7 @@ fn kernels_are_pinned() {
         OpCode::ALL.iter().map(|&op| (op as u16, 1, 0)).collect();
     expected.extend([(1, 1, 1), (1, 1, 2), (1, 1, 3), (23, 1, 1)]);
     expected.extend([28, 29].into_iter().flat_map(|op| [(op, 1, 1), (op, 1, 2)]));
+    expected.extend([(28, 1, 3), (28, 1, 4)]);
     expected.extend([(39, 1, 1), (39, 1, 2), (40, 1, 1), (40, 1, 2)]);
     expected.extend(
         [5, 6, 7]

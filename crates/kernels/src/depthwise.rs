@@ -17,6 +17,27 @@
 
 use crate::multiply::{dual, requantise};
 
+/// Widens inputs that stand `pitch` bytes apart into a row of a plane, as many as the row holds.
+///
+/// Nothing is written where there are fewer.
+#[inline]
+pub fn fill_plane_row(inputs: &[u8], pitch: usize, row: &mut [u8]) {
+    let row = row.as_chunks_mut::<2>().0;
+    let behind_last = row
+        .len()
+        .checked_sub(1)
+        .and_then(|last| last.checked_mul(pitch));
+    if pitch == 0 || behind_last.is_none_or(|last| last >= inputs.len()) {
+        return;
+    }
+    #[cfg(cortex_m_dsp)]
+    crate::cortex_m::fill_plane_row(inputs, pitch, row);
+    #[cfg(not(cortex_m_dsp))]
+    for (to, from) in row.iter_mut().zip(inputs.iter().step_by(pitch)) {
+        *to = i16::from(*from as i8).to_le_bytes();
+    }
+}
+
 /// Taps of a channel and how its sums become bytes: nine little-endian words.
 pub const TAP_BYTES: usize = 4 * 9;
 
@@ -37,6 +58,44 @@ pub struct Depthwise3<'a> {
     pub pitch: usize,
     /// Outputs in a row.
     pub columns: usize,
+}
+
+/// One output of a depthwise convolution with any taps, see [`depthwise_output`].
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'a> {
+    /// The plane from the first input under the taps on.
+    pub plane: &'a [u8],
+    /// Bytes of a row of the plane.
+    pub row_bytes: usize,
+    /// Rows of words of two taps, then start, `M` and `R`; a last odd tap stands with a zero.
+    pub taps: &'a [u8],
+    /// Words of taps in a row.
+    pub row_words: usize,
+    /// Right shift of the requantisation, 0 to 23.
+    pub shift: u32,
+}
+
+/// An output of any window: 3 instructions for a product, portable on every target.
+#[inline]
+pub fn depthwise_output(window: &Window) -> u8 {
+    let Some((taps, &[start, factor, offset])) = window.taps.as_chunks::<4>().0.split_last_chunk()
+    else {
+        return 0;
+    };
+    let mut sum = i32::from_le_bytes(start);
+    let mut plane = window.plane;
+    for row in taps.chunks_exact(window.row_words.max(1)) {
+        for (taps, inputs) in row.iter().zip(plane.as_chunks::<4>().0) {
+            sum = dual(sum, *taps, *inputs);
+        }
+        plane = plane.get(window.row_bytes..).unwrap_or_default();
+    }
+    requantise(
+        sum,
+        i32::from_le_bytes(factor),
+        i32::from_le_bytes(offset),
+        window.shift,
+    )
 }
 
 /// Computes rows of outputs, as many as `out` holds: output `i` at `out[i·pitch]`.

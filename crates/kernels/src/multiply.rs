@@ -182,13 +182,19 @@ fn outputs(layer: &Layer, group: &[[u8; 4]], inputs: impl Iterator<Item = [u8; 4
 }
 
 /// `sum + x₀·w₀ + x₁·w₁` of 16-bit lanes, modulo 2³².
+#[inline(always)]
 pub(crate) fn dual(sum: i32, w: [u8; 4], x: [u8; 4]) -> i32 {
-    let lanes = |[a, b, c, d]: [u8; 4]| {
-        [i16::from_le_bytes([a, b]), i16::from_le_bytes([c, d])].map(i32::from)
-    };
-    let ([w0, w1], [x0, x1]) = (lanes(w), lanes(x));
-    sum.wrapping_add(w0.wrapping_mul(x0))
-        .wrapping_add(w1.wrapping_mul(x1))
+    #[cfg(cortex_m_dsp)]
+    return crate::cortex_m::dual(sum, w, x);
+    #[cfg(not(cortex_m_dsp))]
+    {
+        let lanes = |[a, b, c, d]: [u8; 4]| {
+            [i16::from_le_bytes([a, b]), i16::from_le_bytes([c, d])].map(i32::from)
+        };
+        let ([w0, w1], [x0, x1]) = (lanes(w), lanes(x));
+        sum.wrapping_add(w0.wrapping_mul(x0))
+            .wrapping_add(w1.wrapping_mul(x1))
+    }
 }
 
 /// The low byte of each lane, sign-extended.

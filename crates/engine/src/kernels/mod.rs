@@ -69,6 +69,8 @@ static KERNELS: &[&Kernel] = &[
     &conv_2d::F32,
     &conv_2d::I8,
     &conv_2d::I8_TO_F32,
+    &packed::conv_2d::KERNEL,
+    &packed::depthwise::KERNEL,
     &conv_2d::TRANSPOSE_F32,
     &conv_2d::TRANSPOSE_I8,
     &conv_2d::TRANSPOSE_I8_TO_F32,

@@ -1,11 +1,54 @@
-//! One channel of a 3 × 3 depthwise convolution.
+//! One channel of a 3 × 3 depthwise convolution, and the rows of its plane.
 //!
 //! Taps and pointers to three rows stay in registers. Two neighbours at stride 1 take 15
 //! instructions for 18 products and 16 for everything else; a single output takes 9 for 9, and 11.
 
 use super::is_aligned;
 use crate::depthwise::{Depthwise3, TAP_BYTES};
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
+
+/// As the portable loop: 11 instructions for four inputs.
+#[inline(always)]
+pub(crate) fn fill_plane_row(inputs: &[u8], pitch: usize, row: &mut [[u8; 2]]) {
+    let (quads, rest) = row.as_chunks_mut::<4>();
+    let mut from = inputs.as_ptr();
+    if !quads.is_empty() {
+        let out = quads.as_mut_ptr_range();
+        // SAFETY: the caller has checked that `inputs` has one input per place of the row, `pitch`
+        // bytes apart; the loop reads four for each of the `quads` it writes.
+        unsafe {
+            asm!(
+                "1:",
+                "ldrsb {a}, [{from}]",
+                "ldrsb {b}, [{from}, {pitch}]",
+                "add {from}, {from}, {pitch}, lsl #1",
+                "ldrsb {c}, [{from}]",
+                "ldrsb {d}, [{from}, {pitch}]",
+                "add {from}, {from}, {pitch}, lsl #1",
+                "pkhbt {a}, {a}, {b}, lsl #16",
+                "pkhbt {c}, {c}, {d}, lsl #16",
+                "str {a}, [{out}], #4",
+                "str {c}, [{out}], #4",
+                "cmp {out}, {end}",
+                "bne 1b",
+                a = out(reg) _,
+                b = out(reg) _,
+                c = out(reg) _,
+                d = out(reg) _,
+                from = inout(reg) from,
+                out = inout(reg) out.start => _,
+                end = in(reg) out.end,
+                pitch = in(reg) pitch,
+                options(nostack)
+            );
+        }
+    }
+    let done = from.addr() - inputs.as_ptr().addr();
+    let inputs = inputs.get(done..).unwrap_or_default();
+    for (to, from) in rest.iter_mut().zip(inputs.iter().step_by(pitch.max(1))) {
+        *to = i16::from(*from as i8).to_le_bytes();
+    }
+}
 
 /// As the portable loop; none where the slices do not suit the instructions.
 #[inline(always)]

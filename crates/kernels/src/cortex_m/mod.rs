@@ -6,7 +6,7 @@
 mod depthwise;
 mod multiply;
 
-pub(crate) use depthwise::depthwise3;
+pub(crate) use depthwise::{depthwise3, fill_plane_row};
 pub(crate) use multiply::{multiply_pair, multiply_row};
 
 use core::arch::asm;
@@ -27,6 +27,24 @@ pub(crate) fn widen(quad: [u8; 4]) -> [[u8; 4]; 2] {
         );
     }
     [even.to_le_bytes(), odd.to_le_bytes()]
+}
+
+/// As the portable `dual`: one instruction.
+#[inline(always)]
+pub(crate) fn dual(sum: i32, w: [u8; 4], x: [u8; 4]) -> i32 {
+    let result: i32;
+    // SAFETY: the instruction only reads and writes registers; the Q flag it may set is read by nobody.
+    unsafe {
+        asm!(
+            "smlad {result}, {w}, {x}, {sum}",
+            w = in(reg) u32::from_le_bytes(w),
+            x = in(reg) u32::from_le_bytes(x),
+            sum = in(reg) sum,
+            result = lateout(reg) result,
+            options(pure, nomem, nostack)
+        );
+    }
+    result
 }
 
 /// Whether a slice starts at a word, as loads of two words need it.

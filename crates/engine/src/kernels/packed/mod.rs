@@ -5,7 +5,10 @@
 //! where it has proved that for every sum that can be reached. The engine need not know; any
 //! constants give some bytes, the same on every machine.
 
+pub(super) mod conv_2d;
+pub(super) mod depthwise;
 pub(super) mod fully_connected;
+mod geometry;
 mod pixels;
 
 pub use pixels::Walk;

@@ -1,0 +1,95 @@
+//! Windows over an image, as the parameter words of packed convolutions give them.
+
+use crate::error::OpFault;
+use crate::op::{Op, check};
+
+/// Words of a [`Geometry`].
+pub(super) const WORDS: usize = 15;
+/// No tap lies further from the image's start than this, so that positions fit an `i32`.
+const MAX_REACH: u64 = 1 << 30;
+
+/// Extents of input, output and kernel, and where taps lie. Rows come before columns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub input: [usize; 2],
+    pub channels: usize,
+    pub output: [usize; 2],
+    pub filters: usize,
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    pub padding: [usize; 2],
+    /// The input that stands for 0.0.
+    pub zero: u8,
+}
+
+impl Geometry {
+    #[inline(always)]
+    pub fn read(words: &[u32; WORDS]) -> Geometry {
+        let [h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, zero] =
+            words.map(|word| word as usize);
+        Geometry {
+            input: [h, w],
+            channels: c,
+            output: [oh, ow],
+            filters: n,
+            kernel: [kh, kw],
+            stride: [sh, sw],
+            dilation: [dh, dw],
+            padding: [top, left],
+            zero: zero as u8,
+        }
+    }
+
+    /// Checks the words against input 0 and output 0, both `[1, h, w, c]`.
+    pub fn check(&self, op: &Op) -> Result<(), OpFault> {
+        let (x, y) = (op.need_input(0)?.info, op.need_output(0)?);
+        let ([h, w], [oh, ow]) = (self.input, self.output);
+        let x_fits = x.dims.map(|extent| extent as usize) == [1, h, w, self.channels];
+        let y_fits = y.dims.map(|extent| extent as usize) == [1, oh, ow, self.filters];
+        check(x_fits && y_fits, OpFault::Shape)?;
+        let axes = self.output.iter().zip(&self.kernel).zip(&self.stride);
+        for (((&results, &taps), &stride), (&dilation, &padding)) in
+            axes.zip(self.dilation.iter().zip(&self.padding))
+        {
+            let last = |count: usize, step: usize| count.saturating_sub(1) as u64 * step as u64;
+            let reach = last(results, stride).saturating_add(last(taps, dilation));
+            let positive = taps > 0 && stride > 0 && dilation > 0;
+            let near = reach.max(padding as u64).max(stride as u64) <= MAX_REACH;
+            check(positive && near, OpFault::Parameters)?;
+        }
+        Ok(())
+    }
+
+    /// The row of the input under a tap; negative on the padding.
+    #[inline(always)]
+    pub fn row(&self, result: usize, tap: usize) -> i32 {
+        let ([stride, _], [dilation, _], [padding, _]) = (self.stride, self.dilation, self.padding);
+        position([result, stride, tap, dilation, padding])
+    }
+
+    /// The column of the input under a tap; negative on the padding.
+    #[inline(always)]
+    pub fn column(&self, result: usize, tap: usize) -> i32 {
+        let ([_, stride], [_, dilation], [_, padding]) = (self.stride, self.dilation, self.padding);
+        position([result, stride, tap, dilation, padding])
+    }
+
+    /// Taps that lie side by side in a row of the input.
+    #[inline(always)]
+    pub fn taps_in_run(&self) -> usize {
+        let ([_, columns], [_, dilation]) = (self.kernel, self.dilation);
+        if dilation == 1 { columns } else { 1 }
+    }
+}
+
+/// Fits where the geometry was checked.
+#[inline(always)]
+fn position([result, stride, tap, dilation, padding]: [usize; 5]) -> i32 {
+    let [result, stride, tap, dilation, padding] =
+        [result, stride, tap, dilation, padding].map(|value| value as i32);
+    let moved = result.wrapping_mul(stride);
+    moved
+        .wrapping_add(tap.wrapping_mul(dilation))
+        .wrapping_sub(padding)
+}
