@@ -1,4 +1,4 @@
-//! Ops on bytes that are neither layers nor views: lookups, sums, products, softmax.
+//! Ops on bytes that are neither layers nor views: lookups, sums, products, softmax, means.
 
 use super::rational::{Dyadic, round_quotient};
 use dunlin_engine::format::OpCode;
@@ -29,10 +29,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The code of a real number, saturated.
-    fn code(&self, value: f32) -> i32 {
-        let steps = round_quotient(value, self.scale);
-        (steps + i64::from(self.zero_point)).clamp(-128, 127) as i32
+    /// The codes of the limits.
+    pub fn codes(&self) -> [i32; 2] {
+        self.limits.map(|limit| {
+            let steps = round_quotient(limit, self.scale);
+            (steps + i64::from(self.zero_point)).clamp(-128, 127) as i32
+        })
     }
 }
 
@@ -60,7 +62,7 @@ impl Ratio {
             divisor: divisor << beyond.min(63),
             shift: shift - beyond,
             zero_point: target.zero_point,
-            limits: target.limits.map(|limit| target.code(limit)),
+            limits: target.codes(),
         };
         fits.then_some((ratio, factors.try_into().ok()?))
     }
@@ -136,6 +138,24 @@ pub(crate) enum ByteOp {
         shift: u32,
         zero_point: i32,
     },
+    /// Of `[outer, reduced, inner]`.
+    Mean {
+        sizes: [usize; 3],
+        zero_point: i32,
+        ratio: Ratio,
+    },
+    /// Of batch, m, k, n, whether a is batched, whether b is.
+    MatMul {
+        sizes: [usize; 6],
+        zero_points: [i32; 2],
+        ratio: Ratio,
+    },
+    LayerNormalization {
+        constant: u64,
+        shift: u32,
+        zero_point: i32,
+        limits: [i32; 2],
+    },
 }
 
 impl ByteOp {
@@ -147,6 +167,9 @@ impl ByteOp {
             ByteOp::FastSum { op, .. } => (op, 2),
             ByteOp::FastProduct { .. } => (OpCode::Mul, 2),
             ByteOp::Softmax { .. } => (OpCode::Softmax, 1),
+            ByteOp::Mean { .. } => (OpCode::ReduceMean, 1),
+            ByteOp::MatMul { .. } => (OpCode::MatMul, 1),
+            ByteOp::LayerNormalization { .. } => (OpCode::LayerNormalization, 1),
         }
     }
 
@@ -154,19 +177,65 @@ impl ByteOp {
     pub fn words(&self) -> Vec<u32> {
         match *self {
             ByteOp::Lookup => Vec::new(),
-            ByteOp::Pair {
-                op,
+            ByteOp::Pair { .. } => self.pair_words(),
+            ByteOp::FastSum { .. } | ByteOp::FastProduct { .. } => self.fast_words(),
+            ByteOp::Softmax {
+                divisor,
+                shift,
+                zero_point,
+            } => vec![divisor, shift, zero_point.cast_unsigned()],
+            ByteOp::Mean {
+                sizes,
+                zero_point,
                 ratio,
-                zero_points,
-                second,
             } => {
-                let mut words = ratio.words();
-                words.extend(zero_points.map(i32::cast_unsigned));
-                if op != OpCode::Mul {
-                    words.extend(halves(second.cast_unsigned()));
-                }
-                words
+                let [outer, reduced, inner] = sizes.map(|size| size as u32);
+                let first = [outer, reduced, inner, zero_point.cast_unsigned()];
+                [&first[..], &ratio.words()].concat()
             }
+            ByteOp::MatMul {
+                sizes,
+                zero_points,
+                ratio,
+            } => {
+                let (sizes, zeros) = (
+                    sizes.map(|size| size as u32),
+                    zero_points.map(i32::cast_unsigned),
+                );
+                [&sizes[..], &zeros, &ratio.words()].concat()
+            }
+            ByteOp::LayerNormalization {
+                constant,
+                shift,
+                zero_point,
+                limits: [minimum, maximum],
+            } => {
+                let codes = [zero_point, minimum, maximum].map(i32::cast_unsigned);
+                [&halves(constant)[..], &[shift], &codes].concat()
+            }
+        }
+    }
+
+    fn pair_words(&self) -> Vec<u32> {
+        let ByteOp::Pair {
+            op,
+            ratio,
+            zero_points,
+            second,
+        } = *self
+        else {
+            return Vec::new();
+        };
+        let mut words = ratio.words();
+        words.extend(zero_points.map(i32::cast_unsigned));
+        if op != OpCode::Mul {
+            words.extend(halves(second.cast_unsigned()));
+        }
+        words
+    }
+
+    fn fast_words(&self) -> Vec<u32> {
+        match *self {
             ByteOp::FastSum {
                 factors,
                 constant,
@@ -192,11 +261,7 @@ impl ByteOp {
                 let factor = factor.cast_unsigned();
                 vec![a, b, factor, low, high, shift, minimum, maximum]
             }
-            ByteOp::Softmax {
-                divisor,
-                shift,
-                zero_point,
-            } => vec![divisor, shift, zero_point.cast_unsigned()],
+            _ => Vec::new(),
         }
     }
 
@@ -204,7 +269,11 @@ impl ByteOp {
     /// that both operands are one tensor.
     pub fn overwrites(&self, twice: bool) -> bool {
         match self {
-            ByteOp::Lookup | ByteOp::Pair { .. } | ByteOp::Softmax { .. } => true,
+            ByteOp::Lookup
+            | ByteOp::Pair { .. }
+            | ByteOp::Softmax { .. }
+            | ByteOp::LayerNormalization { .. } => true,
+            ByteOp::Mean { .. } | ByteOp::MatMul { .. } => false,
             ByteOp::FastSum { .. } | ByteOp::FastProduct { .. } => !twice,
         }
     }

@@ -88,15 +88,21 @@ impl QuantizedConstant {
         (self.scales[index], self.zero_points[index])
     }
 
-    /// The floats they stand for, each rounded once, as `DequantizeLinear` gives them.
-    pub fn dequantize(&self, shape: &[usize]) -> Vec<f32> {
+    /// Steps from the zero point, and the scale, of every element.
+    pub fn steps(&self, shape: &[usize]) -> impl Iterator<Item = (i64, f32)> {
         let inner: usize = shape.iter().skip(self.axis + 1).product();
         let extent = shape.get(self.axis).copied().unwrap_or(1);
-        let float = |(place, &q): (usize, &i32)| {
+        let step = move |(place, &q): (usize, &i32)| {
             let (scale, zero_point) = self.parameters(place / inner.max(1) % extent.max(1));
-            (i64::from(q) - i64::from(zero_point)) as f32 * scale
+            (i64::from(q) - i64::from(zero_point), scale)
         };
-        self.integers.iter().enumerate().map(float).collect()
+        self.integers.iter().enumerate().map(step)
+    }
+
+    /// The floats they stand for, each rounded once, as `DequantizeLinear` gives them.
+    pub fn dequantize(&self, shape: &[usize]) -> Vec<f32> {
+        let float = |(steps, scale): (i64, f32)| steps as f32 * scale;
+        self.steps(shape).map(float).collect()
     }
 
     /// The elements at `places`, with the quantised axis moved to `axis`.

@@ -21,7 +21,8 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::Scale(_) => (OpCode::Scale, 0),
         Op::Clamp { .. } => (OpCode::Clamp, 0),
         Op::Binary(code) | Op::Unary(code) => (*code, 0),
-        Op::Reduce { op, .. } => (*op, 0),
+        Op::Activation { op, .. } | Op::Reduce { op, .. } => (*op, 0),
+        Op::LayerNormalization { .. } => (OpCode::LayerNormalization, 0),
         Op::Softmax => (OpCode::Softmax, 0),
         Op::ArgMax => (OpCode::ArgMax, 0),
         Op::TreeEnsemble { step } => (OpCode::TreeEnsemble, u8::from(step.is_some())),
@@ -48,6 +49,13 @@ fn words(op: &Op) -> Vec<u32> {
         | Op::QuantizeLinear { .. }
         | Op::DequantizeLinear { .. } => integer_words(op),
         Op::Scale(form) => vec![form as u32],
+        Op::Activation {
+            op: OpCode::LeakyRelu,
+            alpha,
+            ..
+        } => vec![alpha.to_bits()],
+        Op::Activation { alpha, beta, .. } => vec![alpha.to_bits(), beta.to_bits()],
+        Op::LayerNormalization { epsilon } => vec![epsilon.to_bits()],
         Op::Bytes(op) => op.words(),
         Op::TreeEnsemble { step } => step.map(f32::to_bits).into_iter().collect(),
         Op::Reduce { .. } | Op::MatMul { .. } | Op::StridedCopy { .. } | Op::Concat { .. } => {

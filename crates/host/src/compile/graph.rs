@@ -107,6 +107,16 @@ pub(crate) enum Op {
     Binary(OpCode),
     /// One of the functions of one element.
     Unary(OpCode),
+    /// A function of one element with parameters: `leaky_relu` has α, `hard_sigmoid` α and β.
+    Activation {
+        op: OpCode,
+        alpha: f32,
+        beta: f32,
+    },
+    /// Inputs x, scale, bias; of the last axis.
+    LayerNormalization {
+        epsilon: f32,
+    },
     Reduce {
         op: OpCode,
         outer: usize,

@@ -255,7 +255,12 @@ fn overwrites(graph: &Graph, node: &Node, input: ValueId) -> bool {
     let output = node.output;
     match &node.op {
         Op::Bytes(op) => op.overwrites(twice()),
-        Op::Scale(_) | Op::Clamp { .. } | Op::Unary(_) | Op::Softmax => true,
+        Op::Scale(_)
+        | Op::Clamp { .. }
+        | Op::Unary(_)
+        | Op::Activation { .. }
+        | Op::LayerNormalization { .. }
+        | Op::Softmax => true,
         Op::Binary(_) => graph.values[input].elements() == graph.values[output].elements(),
         _ => false,
     }

@@ -1,5 +1,6 @@
 //! What became of every node, and what the plan costs.
 
+use super::byte_op::ByteOp;
 use super::encode::kernel;
 use super::graph::{Graph, Op};
 use super::passes::PassReport;
@@ -69,7 +70,12 @@ fn macs(graph: &Graph, node: &super::graph::Node) -> u64 {
         | Op::FullyConnectedI8ToF32 { .. } => {
             output * graph.values[node.inputs[1]].columns() as u64
         }
-        Op::MatMul { k, .. } | Op::FullyConnectedPacked { k, .. } => output * k as u64,
+        Op::MatMul { k, .. }
+        | Op::FullyConnectedPacked { k, .. }
+        | Op::Bytes(ByteOp::MatMul {
+            sizes: [_, _, k, ..],
+            ..
+        }) => output * k as u64,
         Op::Recurrent(_) => {
             let weights = |index: usize| graph.values[node.inputs[index]].elements() as u64;
             let steps = graph.values[node.inputs[0]].shape[0] as u64;

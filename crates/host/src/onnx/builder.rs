@@ -137,6 +137,17 @@ impl GraphBuilder {
         Value(output)
     }
 
+    /// Adds an `ai.onnx` node with `outputs` outputs.
+    pub fn nodes(
+        &mut self,
+        op: &str,
+        inputs: &[&Value],
+        attributes: Vec<AttributeProto>,
+        outputs: usize,
+    ) -> Vec<Value> {
+        self.node_of(("", op), inputs, attributes, outputs)
+    }
+
     /// Adds an `ai.onnx.ml` node with `outputs` outputs.
     pub fn ml_node(
         &mut self,
@@ -146,11 +157,21 @@ impl GraphBuilder {
         outputs: usize,
     ) -> Vec<Value> {
         self.uses_ml = true;
+        self.node_of((ML_DOMAIN, op), inputs, attributes, outputs)
+    }
+
+    fn node_of(
+        &mut self,
+        (domain, op): (&str, &str),
+        inputs: &[&Value],
+        attributes: Vec<AttributeProto>,
+        outputs: usize,
+    ) -> Vec<Value> {
         let names: Vec<String> = (0..outputs)
             .map(|index| format!("{}_{index}", self.fresh(op)))
             .collect();
         let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.named_node((ML_DOMAIN, op), inputs, attributes, &borrowed);
+        self.named_node((domain, op), inputs, attributes, &borrowed);
         names.into_iter().map(Value).collect()
     }
 

@@ -179,6 +179,42 @@ impl Importer<'_> {
         }
     }
 
+    /// `Sum` of any number of inputs, from the first on.
+    pub(super) fn sum(&mut self, node: &NodeProto) -> Imports {
+        let mut total = self.float_input(node, 0)?;
+        for index in 1..node.input.len() {
+            let next = self.float_input(node, index)?;
+            total = self.binary_values(node, OpCode::Add, total, next)?;
+        }
+        self.bind(node, 0, total);
+        Ok(())
+    }
+
+    /// `Less` and `Greater` as 1.0 or 0.0, which a `Cast` to float leaves as it is.
+    ///
+    /// A difference of floats is nought only if they are equal, and 2^254 of the smallest one is
+    /// beyond 1, so limits make it a truth value.
+    pub(super) fn compare(&mut self, node: &NodeProto) -> Imports {
+        let (mut small, mut large) = (self.float_input(node, 0)?, self.float_input(node, 1)?);
+        if node.op_type == "Greater" {
+            std::mem::swap(&mut small, &mut large);
+        }
+        let mut value = self.binary_values(node, OpCode::Sub, large, small)?;
+        if !self.graph.values[value].is_computed() {
+            return Err(refuse(
+                node,
+                "both inputs are constant",
+                "fold it before the export",
+            ));
+        }
+        for _ in 0..2 {
+            value = self.with_scalar(node, OpCode::Mul, value, 2_f32.powi(127))?;
+        }
+        let (minimum, maximum) = (0.0, 1.0);
+        let shape = self.shape_of(value);
+        self.emit_for(node, Op::Clamp { minimum, maximum }, &[value], &shape)
+    }
+
     fn clamp(&mut self, node: &NodeProto, minimum: f32, maximum: f32) -> Imports {
         let x = self.computed_input(node)?;
         let op = Op::Clamp { minimum, maximum };

@@ -3,6 +3,7 @@
 //! One file per family of operators. To add one, write a method on [`Importer`] there and name it
 //! in [`Importer::import_node`].
 
+mod activation;
 mod arithmetic;
 mod classical;
 mod fill;
@@ -34,10 +35,13 @@ pub(crate) struct Imported {
 
 /// Operators a plan can hold, for refusals.
 const SUPPORTED: &str = "supported are Gemm, MatMul, Add, Sub, Mul, Div, Pow, Relu, Clip, Max, Min, Abs, Sqrt, \
-Log, Exp, Neg, Reciprocal, Tanh, Sigmoid, Softmax, ArgMax, ReduceMean/Sum/Max/Min/L1/L2/SumSquare, \
-BatchNormalization, LSTM, GRU, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Slice, Split, Concat, Gather, Identity, \
-Dropout, Cast, Shape, Constant, ConstantOfShape, Expand, Tile, QuantizeLinear, DequantizeLinear, TreeEnsembleClassifier, \
-TreeEnsembleRegressor, LinearClassifier, LinearRegressor, Scaler, Normalizer, ZipMap";
+Log, Exp, Neg, Reciprocal, Tanh, Sigmoid, Erf, Gelu, LeakyRelu, PRelu, HardSigmoid, HardSwish, Elu, Selu, \
+Softplus, Softsign, Swish, Mish, Sum, Less, Greater, LayerNormalization, Softmax, ArgMax, \
+ReduceMean/Sum/Max/Min/L1/L2/SumSquare, BatchNormalization, LSTM, GRU, \
+Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Slice, Split, Concat, Gather, Identity, \
+Dropout, Cast, Shape, Constant, ConstantOfShape, Expand, Tile, QuantizeLinear, DequantizeLinear, \
+TreeEnsembleClassifier, TreeEnsembleRegressor, LinearClassifier, LinearRegressor, \
+Scaler, Normalizer, ArrayFeatureExtractor, ZipMap";
 
 /// What to do about a tensor that is too large.
 const SMALLER: &str = "make it smaller";
@@ -205,7 +209,12 @@ impl<'m> Importer<'m> {
             "Sigmoid" => self.unary(node, Sigmoid),
             "Relu" => self.relu(node),
             "Clip" => self.clip(node),
+            "LeakyRelu" | "HardSigmoid" | "HardSwish" | "Erf" | "Gelu" | "PRelu" | "Elu"
+            | "Selu" | "Softplus" | "Softsign" | "Swish" | "Mish" => self.activation(node),
+            "LayerNormalization" => self.layer_normalization(node),
             "Max" | "Min" => self.limit(node),
+            "Sum" => self.sum(node),
+            "Less" | "Greater" => self.compare(node),
             "Softmax" => self.softmax(node),
             "ArgMax" => self.arg_max(node),
             "QuantizeLinear" => self.quantize_linear(node),
@@ -244,6 +253,7 @@ impl<'m> Importer<'m> {
             "LinearRegressor" => self.linear_regressor(node),
             "Scaler" => self.scaler(node),
             "Normalizer" => self.normalizer(node),
+            "ArrayFeatureExtractor" => self.array_feature_extractor(node),
             "ZipMap" => self.identity(node),
             _ => Err(refuse(node, "the operator is not supported", SUPPORTED)),
         }

@@ -100,15 +100,42 @@ impl Importer<'_> {
         let default = if self.opset < 13 { 1 } else { -1 };
         let axis = axis_of(node, node.int("axis").unwrap_or(default), shape.len())?;
         let flattened = self.opset < 13;
-        let to_the_end: usize = shape[axis..].iter().product();
-        match to_the_end == shape[shape.len() - 1] && (flattened || axis + 1 == shape.len()) {
-            true => self.emit_for(node, Op::Softmax, &[x], &shape),
-            false => Err(refuse(
-                node,
-                "the axis is not the last one",
-                "transpose before and after",
-            )),
+        if flattened {
+            let outer = shape[..axis].iter().product();
+            let rows = self.reshaped(node, x, &[outer, shape[axis..].iter().product()]);
+            let rows_shape = self.shape_of(rows);
+            let made = Made::floats(&rows_shape);
+            let result = self.emit(output_name(node), Op::Softmax, &[rows], made);
+            let result = self.reshaped(node, result, &shape);
+            self.bind(node, 0, result);
+            return Ok(());
         }
+        if shape[axis + 1..].iter().all(|&extent| extent == 1) {
+            return self.softmax_of_columns(node, x, &shape[..=axis]);
+        }
+        let mut order: Vec<usize> = (0..shape.len()).filter(|&other| other != axis).collect();
+        order.push(axis);
+        let turned = self.turned(node, x, &order)?;
+        let turned_shape = self.shape_of(turned);
+        let made = Made::floats(&turned_shape);
+        let result = self.emit(output_name(node), Op::Softmax, &[turned], made);
+        let back: Vec<usize> = (0..shape.len())
+            .map(|axis| order.iter().position(|&other| other == axis).unwrap_or(0))
+            .collect();
+        let result = self.turned(node, result, &back)?;
+        self.bind(node, 0, result);
+        Ok(())
+    }
+
+    /// Where only extents of one follow the axis.
+    fn softmax_of_columns(&mut self, node: &NodeProto, x: ValueId, shape: &[usize]) -> Imports {
+        let whole = self.shape_of(x);
+        let x = self.reshaped(node, x, shape);
+        let made = Made::floats(shape);
+        let result = self.emit(output_name(node), Op::Softmax, &[x], made);
+        let result = self.reshaped(node, result, &whole);
+        self.bind(node, 0, result);
+        Ok(())
     }
 
     pub(super) fn arg_max(&mut self, node: &NodeProto) -> Imports {

@@ -282,6 +282,22 @@ impl Importer<'_> {
         Ok(())
     }
 
+    /// A computed value with its axes in another order.
+    pub(super) fn turned(
+        &mut self,
+        node: &NodeProto,
+        x: ValueId,
+        order: &[usize],
+    ) -> Imports<ValueId> {
+        let whole = View::whole(&self.shape_of(x));
+        let view = View {
+            base: 0,
+            strides: order.iter().map(|&axis| whole.strides[axis]).collect(),
+            shape: order.iter().map(|&axis| whole.shape[axis]).collect(),
+        };
+        self.viewed(node, x, &view)
+    }
+
     /// The elements of a view: gathered from a constant, copied or renamed otherwise.
     fn viewed(&mut self, node: &NodeProto, x: ValueId, view: &View) -> Imports<ValueId> {
         let value = self.graph.values[x].clone();
@@ -430,11 +446,25 @@ impl Importer<'_> {
         ))
     }
 
-    /// Constant indices only: runs of neighbours become copies, several runs a concatenation.
     pub(super) fn gather(&mut self, node: &NodeProto) -> Imports {
+        let shape = self.shape_of(self.input(node, 0)?);
+        let axis = axis_of(node, node.int("axis").unwrap_or(0), shape.len())?;
+        let index_shape = self.shape_of(self.input(node, 1)?);
+        self.gathered(node, axis, &index_shape)
+    }
+
+    /// Elements of the last axis; the result has rows.
+    pub(super) fn array_feature_extractor(&mut self, node: &NodeProto) -> Imports {
+        let shape = self.shape_of(self.input(node, 0)?);
+        let axis = axis_of(node, -1, shape.len())?;
+        let count = self.integer_input(node, 1)?.len();
+        self.gathered(node, axis, &[count])
+    }
+
+    /// Constant indices only: runs of neighbours become copies, several runs a concatenation.
+    fn gathered(&mut self, node: &NodeProto, axis: usize, index_shape: &[usize]) -> Imports {
         let x = self.input(node, 0)?;
         let shape = self.shape_of(x);
-        let axis = axis_of(node, node.int("axis").unwrap_or(0), shape.len())?;
         let indices = self.integer_input(node, 1)?;
         let indices = indices
             .iter()
@@ -453,8 +483,7 @@ impl Importer<'_> {
             self.joined(node, &parts, axis)?
         };
         let mut result = shape;
-        let index_shape = self.shape_of(self.input(node, 1)?);
-        result.splice(axis..=axis, index_shape);
+        result.splice(axis..=axis, index_shape.iter().copied());
         let id = self.reshaped(node, joined, &result);
         self.bind(node, 0, id);
         Ok(())

@@ -1,5 +1,7 @@
 //! The compiler and the engine together, on real models and against exact arithmetic.
 
+mod activations;
+mod bytes;
 mod exact;
 mod models;
 mod npz;

@@ -101,7 +101,7 @@ impl Function {
             let node = graph.producer(value)?;
             let is_function = matches!(
                 graph.nodes[node].op,
-                Op::Unary(_) | Op::Clamp { .. } | Op::Binary(_)
+                Op::Unary(_) | Op::Clamp { .. } | Op::Binary(_) | Op::Activation { .. }
             );
             if !is_function || nodes.len() == MAX_NODES {
                 return None;
@@ -156,6 +156,7 @@ fn constant(graph: &Graph, value: ValueId) -> Option<Real> {
 fn apply(op: &Op, arguments: &[&Real]) -> Option<Real> {
     match (op, arguments) {
         (Op::Unary(function), [x]) => unary(*function, x),
+        (Op::Activation { op, alpha, beta }, [x]) => activation(*op, x, [*alpha, *beta]),
         (Op::Clamp { minimum, maximum }, [x]) => Some(limited(x, *minimum, *maximum)),
         (Op::Binary(OpCode::Add), [a, b]) => Some(a.plus(b)),
         (Op::Binary(OpCode::Sub), [a, b]) => Some(a.minus(b)),
@@ -174,6 +175,21 @@ fn unary(function: OpCode, x: &Real) -> Option<Real> {
         OpCode::Log => x.logarithm(),
         OpCode::Tanh => x.tangent(),
         OpCode::Sigmoid => x.sigmoid(),
+        OpCode::Erf => Some(x.error_function()),
+        OpCode::HardSwish => {
+            let line = x.plus(&Real::integer(3)).over(&Real::integer(6))?;
+            Some(x.times(&limited(&line, 0.0, 1.0)))
+        }
+        _ => None,
+    }
+}
+
+fn activation(op: OpCode, x: &Real, parameters: [f32; 2]) -> Option<Real> {
+    let [alpha, beta] = parameters.map(Real::from_f32);
+    match op {
+        OpCode::LeakyRelu if x.is_negative() => Some(x.times(&alpha?)),
+        OpCode::LeakyRelu => Some(x.clone()),
+        OpCode::HardSigmoid => Some(limited(&x.times(&alpha?).plus(&beta?), 0.0, 1.0)),
         _ => None,
     }
 }

@@ -9,7 +9,10 @@
 
 mod layer;
 mod lookup;
+mod mean;
+mod normalization;
 mod pair;
+mod product;
 mod recurrent;
 mod softmax;
 
@@ -29,11 +32,14 @@ struct Formed {
 type Form = fn(&mut Graph, usize) -> Option<Formed>;
 
 /// The forms, tried in this order at every node.
-const FORMS: [Form; 6] = [
+const FORMS: &[Form] = &[
     layer::to_i8,
     layer::to_f32,
     pair::form,
     softmax::form,
+    mean::form,
+    product::form,
+    normalization::form,
     lookup::form,
     recurrent::close,
 ];

@@ -18,11 +18,11 @@ use super::{Formed, quantization_through_limits, source};
 use dunlin_engine::format::OpCode;
 
 /// A quantised operand.
-struct Operand {
-    codes: ValueId,
-    scale: f32,
-    zero_point: i32,
-    origins: Vec<usize>,
+pub(super) struct Operand {
+    pub codes: ValueId,
+    pub scale: f32,
+    pub zero_point: i32,
+    pub origins: Vec<usize>,
 }
 
 pub(super) fn form(graph: &mut Graph, at: usize) -> Option<Formed> {
@@ -55,7 +55,7 @@ pub(super) fn form(graph: &mut Graph, at: usize) -> Option<Formed> {
 }
 
 /// A dequantised tensor, or a constant of bytes with one scale.
-fn operand(graph: &mut Graph, value: ValueId) -> Option<Operand> {
+pub(super) fn operand(graph: &mut Graph, value: ValueId) -> Option<Operand> {
     if let Some(source) = source(graph, value) {
         return Some(Operand {
             codes: source.codes,
