@@ -322,7 +322,7 @@ fn softmax_of_bytes_is_exact_on_every_axis() {
         for seed in 0..20 {
             let codes: Vec<i8> = random(seed)
                 .take(288)
-                .map(|x| x / (1 + seed as i8 % 8))
+                .map(|x| x / (1 + (seed % 8) as i8))
                 .collect();
             inside += compare(&model, &codes, kernels, &format!("axis {axis}"));
         }
@@ -368,7 +368,7 @@ fn the_softmax_of_keyword_spotting_is_exact() {
     for seed in 0..200 {
         let codes: Vec<i8> = random(seed)
             .take(12)
-            .map(|x| x / (1 + seed as i8 % 6))
+            .map(|x| x / (1 + (seed % 6) as i8))
             .collect();
         compare(&model, &codes, &["softmax.1.1"], "keyword spotting");
     }
