@@ -2,31 +2,15 @@
 //!
 //! Plans that load are run on rubbish; a run may give any numbers but must end, in bounds.
 
+#[path = "support/damage.rs"]
+mod damage;
 mod support;
 
-use dunlin_engine::Plan;
+use damage::{Fate, Fates, MAX_TEST_WORK, Random, damage_bytes, fuzz, load_and_run, rounds};
 use dunlin_engine::format::{DType, OpCode, Role};
 use support::{F32, PlanBuilder, kernel, small_plan};
 
-/// Runs that are too long for a test are not run; their load check was still taken.
-const MAX_TEST_WORK: u64 = 1 << 20;
-const MAX_TEST_ARENA: usize = 1 << 20;
-const ROUNDS: usize = 90_000;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-}
+const ROUNDS: usize = 60_000;
 
 /// A plan with nearly every kernel: floats, integers, a tree, views.
 fn rich_plan() -> PlanBuilder {
@@ -223,102 +207,74 @@ fn byte_plan() -> PlanBuilder {
     plan
 }
 
-/// Values that sit at the edges of fields.
-const EDGES: [u32; 10] = [
-    0,
-    1,
-    2,
-    0x7F,
-    0x80,
-    0xFFFF,
-    0x7FFF_FFFF,
-    0x8000_0000,
-    0xFFFF_FFFF,
-    0x7FC0_0000,
-];
-
-fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..=random.below(4) {
-        let at = random.below(bytes.len());
-        match random.below(8) {
-            0 => bytes[at] ^= 1 << random.below(8),
-            1 => bytes[at] = random.next() as u8,
-            2 => bytes[at] = bytes[at].wrapping_add(1),
-            3 => bytes[at] = bytes[at].wrapping_sub(1),
-            4 => bytes.truncate(at.max(1)),
-            5 => {
-                let from = random.below(bytes.len());
-                let length = random.below(64).min(bytes.len() - at.max(from));
-                bytes.copy_within(from..from + length, at);
-            }
-            _ => {
-                let value = EDGES[random.below(EDGES.len())].to_le_bytes();
-                let width = [1, 2, 4][random.below(3)].min(bytes.len() - at);
-                bytes[at..at + width].copy_from_slice(&value[..width]);
-            }
-        }
-    }
-}
-
-/// Whether the plan loaded.
-fn load_and_run(bytes: &[u8], random: &mut Random) -> bool {
-    let Ok(plan) = Plan::load(bytes) else {
-        return false;
-    };
-    let needed = plan.requirements().arena_bytes;
-    if plan.work() <= MAX_TEST_WORK && needed <= MAX_TEST_ARENA {
-        let mut arena = vec![0; needed];
-        arena.fill_with(|| random.next() as u8);
-        plan.run(&mut arena).expect("a loaded plan runs");
-        if plan.requirements().kept_bytes > 0 {
-            plan.reset(&mut arena).expect("a loaded plan forgets");
-            for _ in 0..2 {
-                plan.run(&mut arena).expect("a loaded plan goes on");
-            }
-        }
-        for class in 0..8 {
-            let _ = (plan.label(&arena), plan.probability(&arena, class));
-        }
-    }
-    true
+fn originals() -> [(&'static str, Vec<u8>); 4] {
+    [
+        ("small", small_plan().build()),
+        ("rich", rich_plan().build()),
+        ("bytes", byte_plan().build()),
+        ("streaming", streaming_plan().build()),
+    ]
 }
 
 #[test]
-fn damaged_plans_are_refused_or_run_to_the_end() {
-    let plans = [small_plan(), rich_plan(), streaming_plan(), byte_plan()];
-    let originals = plans.map(|plan| plan.build());
+fn plans_with_damaged_bytes_are_refused_or_run_to_the_end() {
+    let originals = originals();
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
-    let mut loaded = 0;
-    for round in 0..ROUNDS {
-        let mut bytes = originals[round % originals.len()].clone();
-        damage(&mut bytes, &mut random);
-        loaded += usize::from(load_and_run(&bytes, &mut random));
+    let mut fates = Fates::default();
+    for round in 0..rounds(ROUNDS) {
+        let mut bytes = originals[round % originals.len()].1.clone();
+        damage_bytes(&mut bytes, &mut random);
+        fates.count(load_and_run(&bytes, MAX_TEST_WORK, &mut random));
     }
-    assert!(
-        loaded > ROUNDS / 20,
-        "only {loaded} damaged plans loaded: the fuzz is too blunt"
-    );
-    assert!(
-        loaded < ROUNDS,
-        "every damaged plan loaded: the check looks at nothing"
-    );
+    assert!(fates.ran > fates.total() / 20, "too blunt: {fates:?}");
+    assert!(fates.refused > 0, "the check looks at nothing: {fates:?}");
+}
+
+#[test]
+fn plans_with_damaged_fields_are_refused_or_run_to_the_end() {
+    for (name, plan) in originals() {
+        let fates = fuzz(name, &plan, rounds(ROUNDS / 4), MAX_TEST_WORK);
+        assert!(fates.ran > fates.total() / 20, "too blunt: {fates:?}");
+        assert!(fates.refused > 0, "the check looks at nothing: {fates:?}");
+    }
+}
+
+/// Plans that the compiler wrote, in the folder that `DUNLIN_PLANS` names, with the arithmetic
+/// checks of a development build.
+#[test]
+fn damaged_plans_of_a_folder_are_refused_or_run_to_the_end() {
+    let Some(folder) = std::env::var_os("DUNLIN_PLANS") else {
+        eprintln!("skipped: DUNLIN_PLANS names no folder of plans");
+        return;
+    };
+    let mut plans = 0;
+    for file in std::fs::read_dir(folder).expect("a folder of plans") {
+        let path = file.expect("a file").path();
+        let plan = std::fs::read(&path).expect("a plan");
+        let name = path.display().to_string();
+        eprintln!(
+            "{name}: {:?}",
+            fuzz(&name, &plan, rounds(300), MAX_TEST_WORK)
+        );
+        plans += 1;
+    }
+    assert!(plans > 0, "no plans to damage");
 }
 
 #[test]
 fn every_single_byte_set_to_an_edge_is_refused_or_runs() {
     let mut random = Random(7);
-    let (mut tried, mut loaded) = (0, 0);
-    for original in [rich_plan(), streaming_plan(), byte_plan()].map(|plan| plan.build()) {
+    let mut fates = Fates::default();
+    for (_, original) in originals() {
         for at in 0..original.len() {
             for value in [0x00, 0x01, 0x7F, 0x80, 0xFF, original[at].wrapping_add(1)] {
                 let mut bytes = original.clone();
                 bytes[at] = value;
-                tried += 1;
-                loaded += usize::from(load_and_run(&bytes, &mut random));
+                fates.count(load_and_run(&bytes, MAX_TEST_WORK, &mut random));
             }
         }
     }
-    assert!(loaded > 0 && loaded < tried);
+    assert!(fates.ran > 0 && fates.refused > 0);
 }
 
 #[test]
@@ -329,13 +285,14 @@ fn random_bytes_behind_a_valid_header_are_refused_or_run() {
     for _ in 0..5_000 {
         let mut bytes = header.clone();
         bytes.resize_with(length, || random.next() as u8);
-        load_and_run(&bytes, &mut random);
+        load_and_run(&bytes, MAX_TEST_WORK, &mut random);
     }
 }
 
 #[test]
 fn the_undamaged_plans_run() {
-    assert!(load_and_run(&streaming_plan().build(), &mut Random(2)));
-    assert!(load_and_run(&rich_plan().build(), &mut Random(1)));
-    assert!(load_and_run(&byte_plan().build(), &mut Random(1)));
+    for (name, plan) in originals() {
+        let fate = load_and_run(&plan, MAX_TEST_WORK, &mut Random(2));
+        assert_eq!(fate, Fate::Ran, "{name}");
+    }
 }

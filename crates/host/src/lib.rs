@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod features;
 pub mod flash;
 pub mod keys;
+pub mod npz;
 pub mod onnx;
 pub mod package;
 pub mod plot;

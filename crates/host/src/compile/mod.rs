@@ -39,7 +39,7 @@ mod report;
 mod stack;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::{CompileError, Refusal, Resource};
 pub use options::{CompileOptions, Leaves, Limits};

@@ -130,6 +130,11 @@ impl GraphBuilder {
         )
     }
 
+    /// Adds a uint8 constant.
+    pub fn constant_u8(&mut self, name: &str, shape: &[usize], values: &[u8]) -> Value {
+        self.constant(name, DataType::Uint8, shape, values.to_vec())
+    }
+
     /// Adds an `ai.onnx` node with one output.
     pub fn node(&mut self, op: &str, inputs: &[&Value], attributes: Vec<AttributeProto>) -> Value {
         let output = self.fresh(op);

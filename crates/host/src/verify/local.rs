@@ -38,8 +38,18 @@ impl<'p> Local<'p> {
     /// # Errors
     /// When the input has another length than the plan's.
     pub fn outputs(&mut self, input: &[f32]) -> Result<Vec<Vec<u8>>, BackendError> {
+        let bytes: Vec<u8> = input.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.run_bytes(&bytes)
+    }
+
+    /// Runs one input, given as the bytes that the plan takes, and returns the bytes of every
+    /// output, in the plan's order.
+    ///
+    /// # Errors
+    /// When the input has another length than the plan's.
+    pub fn run_bytes(&mut self, input: &[u8]) -> Result<Vec<Vec<u8>>, BackendError> {
         let plan = self.plan;
-        let arena = self.run_in_arena(input)?;
+        let arena = self.run_over(input)?;
         let bytes = |range| arena.get(range).map(<[u8]>::to_vec).unwrap_or_default();
         Ok(plan.outputs().map(|output| bytes(output.range())).collect())
     }
@@ -53,12 +63,21 @@ impl<'p> Local<'p> {
             );
             return Err(BackendError::new("local", reason));
         }
+        let bytes: Vec<u8> = input.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.run_over(&bytes)
+    }
+
+    fn run_over(&mut self, input: &[u8]) -> Result<&[u8], BackendError> {
+        let expected = self.plan.input().range().len();
+        if input.len() != expected {
+            let got = input.len();
+            let reason = format!("an input of {got} bytes, the plan takes {expected}");
+            return Err(BackendError::new("local", reason));
+        }
         let start = self.arena.as_ptr().align_offset(ALIGNMENT) % ALIGNMENT;
         let arena = self.arena.get_mut(start..).unwrap_or_default();
         let place = arena.get_mut(self.plan.input().range()).unwrap_or_default();
-        for (to, value) in place.as_chunks_mut::<4>().0.iter_mut().zip(input) {
-            *to = value.to_le_bytes();
-        }
+        place.copy_from_slice(input);
         self.plan
             .run(arena)
             .map_err(|error| BackendError::new("local", error))?;

@@ -38,8 +38,10 @@ mod device;
 #[cfg(test)]
 mod device_tests;
 pub mod exact;
+pub mod exactness;
 mod local;
 mod onnxruntime;
+mod onnxruntime_graph;
 mod shape;
 #[cfg(test)]
 mod tests;

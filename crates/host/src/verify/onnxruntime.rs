@@ -14,7 +14,7 @@ use ort::value::TensorRef;
 use super::shape::input_shape;
 use super::{Answer, Backend, BackendError};
 
-const NAME: &str = "onnxruntime";
+pub(super) const NAME: &str = "onnxruntime";
 const HELP: &str =
     "give its library with --onnxruntime PATH or ORT_DYLIB_PATH, or `pip install onnxruntime`";
 
@@ -96,11 +96,7 @@ impl OnnxRuntime {
     /// When there is no library, it is too old, the file has another kind of input, or it cannot be
     /// loaded; the reason says what would help.
     pub fn load(onnx: &[u8], options: &OnnxRuntimeOptions) -> Result<Self, BackendError> {
-        static LIBRARY: OnceLock<Result<Environment, String>> = OnceLock::new();
-        let library = LIBRARY.get_or_init(|| load_library(options));
-        let environment = library
-            .as_ref()
-            .map_err(|reason| BackendError::new(NAME, reason))?;
+        let environment = environment(options)?;
         let shape = input_shape(onnx).map_err(|reason| BackendError::new(NAME, reason))?;
         let session = session(onnx, environment).map_err(|error| BackendError::new(NAME, error))?;
         Ok(Self { session, shape })
@@ -124,6 +120,17 @@ impl OnnxRuntime {
         }
         Ok(answer)
     }
+}
+
+/// The library, loaded where that was not done yet.
+pub(super) fn environment(
+    options: &OnnxRuntimeOptions,
+) -> Result<&'static Environment, BackendError> {
+    static LIBRARY: OnceLock<Result<Environment, String>> = OnceLock::new();
+    let library = LIBRARY.get_or_init(|| load_library(options));
+    library
+        .as_ref()
+        .map_err(|reason| BackendError::new(NAME, reason))
 }
 
 fn load_library(options: &OnnxRuntimeOptions) -> Result<Environment, String> {

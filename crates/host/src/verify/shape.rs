@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use crate::onnx::proto::{DataType, DimensionValue, ModelProto, TypeValue};
+use crate::onnx::proto::{DataType, DimensionValue, ModelProto, TypeValue, ValueInfoProto};
 
 /// Extents of the only input; those the file leaves open are 1.
 ///
@@ -10,6 +10,18 @@ use crate::onnx::proto::{DataType, DimensionValue, ModelProto, TypeValue};
 /// When the file is no model, or has not one float32 tensor as input.
 pub(super) fn input_shape(onnx: &[u8]) -> Result<Vec<usize>, String> {
     let model = ModelProto::decode(onnx).map_err(|error| format!("not an ONNX model: {error}"))?;
+    let (input, shape) = input_extents(&model)?;
+    match input.element_type() {
+        Some(DataType::Float) => Ok(shape),
+        _ => Err(format!("input {:?} is not a float32 tensor", input.name)),
+    }
+}
+
+/// The only input, of any element type, with its extents; those left open are 1.
+///
+/// # Errors
+/// When the model has not one tensor as input.
+pub(super) fn input_extents(model: &ModelProto) -> Result<(&ValueInfoProto, Vec<usize>), String> {
     let graph = model.graph().map_err(|error| error.to_string())?;
     let inputs: Vec<_> = graph.true_inputs().collect();
     let [input] = inputs[..] else {
@@ -19,8 +31,8 @@ pub(super) fn input_shape(onnx: &[u8]) -> Result<Vec<usize>, String> {
         ));
     };
     let tensor = match input.r#type.as_ref().and_then(|of| of.value.as_ref()) {
-        Some(TypeValue::Tensor(tensor)) if tensor.elem_type == DataType::Float as i32 => tensor,
-        _ => return Err(format!("input {:?} is not a float32 tensor", input.name)),
+        Some(TypeValue::Tensor(tensor)) => tensor,
+        _ => return Err(format!("input {:?} is not a tensor", input.name)),
     };
     let shape = tensor
         .shape
@@ -33,9 +45,6 @@ pub(super) fn input_shape(onnx: &[u8]) -> Result<Vec<usize>, String> {
             .unwrap_or(1),
         _ => 1,
     };
-    Ok(shape
-        .dim
-        .iter()
-        .map(|dimension| extent(&dimension.value))
-        .collect())
+    let extents = shape.dim.iter().map(|dimension| extent(&dimension.value));
+    Ok((input, extents.collect()))
 }

@@ -4,6 +4,7 @@ mod activations;
 mod biases;
 mod constants;
 mod integer;
+mod joins;
 mod pack;
 mod scales;
 mod views;
@@ -25,10 +26,11 @@ pub struct PassReport {
 
 type Pass = (&'static str, fn(&mut Graph));
 
-const PASSES: [Pass; 6] = [
+const PASSES: [Pass; 7] = [
     ("fold added constants into the layer before", biases::fold),
     ("fold limits into the layer before", activations::fold),
     ("move views past quantization", views::hoist),
+    ("move quantization before joins", joins::split),
     ("compute quantized layers in integers", integer::form),
     ("join constant offsets and factors", scales::join),
     (

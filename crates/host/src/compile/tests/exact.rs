@@ -24,6 +24,20 @@ impl<'m> Evaluator<'m> {
         self.last(Tensor::integers(DataType::Int8, &self.shape(), codes))
     }
 
+    /// As above for a model whose bytes may be unsigned; those come and go less 128, as in a plan.
+    pub fn last_bytes(&self, input: &[i8], unsigned: bool) -> Vec<i8> {
+        let (element, shift) = match unsigned {
+            true => (DataType::Uint8, 128),
+            false => (DataType::Int8, 0),
+        };
+        let codes = input.iter().map(|&code| i64::from(code) + shift).collect();
+        let codes = self.last_codes(Tensor::integers(element, &self.shape(), codes));
+        codes
+            .into_iter()
+            .map(|code| i8::try_from(code - shift).expect("a byte"))
+            .collect()
+    }
+
     /// As above for a model that takes `f32`.
     pub fn last_quantized_of(&self, input: &[f32]) -> Vec<i8> {
         self.last(Tensor::floats(&self.shape(), input).expect("finite floats"))
@@ -41,6 +55,13 @@ impl<'m> Evaluator<'m> {
     }
 
     fn last(&self, input: Tensor) -> Vec<i8> {
+        let codes = self.last_codes(input).into_iter();
+        codes
+            .map(|code| i8::try_from(code).expect("int8"))
+            .collect()
+    }
+
+    fn last_codes(&self, input: Tensor) -> Vec<i64> {
         let graph = self.model.graph().expect("a graph");
         let name = &graph.true_inputs().next().expect("an input").name;
         let quantizes = graph
@@ -54,10 +75,6 @@ impl<'m> Evaluator<'m> {
             .evaluator
             .evaluate(given, &[last])
             .expect("evaluated exactly");
-        let codes = values[last].codes().expect("integers");
-        codes
-            .iter()
-            .map(|&code| i8::try_from(code).expect("int8"))
-            .collect()
+        values[last].codes().expect("integers").to_vec()
     }
 }

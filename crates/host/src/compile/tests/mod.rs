@@ -3,10 +3,13 @@
 mod activations;
 mod bytes;
 mod exact;
+mod fuzz;
 mod models;
 mod npz;
 mod pipelines;
 mod random;
+pub(crate) mod random_graph;
+mod random_graphs;
 mod recurrent;
 mod refusals;
 mod small;

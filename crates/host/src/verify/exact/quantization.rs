@@ -71,7 +71,7 @@ pub(super) fn quantize_linear(call: &Call<'_>) -> Result<Tensor, String> {
     };
     let (least, most) = range(element)?;
     let code = |(place, real): (usize, &Real)| {
-        let steps = real.over(parameters.scale(place))?.rounded()?;
+        let steps = real.steps(parameters.scale(place))?;
         Ok((steps + parameters.zero_point(place)).clamp(least, most))
     };
     let codes: Result<Vec<i64>, String> = x.as_reals()?.iter().enumerate().map(code).collect();

@@ -173,6 +173,20 @@ impl Real {
         }
     }
 
+    /// This number over `step`, rounded as [`Real::rounded`] does.
+    ///
+    /// # Errors
+    /// When the quotient is no number or cannot be rounded.
+    pub fn steps(&self, step: &Real) -> Result<i64, String> {
+        match (self, step) {
+            (Real::Dyadic { .. }, Real::Dyadic { .. }) => match dyadic_steps(self, step) {
+                Some(steps) => Ok(steps),
+                None => self.over(step)?.rounded(),
+            },
+            _ => self.over(step)?.rounded(),
+        }
+    }
+
     /// A float near the number, for people and for bounds.
     pub fn approximate(&self) -> f64 {
         match self {
@@ -280,6 +294,34 @@ fn dyadic_product(a: &Real, b: &Real) -> Option<Real> {
     })
 }
 
+/// The rounded quotient; none where it takes more than 128 bits or the divisor is not positive.
+fn dyadic_steps(a: &Real, b: &Real) -> Option<i64> {
+    let (
+        &Real::Dyadic {
+            mantissa: a,
+            exponent: of_a,
+        },
+        &Real::Dyadic {
+            mantissa: b,
+            exponent: of_b,
+        },
+    ) = (a, b)
+    else {
+        return None;
+    };
+    let exponent = of_a.min(of_b);
+    let (numerator, denominator) = (lifted(a, of_a - exponent)?, lifted(b, of_b - exponent)?);
+    if denominator <= 0 {
+        return None;
+    }
+    let (floor, rest) = (
+        numerator.div_euclid(denominator),
+        numerator.rem_euclid(denominator),
+    );
+    let floor = floor.clamp(-i128::from(FAR), i128::from(FAR)) as i64;
+    Some(nearest(floor, rest.cmp(&(denominator - rest))))
+}
+
 /// `mantissa · 2^up`; none where it does not fit.
 fn lifted(mantissa: i128, up: i32) -> Option<i128> {
     let up = up.unsigned_abs();
@@ -330,7 +372,9 @@ mod tests {
     }
 
     fn quotient(a: f32, b: f32) -> i64 {
-        float(a).over(&float(b)).unwrap().rounded().unwrap()
+        let rounded = float(a).over(&float(b)).unwrap().rounded().unwrap();
+        assert_eq!(float(a).steps(&float(b)).unwrap(), rounded);
+        rounded
     }
 
     #[test]

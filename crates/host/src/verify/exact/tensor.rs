@@ -78,6 +78,20 @@ impl Tensor {
         }
     }
 
+    /// Every real in units of `scale`, as a double near it; integers as they are.
+    pub fn in_steps(&self, scale: f32) -> Vec<f64> {
+        match &self.content {
+            Content::Integers(_, values) => values.iter().map(|&value| value as f64).collect(),
+            Content::Reals(values) => {
+                let scale = f64::from(scale);
+                values
+                    .iter()
+                    .map(|real| real.approximate() / scale)
+                    .collect()
+            }
+        }
+    }
+
     pub(crate) fn as_reals(&self) -> Result<&[Real], String> {
         match &self.content {
             Content::Reals(values) => Ok(values),
