@@ -15,6 +15,7 @@ const NETWORKS: [&str; 1] = ["mobilenet-v1-0.25"];
 #[derive(Args)]
 #[command(after_help = "Examples:
   dunlin bench --target qemu-cortex-m4f kws.onnx ic.onnx
+  dunlin bench forest.onnx --samples forest_samples.npz
   dunlin bench --target local kws.onnx
   dunlin bench --make mobilenet-v1-0.25 mobilenet.onnx
 
@@ -29,9 +30,13 @@ pub struct Arguments {
     /// The target to measure on
     #[arg(long, default_value = BOARD, value_parser = [BOARD, HERE])]
     target: String,
-    /// How many inputs to run on the board, the same pseudo-random ones every time
-    #[arg(long, default_value_t = bench::INPUTS, value_parser = clap::value_parser!(u32).range(1..))]
-    inputs: u32,
+    /// How many inputs to run on the board: pseudo-random ones, the same every time, 4 unless given
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    inputs: Option<u32>,
+    /// Inputs to run in place of pseudo-random ones, all unless --inputs says fewer: `.npz` or `.npy` of
+    /// NumPy, or plain bytes one input after another
+    #[arg(long, value_name = "FILE")]
+    samples: Option<PathBuf>,
     /// Leave image, plan and counts in this folder, in one for each model where there are several
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -97,6 +102,7 @@ impl Arguments {
         let options = BenchOptions {
             keep,
             inputs: self.inputs,
+            samples: self.samples.clone(),
             ..BenchOptions::default()
         };
         let mut progress = |step: &str| bar.say(format!("{name}: {step}"));

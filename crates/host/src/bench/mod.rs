@@ -33,6 +33,7 @@ mod error;
 mod inputs;
 mod mobilenet;
 mod peers;
+mod samples;
 mod sections;
 mod table;
 mod tools;
@@ -81,8 +82,10 @@ pub struct BenchOptions {
     pub root: PathBuf,
     /// Where to leave image, plan, counts and everything else; nowhere unless given.
     pub keep: Option<PathBuf>,
-    /// Number of inputs, the same pseudo-random ones every time.
-    pub inputs: u32,
+    /// At most this many inputs; [`INPUTS`] pseudo-random ones, or all of `samples`, unless given.
+    pub inputs: Option<u32>,
+    /// Inputs to run in place of pseudo-random ones: `.npz`, `.npy` or plain bytes.
+    pub samples: Option<PathBuf>,
 }
 
 impl Default for BenchOptions {
@@ -90,7 +93,8 @@ impl Default for BenchOptions {
         Self {
             root: PathBuf::from("."),
             keep: None,
-            inputs: INPUTS,
+            inputs: None,
+            samples: None,
         }
     }
 }
@@ -164,7 +168,7 @@ pub fn bench(
     board::check_tools()?;
     progress("compiling");
     let compiled = compile_for(model, &target()?)?;
-    let inputs = inputs_of(&compiled, options.inputs)?;
+    let inputs = inputs_of(&compiled, options)?;
     let temporary = tempfile::tempdir().map_err(BenchError::io(std::env::temp_dir()))?;
     let folder = match &options.keep {
         Some(folder) => {
@@ -196,18 +200,28 @@ fn target() -> Result<Target, BenchError> {
     Ok(target)
 }
 
-fn inputs_of(compiled: &Compiled, count: u32) -> Result<Vec<Vec<u8>>, BenchError> {
+fn inputs_of(compiled: &Compiled, options: &BenchOptions) -> Result<Vec<Vec<u8>>, BenchError> {
     let plan = Plan::load(&compiled.plan).map_err(|error| BenchError::board(error.to_string()))?;
-    let bytes = u64::from(count) * plan.input().bytes() as u64 + compiled.plan.len() as u64;
-    if count == 0 || bytes > MOST_FLASH_BYTES {
+    let input = plan.input();
+    let inputs: Vec<Vec<u8>> = match &options.samples {
+        Some(path) => samples::read(
+            path,
+            &input,
+            options.inputs.map_or(usize::MAX, |most| most as usize),
+        )?,
+        None => (0..options.inputs.unwrap_or(INPUTS))
+            .map(|index| inputs::generated(&input, index))
+            .collect(),
+    };
+    let bytes = (inputs.len() * input.bytes() + compiled.plan.len()) as u64;
+    if inputs.is_empty() || bytes > MOST_FLASH_BYTES {
         let reason = format!(
-            "{count} inputs and the plan take {bytes} bytes, the image has room for {MOST_FLASH_BYTES}: take fewer inputs"
+            "{} inputs and the plan take {bytes} bytes, the image has room for {MOST_FLASH_BYTES}: take fewer inputs",
+            inputs.len()
         );
         return Err(BenchError::Inputs { reason });
     }
-    Ok((0..count)
-        .map(|index| inputs::generated(&plan.input(), index))
-        .collect())
+    Ok(inputs)
 }
 
 /// What the engine gives here.
@@ -285,4 +299,87 @@ pub fn name_of(path: &Path) -> String {
         || path.display().to_string(),
         |stem| stem.to_string_lossy().into_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::{CompileOptions, compile};
+    use crate::onnx::builder::{Extent, GraphBuilder};
+    use crate::onnx::proto::DataType;
+
+    /// A model that doubles two values.
+    fn compiled() -> Compiled {
+        let mut graph = GraphBuilder::new("double");
+        let extents = [Extent::Fixed(1), Extent::Fixed(2)];
+        let input = graph.input("input", DataType::Float, &extents);
+        let two = graph.constant_f32("two", &[], &[2.0]);
+        let doubled = graph.node("Mul", &[&input, &two], vec![]);
+        graph.output(&doubled, "doubled", DataType::Float, &extents);
+        compile(&graph.finish(), &CompileOptions::default()).unwrap()
+    }
+
+    fn run(outputs: Vec<Vec<u8>>) -> board::Run {
+        let bracket = |instructions| Bracket {
+            instructions,
+            counts: Counts::from([(0x400, instructions)]),
+        };
+        board::Run {
+            inferences: vec![bracket(100), bracket(300)],
+            load: bracket(7),
+            outputs,
+            run_stack_bytes: 64,
+            load_stack_bytes: 96,
+            listing: Listing::default(),
+            code_bytes: 1000,
+        }
+    }
+
+    #[test]
+    fn one_byte_that_differs_from_the_engine_here_is_noticed() {
+        let compiled = compiled();
+        let options = BenchOptions {
+            inputs: Some(2),
+            ..BenchOptions::default()
+        };
+        let inputs = inputs_of(&compiled, &options).unwrap();
+        let expected = expected(&compiled.plan, &inputs).unwrap();
+        let same = measurement(&compiled, &run(expected.clone()), &expected);
+        assert!(same.outputs_equal);
+        assert_eq!(same.output_bytes, 16);
+        let mut other = expected.clone();
+        other[1][3] ^= 1;
+        assert!(!measurement(&compiled, &run(other), &expected).outputs_equal);
+        assert!(!measurement(&compiled, &run(expected[..1].to_vec()), &expected).outputs_equal);
+    }
+
+    #[test]
+    fn figures_are_those_of_the_first_input_and_the_deeper_stack() {
+        let compiled = compiled();
+        let measured = measurement(&compiled, &run(vec![]), &[]);
+        assert_eq!(
+            (measured.instructions, measured.modelled_cycles),
+            (100, 100)
+        );
+        assert_eq!(
+            (measured.least_instructions, measured.most_instructions),
+            (100, 300)
+        );
+        assert_eq!(
+            (measured.mean_instructions, measured.load_share),
+            (200.0, 0.07)
+        );
+        assert_eq!(measured.stack_bytes, 96);
+        assert_eq!(measured.instructions_per_mac, None);
+    }
+
+    #[test]
+    fn inputs_that_do_not_fit_the_image_are_refused() {
+        let options = BenchOptions {
+            inputs: Some(1 << 20),
+            ..BenchOptions::default()
+        };
+        let error = inputs_of(&compiled(), &options).unwrap_err().to_string();
+        assert!(error.contains("take fewer inputs"), "{error}");
+    }
 }
