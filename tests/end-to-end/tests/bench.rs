@@ -1,6 +1,8 @@
-//! `dunlin bench` on the emulated board, and its counts against another counter.
+//! `dunlin bench` on the emulated board: the reference networks within their budgets, and its counts against another
+//! counter.
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use test_end_to_end::{Place, is_installed, root, shared};
 
@@ -14,6 +16,17 @@ const KEYS: [&str; 8] = [
     "plan_bytes",
     "code_bytes",
 ];
+/// The network that the command makes.
+const MADE: &str = "mobilenet-v1-0.25";
+
+/// What each network may take, by its figure's name in the JSON.
+type Budgets = BTreeMap<String, BTreeMap<String, u64>>;
+
+fn budgets() -> Budgets {
+    let path = root().join("crates/engine/budgets.toml");
+    let text = std::fs::read_to_string(path).expect("the budgets are there");
+    toml::from_str(&text).expect("the budgets are whole numbers in a table for each network")
+}
 
 /// Why nothing can be measured here, if so.
 fn missing() -> Option<String> {
@@ -26,15 +39,18 @@ fn missing() -> Option<String> {
     missing.map(|program| format!("{program} is not installed"))
 }
 
-/// Models by name, where they are.
-fn models(names: &[&str]) -> Option<Vec<String>> {
-    let path = |name: &&str| shared(&format!("models/{name}.onnx"));
-    let paths: Option<Vec<_>> = names.iter().map(path).collect();
-    let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
-    paths.map(|paths| paths.into_iter().map(text).collect())
+/// Where a network's file is; makes the one that the command makes.
+fn model(place: &Place, name: &str) -> Option<String> {
+    if name == MADE {
+        let path = place.path("mobilenet-v1-0.25.onnx");
+        place.done(&["bench", "--make", MADE, &path], &[]);
+        return Some(path);
+    }
+    let path = shared(&format!("models/{name}.onnx"))?;
+    Some(path.to_string_lossy().into_owned())
 }
 
-/// Instructions and modelled cycles of the first bracket, as the other counter tells them; `None` where it is not there.
+/// What the other counter tells of an image; `None` where it is not there.
 fn counted_elsewhere(image: &str) -> Option<Value> {
     let counter = shared("tools/count-instructions/count-instructions")?;
     if !is_installed("gcc") || !is_installed("python3") {
@@ -45,31 +61,41 @@ fn counted_elsewhere(image: &str) -> Option<Value> {
         .stdin(Stdio::null())
         .output();
     let output = output.expect("the counter starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
     Some(serde_json::from_slice(&output.stdout).expect("the counter prints JSON"))
 }
 
 fn number(value: &Value, key: &str) -> u64 {
-    value[key]
-        .as_u64()
-        .unwrap_or_else(|| panic!("{key} in {value}"))
+    let number = value[key].as_f64().map(|number| number.ceil() as u64);
+    number.unwrap_or_else(|| panic!("{key} in {value}"))
+}
+
+/// The figures that are above their budget, in words.
+fn exceeded(budget: &BTreeMap<String, u64>, measured: &Value) -> Vec<String> {
+    let over = budget
+        .iter()
+        .filter(|(key, most)| number(measured, key) > **most);
+    over.map(|(key, most)| format!("{key}: {}, at most {most}", measured[key]))
+        .collect()
 }
 
 #[test]
-fn models_are_measured_and_another_counter_counts_the_same() {
-    let Some(models) = models(&["hello_int8_qdq", "ad_int8_qdq"]) else {
-        eprintln!("skipped: no models beside the repository");
-        return;
-    };
+fn reference_networks_stay_within_their_budgets_and_another_counter_counts_the_same() {
     if let Some(reason) = missing() {
         eprintln!("skipped: {reason}");
         return;
     }
     let place = Place::new().expect("cargo build --release --workspace comes first");
+    let budgets = budgets();
+    let models: Vec<String> = budgets
+        .keys()
+        .filter_map(|name| model(&place, name))
+        .collect();
+    if models.len() < budgets.len() {
+        eprintln!("skipped: not all models are beside the repository");
+        return;
+    }
     let kept = place.path("kept");
     let mut arguments = vec![
         "bench",
@@ -82,18 +108,19 @@ fn models_are_measured_and_another_counter_counts_the_same() {
     arguments.extend(models.iter().map(String::as_str));
     let measured = place.done(&arguments, &[]).json();
     let measured = measured.as_array().expect("a list");
-    assert_eq!(measured.len(), 2);
-    for (model, macs) in measured.iter().zip([288, 264_192]) {
+    assert_eq!(measured.len(), budgets.len());
+    for model in measured {
+        let name = model["model"].as_str().expect("a name");
+        println!("{model}");
         assert!(KEYS.iter().all(|key| !model[key].is_null()), "{model}");
-        assert_eq!(number(model, "macs"), macs);
-        assert_eq!(model["outputs_equal"], true);
+        assert_eq!(model["outputs_equal"], true, "{name}");
         assert!(number(model, "output_bytes") >= 4 && number(model, "inputs") == 4);
-        assert!(number(model, "code_bytes") > 1000 && number(model, "stack_bytes") > 100);
-        assert_eq!(model["peers"][0]["name"], "TFLM + CMSIS-NN");
-        compare(
-            model,
-            &format!("{kept}/{}", model["model"].as_str().expect("a name")),
+        assert_eq!(
+            exceeded(&budgets[name], model),
+            Vec::<String>::new(),
+            "{name}"
         );
+        compare(model, &format!("{kept}/{name}"));
     }
 }
 
@@ -123,26 +150,65 @@ fn compare(model: &Value, folder: &str) {
             model["model"]
         );
     }
+    let load = elsewhere["brackets"][1].as_u64();
     assert_eq!(
-        number(model, "load_instructions"),
-        elsewhere["brackets"][1].as_u64().expect("two brackets")
+        Some(number(model, "load_instructions")),
+        load,
+        "{}",
+        model["model"]
     );
+}
+
+#[test]
+fn a_forest_is_measured_on_its_own_samples() {
+    let files =
+        ["rf_bc_10.onnx", "rf_bc_10_samples.npz"].map(|name| shared(&format!("models/{name}")));
+    let [Some(model), Some(samples)] = files else {
+        eprintln!("skipped: no models beside the repository");
+        return;
+    };
+    if let Some(reason) = missing() {
+        eprintln!("skipped: {reason}");
+        return;
+    }
+    let place = Place::new().expect("cargo build --release --workspace comes first");
+    let (model, samples) = (model.to_string_lossy(), samples.to_string_lossy());
+    let measured = place
+        .done(&["bench", "--json", &model, "--samples", &samples], &[])
+        .json();
+    let forest = &measured[0];
+    assert_eq!(
+        (number(forest, "inputs"), &forest["outputs_equal"]),
+        (64, &Value::Bool(true))
+    );
+    assert!(number(forest, "least_instructions") < number(forest, "most_instructions"));
+    assert_eq!(forest["peers"][0]["name"], "emlearn, loadable");
 }
 
 #[test]
 fn measuring_away_from_the_source_says_where_to_go() {
     let place = Place::new().expect("cargo build --release --workspace comes first");
-    let model = root().join("models").to_string_lossy().into_owned();
+    let model = model(&place, MADE).expect("it is made");
     let run = place.dunlin_in(&place.path("."), &["bench", &model]);
-    assert_eq!(run.status, Some(2), "{run:?}");
-    let Some(models) = models(&["hello_int8_qdq"]) else {
-        eprintln!("skipped: no models beside the repository");
-        return;
-    };
-    let run = place.dunlin_in(&place.path("."), &["bench", &models[0]]);
     assert_eq!(run.status, Some(2), "{run:?}");
     assert!(
         run.errors.contains("go to the folder of the repository"),
         "{run:?}"
+    );
+    let run = place.dunlin(&["bench", "no-such-model.onnx"]);
+    assert_eq!(run.status, Some(2), "{run:?}");
+    assert!(run.errors.contains("no-such-model.onnx"), "{run:?}");
+}
+
+#[test]
+fn what_is_too_much_exceeds_a_budget() {
+    let budget = BTreeMap::from([
+        ("arena_bytes".to_owned(), 64),
+        ("plan_bytes".to_owned(), 100),
+    ]);
+    let measured = serde_json::json!({"arena_bytes": 64, "plan_bytes": 101});
+    assert_eq!(
+        exceeded(&budget, &measured),
+        ["plan_bytes: 101, at most 100"]
     );
 }

@@ -33,8 +33,8 @@ pub struct Arguments {
     /// How many inputs to run on the board: pseudo-random ones, the same every time, 4 unless given
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     inputs: Option<u32>,
-    /// Inputs to run in place of pseudo-random ones, all unless --inputs says fewer: `.npz` or `.npy` of
-    /// NumPy, or plain bytes one input after another
+    /// Inputs to run in place of pseudo-random ones, all unless --inputs says fewer: NumPy's `.npz`,
+    /// or plain bytes one input after another
     #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
     /// Leave image, plan and counts in this folder, in one for each model where there are several

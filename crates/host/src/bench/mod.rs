@@ -84,7 +84,7 @@ pub struct BenchOptions {
     pub keep: Option<PathBuf>,
     /// At most this many inputs; [`INPUTS`] pseudo-random ones, or all of `samples`, unless given.
     pub inputs: Option<u32>,
-    /// Inputs to run in place of pseudo-random ones: `.npz`, `.npy` or plain bytes.
+    /// Inputs to run in place of pseudo-random ones: NumPy's `.npz` or plain bytes.
     pub samples: Option<PathBuf>,
 }
 
