@@ -217,6 +217,8 @@ opcodes! {
     Lstm = 39, "lstm";
     /// One direction of a layer of gated recurrent units.
     Gru = 40, "gru";
+    /// Kernel values, decisions, votes and probabilities of support vectors.
+    Svm = 41, "svm";
     /// The newest rows of a stream.
     History = 42, "history";
 }

@@ -50,6 +50,7 @@ fn opcodes_are_pinned() {
         (38, "erf"),
         (39, "lstm"),
         (40, "gru"),
+        (41, "svm"),
         (42, "history"),
     ];
     assert_eq!(listed, expected);
@@ -77,6 +78,7 @@ fn kernels_are_pinned() {
             .flat_map(|op| [(op, 1, 1), (op, 1, 2)]),
     );
     expected.extend([(17, 1, 1), (21, 1, 1), (24, 1, 1), (37, 1, 1)]);
+    expected.extend([(41, 1, 1), (41, 1, 2), (41, 1, 3)]);
     expected.sort_unstable();
     assert_eq!(
         supported_kernels().map(variants).collect::<Vec<_>>(),

@@ -87,6 +87,10 @@ static KERNELS: &[&Kernel] = &[
     &gru::F32,
     &gru::F32_BY_I8,
     &gru::I8,
+    &svm::KERNEL,
+    &svm::DECISIONS,
+    &svm::VOTES,
+    &svm::PROBABILITIES,
     &history::KERNEL,
 ];
 

@@ -30,6 +30,7 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::StridedCopy { .. } => (OpCode::StridedCopy, 0),
         Op::Concat { .. } => (OpCode::Concat, 0),
         Op::Reshape => (OpCode::Reshape, 0),
+        Op::Svm(step) => (OpCode::Svm, step.variant()),
         Op::Bytes(op) => op.kernel(),
         Op::Recurrent(layer) => (layer.opcode(), layer.variant()),
         Op::History => (OpCode::History, 0),
@@ -56,6 +57,7 @@ fn words(op: &Op) -> Vec<u32> {
         } => vec![alpha.to_bits()],
         Op::Activation { alpha, beta, .. } => vec![alpha.to_bits(), beta.to_bits()],
         Op::LayerNormalization { epsilon } => vec![epsilon.to_bits()],
+        Op::Svm(step) => step.words(),
         Op::Bytes(op) => op.words(),
         Op::TreeEnsemble { step } => step.map(f32::to_bits).into_iter().collect(),
         Op::Reduce { .. } | Op::MatMul { .. } | Op::StridedCopy { .. } | Op::Concat { .. } => {

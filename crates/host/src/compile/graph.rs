@@ -145,11 +145,52 @@ pub(crate) enum Op {
         outer: usize,
     },
     Reshape,
+    /// A step of a support vector machine.
+    Svm(Svm),
     /// An op on bytes that is neither a layer nor a view.
     Bytes(ByteOp),
     Recurrent(Recurrent),
     /// The newest rows of a stream, as many as the result has; kept from run to run.
     History,
+}
+
+/// Steps of a support vector machine; the engine's `svm.rs` has their operands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Svm {
+    Kernel {
+        kind: u32,
+        gamma: f32,
+        addend: f32,
+        degree: f32,
+    },
+    Decisions,
+    Votes,
+    Probabilities,
+}
+
+impl Svm {
+    /// Variant of the engine's op.
+    pub fn variant(&self) -> u8 {
+        match self {
+            Svm::Kernel { .. } => 0,
+            Svm::Decisions => 1,
+            Svm::Votes => 2,
+            Svm::Probabilities => 3,
+        }
+    }
+
+    /// The parameter words.
+    pub fn words(&self) -> Vec<u32> {
+        match *self {
+            Svm::Kernel {
+                kind,
+                gamma,
+                addend,
+                degree,
+            } => vec![kind, gamma.to_bits(), addend.to_bits(), degree.to_bits()],
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use super::byte_op::ByteOp;
 use super::encode::kernel;
-use super::graph::{Graph, Op};
+use super::graph::{Graph, Op, Svm};
 use super::passes::PassReport;
 use crate::onnx::proto::NodeProto;
 use serde::Serialize;
@@ -81,6 +81,8 @@ fn macs(graph: &Graph, node: &super::graph::Node) -> u64 {
             let steps = graph.values[node.inputs[0]].shape[0] as u64;
             steps * (weights(1) + weights(2))
         }
+        Op::Svm(Svm::Kernel { .. }) => graph.values[node.inputs[1]].elements() as u64,
+        Op::Svm(Svm::Decisions) => graph.values[node.inputs[1]].elements() as u64,
         _ => 0,
     }
 }

@@ -30,6 +30,7 @@ pub(super) mod scale;
 pub(super) mod softmax;
 pub(super) mod softmax_i8;
 pub(super) mod strided_copy;
+pub(super) mod svm;
 pub(super) mod tree_ensemble;
 pub(super) mod unary;
 mod window;

@@ -29,7 +29,7 @@ impl Importer<'_> {
         self.emit_for(node, Op::Scale(ScaleForm::SubMul), &[x, a, b], &shape)
     }
 
-    /// Rows divided by their L1 or L2 norm.
+    /// Rows divided by their L1 or L2 norm, or by their largest element.
     pub(super) fn normalizer(&mut self, node: &NodeProto) -> Imports {
         let x = self.computed_input(node)?;
         let shape = self.shape_of(x);
@@ -58,9 +58,18 @@ impl Importer<'_> {
                 let total = add(self, sum, squares, &norm_shape);
                 add(self, Op::Unary(OpCode::Sqrt), total, &norm_shape)
             }
-            _ => {
-                let what = "only the norms L1 and L2 are supported";
-                return Err(refuse(node, what, "use L1 or L2"));
+            "MAX" => {
+                let largest = Op::Reduce {
+                    op: OpCode::ReduceMax,
+                    outer,
+                    reduced,
+                    inner: 1,
+                };
+                add(self, largest, x, &norm_shape)
+            }
+            other => {
+                let reason = format!("the norm {other} is not supported");
+                return Err(refuse(node, &reason, "use L1, L2 or MAX"));
             }
         };
         let id = self.binary_values(node, OpCode::Div, x, norm)?;
@@ -108,6 +117,17 @@ impl Importer<'_> {
         intercepts: Vec<f32>,
     ) -> Imports<ValueId> {
         let coefficients = node.floats("coefficients").unwrap_or_default().to_vec();
+        self.weighted_sum(node, x, coefficients, intercepts)
+    }
+
+    /// Rows of coefficients times the input, plus one intercept each.
+    pub(super) fn weighted_sum(
+        &mut self,
+        node: &NodeProto,
+        x: ValueId,
+        coefficients: Vec<f32>,
+        intercepts: Vec<f32>,
+    ) -> Imports<ValueId> {
         let (columns, rows) = (self.graph.values[x].columns(), intercepts.len());
         if rows == 0 || coefficients.len() != rows * columns {
             return Err(refuse(

@@ -11,6 +11,7 @@ mod linear;
 mod quantization;
 mod recurrent;
 mod reduction;
+mod support_vectors;
 mod trees;
 mod views;
 
@@ -41,7 +42,7 @@ ReduceMean/Sum/Max/Min/L1/L2/SumSquare, BatchNormalization, LSTM, GRU, \
 Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Slice, Split, Concat, Gather, Identity, \
 Dropout, Cast, Shape, Constant, ConstantOfShape, Expand, Tile, QuantizeLinear, DequantizeLinear, \
 TreeEnsembleClassifier, TreeEnsembleRegressor, LinearClassifier, LinearRegressor, \
-Scaler, Normalizer, ArrayFeatureExtractor, ZipMap";
+SVMClassifier, SVMRegressor, Scaler, Normalizer, ArrayFeatureExtractor, ZipMap";
 
 /// What to do about a tensor that is too large.
 const SMALLER: &str = "make it smaller";
@@ -251,6 +252,8 @@ impl<'m> Importer<'m> {
             "TreeEnsembleRegressor" => self.tree_regressor(node),
             "LinearClassifier" => self.linear_classifier(node),
             "LinearRegressor" => self.linear_regressor(node),
+            "SVMClassifier" => self.svm_classifier(node),
+            "SVMRegressor" => self.svm_regressor(node),
             "Scaler" => self.scaler(node),
             "Normalizer" => self.normalizer(node),
             "ArrayFeatureExtractor" => self.array_feature_extractor(node),

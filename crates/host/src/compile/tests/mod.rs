@@ -4,6 +4,7 @@ mod activations;
 mod bytes;
 mod exact;
 mod fuzz;
+mod machines;
 mod models;
 mod npz;
 mod pipelines;
