@@ -283,6 +283,18 @@ pub fn compile(run: &mut Run, target: &Target) -> Result<CompileReport, StageErr
 /// # Errors
 /// When it cannot run or does not fit there.
 pub fn compile_for(model: &ModelProto, target: &Target) -> Result<compile::Compiled, CompileError> {
+    compile_stream_for(model, target, None)
+}
+
+/// As [`compile_for`], for a plan that takes this many new rows of a stream where a number is given.
+///
+/// # Errors
+/// As [`compile_for`].
+pub fn compile_stream_for(
+    model: &ModelProto,
+    target: &Target,
+    streaming: Option<usize>,
+) -> Result<compile::Compiled, CompileError> {
     let limits = Limits {
         plan_bytes: Some(target.budget.flash_bytes as usize),
         arena_bytes: Some(target.budget.arena_bytes as usize),
@@ -293,6 +305,7 @@ pub fn compile_for(model: &ModelProto, target: &Target) -> Result<compile::Compi
         model,
         &CompileOptions {
             limits,
+            streaming,
             ..CompileOptions::default()
         },
     )

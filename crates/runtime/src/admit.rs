@@ -269,7 +269,8 @@ impl<'a, M: Model> Admitted<'a, M> {
         self.sections.monitor().ok().flatten()
     }
 
-    /// Runs every golden vector; all must give the outputs the bundle says.
+    /// Runs every golden vector, each as the first input of a stream; all must give the outputs
+    /// the bundle says. What another model kept in the arena is lost.
     pub fn self_test(&mut self, workspace: &mut Workspace<'_>) -> Result<(), ActivateError> {
         let golden = Golden::parse(self.sections.golden).map_err(ActivateError::Golden)?;
         let wrong = golden
@@ -372,6 +373,7 @@ fn reproduces<M: Model>(
     let Some(output) = workspace.output.get_mut(..output_bytes) else {
         return false;
     };
+    model.reset(workspace.arena);
     if model.run(input, workspace.arena, output).is_err() {
         return false;
     }

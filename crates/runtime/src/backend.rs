@@ -43,11 +43,15 @@ pub trait Model {
 
     /// Runs once: reads `input`, [`Model::input_elements`] long, and fills `output`,
     /// [`Model::output_bytes`] long, with the outputs one after another, little-endian. What
-    /// `arena` holds before and after means nothing.
+    /// `arena` holds before and after means nothing, but for what a streaming model keeps there.
     ///
     /// # Errors
     /// [`RunFailed`]; what `output` holds then means nothing.
     fn run(&mut self, input: &[f32], arena: &mut [u8], output: &mut [u8]) -> Result<(), RunFailed>;
+
+    /// Forgets the inputs so far: to be called before the first run in an arena and after anything
+    /// else has used it. A model whose runs do not know of each other needs nothing here.
+    fn reset(&mut self, _arena: &mut [u8]) {}
 }
 
 /// A model could not be run on an input.
@@ -162,5 +166,10 @@ impl Model for PlanModel<'_> {
             rest = tail;
         }
         Ok(())
+    }
+
+    fn reset(&mut self, arena: &mut [u8]) {
+        // An arena that is too small is refused at the next run.
+        let _ = self.plan.reset(arena);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::admit::{ActivateError, Admitted, Conditions, Workspace, admit};
 use crate::allowance::Allowance;
-use crate::backend::Backend;
+use crate::backend::{Backend, Model};
 use crate::flash::{FlashFault, MappedFlash, Regions};
 use crate::records::{Origin, Records};
 use crate::session::{Core, Session, Transfer};
@@ -177,7 +177,10 @@ where
         let (running, spare, spare_index) = sides(&mut self.slots, chosen);
         let taken = take_up(running, chosen, &mut self.backend, &conditions);
         let setback = setback.or(taken.as_ref().err().copied());
-        let active = taken.unwrap_or_default();
+        let mut active = taken.unwrap_or_default();
+        if let Some(active) = &mut active {
+            active.model.reset(self.workspace.arena);
+        }
         Session {
             wire: &mut self.wire,
             source: &mut self.source,

@@ -232,6 +232,43 @@ fn inferences_are_not_observed() {
     assert_eq!(answers[1].reply(), Reply::CloseWindow { closed: false });
 }
 
+fn scores(answer: &Answer) -> [f32; 2] {
+    let Reply::Infer { output, .. } = answer.reply() else {
+        panic!("expected an answer, got {:?}", answer.reply());
+    };
+    let score = |at: usize| f32::from_le_bytes(output[at..at + 4].try_into().unwrap());
+    [score(4), score(8)]
+}
+
+#[test]
+fn a_streaming_model_goes_on_until_the_session_ends_or_its_arena_is_used() {
+    let streaming = |version, spoilt_vector| Recipe {
+        plan: support::bundle::plan::streaming_plan().build(),
+        spoilt_vector,
+        ..Recipe::version(version)
+    };
+    let mut bench = Bench::default();
+    let installed = bench.install(&streaming(1, None).build());
+    assert!(matches!(installed.reply(), Reply::Activate { .. }));
+    let input = f32_bytes(&[1.0, 3.0]);
+    let infer = Request::Infer { input: &input };
+    for _ in 0..2 {
+        let answers = bench.ask_all(&[infer, infer, infer]);
+        let sums: Vec<[f32; 2]> = answers.iter().map(scores).collect();
+        assert_eq!(sums, [[1.0, 3.0], [2.0, 6.0], [2.0, 6.0]]);
+    }
+    let mut messages = vec![bench.message(infer), bench.message(infer)];
+    messages.extend(bench.transfer(&streaming(2, Some(2)).build(), 0, 256));
+    messages.push(bench.message(Request::Activate));
+    messages.push(bench.message(infer));
+    let answers = bench.start(messages);
+    let [.., activated, last] = &answers[..] else {
+        panic!("a reply to every message");
+    };
+    assert_eq!(refusal(activated).reason(), Some(Reason::SelfTestFailed));
+    assert_eq!(scores(last), [1.0, 3.0]);
+}
+
 #[test]
 fn inputs_of_another_size_are_refused() {
     let mut bench = running();

@@ -138,6 +138,12 @@ impl Model for LinuxModel<'_> {
             Self::Onnx(model) => run_onnx(model, input, output),
         }
     }
+
+    fn reset(&mut self, arena: &mut [u8]) {
+        if let Self::Plan(plan) = self {
+            plan.reset(arena);
+        }
+    }
 }
 
 /// Bytes of what [`run_onnx`] writes.

@@ -107,6 +107,9 @@ pub struct Compile {
     /// Where to write the plan of an ONNX file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Of an ONNX file: take this many new rows of a stream at a time, and keep the rest
+    #[arg(long, value_name = "ROWS")]
+    streaming: Option<usize>,
     /// Print what became of every node, what every op takes, and what every pass did
     #[arg(long)]
     explain: bool,
@@ -127,7 +130,8 @@ impl Compile {
     fn compile_file(&self) -> Result<Outcome> {
         let target = Target::find(self.target.as_deref().unwrap_or("local"))?;
         let model = dunlin_host::onnx::read(Path::new(&self.model))?;
-        let compiled = stages::compile_for(&model, &target).with_context(|| self.model.clone())?;
+        let compiled = stages::compile_stream_for(&model, &target, self.streaming)
+            .with_context(|| self.model.clone())?;
         if let Some(out) = &self.out {
             std::fs::write(out, &compiled.plan).with_context(|| out.display().to_string())?;
         }
@@ -135,6 +139,12 @@ impl Compile {
     }
 
     fn compile_run(&self) -> Result<Outcome> {
+        if self.streaming.is_some() {
+            anyhow::bail!(
+                "--streaming takes an ONNX file: give {}/model.onnx",
+                self.model
+            );
+        }
         let mut run = self.root.find(&self.model)?;
         let recipe = Recipe::parse(&run.record.recipe, &run.path(runs::RECIPE))?;
         let model = stages::deployed_model(&run);

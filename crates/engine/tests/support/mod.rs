@@ -235,6 +235,7 @@ impl PlanBuilder {
 pub fn run(bytes: &[u8], input: &[u8]) -> Vec<Vec<u8>> {
     let plan = Plan::load(bytes).expect("plan loads");
     let mut arena = vec![0xA5; plan.requirements().arena_bytes];
+    plan.reset(&mut arena).expect("the arena is large enough");
     arena[plan.input().range()].copy_from_slice(input);
     plan.run(&mut arena).expect("plan runs");
     plan.outputs()
@@ -272,6 +273,23 @@ pub fn small_plan() -> PlanBuilder {
         &[scores],
         &limits,
     );
+    plan.op(kernel(OpCode::ArgMax, 0), &[scores], &[label], &[]);
+    plan.port(label, Role::Label);
+    plan.port(scores, Role::Probabilities);
+    plan
+}
+
+/// As [`small_plan`], but the scores are the sums of the last two inputs.
+pub fn streaming_plan() -> PlanBuilder {
+    let mut plan = PlanBuilder::default();
+    (plan.kept_bytes, plan.arena_bytes) = (16, 16);
+    let input = plan.arena(DType::F32, &[1, 2]);
+    let window = plan.arena_at(DType::F32, &[2, 2], 0);
+    let scores = plan.arena(DType::F32, &[1, 2]);
+    let label = plan.arena(DType::I32, &[1]);
+    plan.op(kernel(OpCode::History, 0), &[input], &[window], &[]);
+    let sum = kernel(OpCode::ReduceSum, 0);
+    plan.op(sum, &[window], &[scores], &[1, 2, 2]);
     plan.op(kernel(OpCode::ArgMax, 0), &[scores], &[label], &[]);
     plan.port(label, Role::Label);
     plan.port(scores, Role::Probabilities);

@@ -44,7 +44,7 @@ pub(crate) mod tests;
 pub use error::{CompileError, Refusal, Resource};
 pub use options::{CompileOptions, Leaves, Limits};
 pub use passes::PassReport;
-pub use report::{CompileReport, NodeReport, OpReport};
+pub use report::{CompileReport, NodeReport, OpReport, StreamEnd, StreamingReport};
 
 use crate::onnx::proto::ModelProto;
 use dunlin_engine::{KernelId, Plan};
@@ -68,7 +68,7 @@ pub struct Compiled {
 pub fn compile(model: &ModelProto, options: &CompileOptions) -> Result<Compiled, CompileError> {
     let imported = import::import(model, options)?;
     let mut graph = imported.graph;
-    let passes = passes::run(&mut graph, options);
+    let rewritten = passes::run(&mut graph, options)?;
     let layout = memory::plan(&graph);
     let bytes = encode::encode(&graph, &layout, &imported.labels)?;
     let plan = Plan::load(&bytes).map_err(CompileError::Rejected)?;
@@ -79,7 +79,11 @@ pub fn compile(model: &ModelProto, options: &CompileOptions) -> Result<Compiled,
         macs: ops.iter().map(|op| op.macs).sum(),
         constants_bytes: ops.iter().map(|op| op.constant_bytes).sum(),
         ops,
-        passes,
+        passes: rewritten.passes,
+        streaming: rewritten.streaming.map(|streaming| StreamingReport {
+            kept_bytes: needs.kept_bytes,
+            ..streaming
+        }),
         plan_bytes: bytes.len(),
         arena_bytes: needs.arena_bytes,
         arena_floor_bytes: layout.floor_bytes,

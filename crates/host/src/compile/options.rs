@@ -34,6 +34,8 @@ pub struct CompileOptions {
     pub limits: Limits,
     /// Leaves of tree ensembles.
     pub leaves: Leaves,
+    /// New rows of a call, where the plan is to take a stream instead of whole windows.
+    pub streaming: Option<usize>,
     /// Whether to use the reference kernels only: the same results, slowly.
     pub reference: bool,
 }

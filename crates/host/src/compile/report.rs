@@ -19,6 +19,8 @@ pub struct CompileReport {
     pub passes: Vec<PassReport>,
     /// Multiply-accumulates of one run.
     pub macs: u64,
+    /// What is kept from run to run, where the plan takes new rows only.
+    pub streaming: Option<StreamingReport>,
     /// Bytes of the plan: what it takes in flash.
     pub plan_bytes: usize,
     /// Bytes of weights, trees and other constants among them.
@@ -33,6 +35,37 @@ pub struct CompileReport {
     pub kernels: Vec<String>,
     /// Class names found in the model's nodes; empty where there are none.
     pub class_names: Vec<String>,
+}
+
+/// What a plan that takes new rows of a stream computes, and what it keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StreamingReport {
+    /// New rows of a call.
+    pub rows: usize,
+    /// Axis of the input along which they come.
+    pub axis: usize,
+    /// Rows of the model's window.
+    pub window_rows: usize,
+    /// Bytes of the arena that stay from call to call.
+    pub kept_bytes: usize,
+    /// Ops that compute new rows only.
+    pub flowing_ops: usize,
+    /// Whether a recurrent layer goes on from its state: results are then those of a window that
+    /// began with the stream.
+    pub goes_on: bool,
+    /// Multiply-accumulates of the plan for the whole window.
+    pub window_macs: u64,
+    /// Where the window is needed as a whole.
+    pub ends: Vec<StreamEnd>,
+}
+
+/// An op that needs the window as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StreamEnd {
+    /// Name of what it computes.
+    pub node: String,
+    /// Why it cannot go row by row.
+    pub reason: String,
 }
 
 /// What became of one ONNX node.
@@ -85,6 +118,11 @@ fn macs(graph: &Graph, node: &super::graph::Node) -> u64 {
         Op::Svm(Svm::Decisions) => graph.values[node.inputs[1]].elements() as u64,
         _ => 0,
     }
+}
+
+/// Multiply-accumulates of one run of a graph.
+pub(crate) fn total_macs(graph: &Graph) -> u64 {
+    graph.nodes.iter().map(|node| macs(graph, node)).sum()
 }
 
 pub(crate) fn op_reports(graph: &Graph) -> Vec<OpReport> {
@@ -148,7 +186,36 @@ impl fmt::Display for CompileReport {
             writeln!(f, "{name:<56} {before:>3} -> {after:>3} ops")?;
         }
         writeln!(f)?;
+        if let Some(streaming) = &self.streaming {
+            writeln!(f, "{streaming}")?;
+        }
         self.write_totals(f)
+    }
+}
+
+impl fmt::Display for StreamingReport {
+    /// What flows, what is kept and what needs the window, a line each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rows, window, axis) = (self.rows, self.window_rows, self.axis);
+        writeln!(
+            f,
+            "streaming  {rows} new of {window} rows along axis {axis}, {} ops for new rows only",
+            self.flowing_ops
+        )?;
+        let began = match self.goes_on {
+            true => "of all rows since the reset",
+            false => "of the last window",
+        };
+        writeln!(
+            f,
+            "           {} B kept, {} MACs for a whole window, results {began}",
+            self.kept_bytes, self.window_macs
+        )?;
+        for end in &self.ends {
+            let (node, reason) = (shortened(&end.node, 28), &end.reason);
+            writeln!(f, "           whole window at {node}: {reason}")?;
+        }
+        Ok(())
     }
 }
 

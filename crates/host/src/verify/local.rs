@@ -33,7 +33,7 @@ impl<'p> Local<'p> {
         &self.plan
     }
 
-    /// Runs one input and returns the bytes of every output, in the plan's order.
+    /// Runs one input, as the first of a stream, and returns the bytes of every output, in the plan's order.
     ///
     /// # Errors
     /// When the input has another length than the plan's.
@@ -79,7 +79,8 @@ impl<'p> Local<'p> {
         let place = arena.get_mut(self.plan.input().range()).unwrap_or_default();
         place.copy_from_slice(input);
         self.plan
-            .run(arena)
+            .reset(arena)
+            .and_then(|()| self.plan.run(arena))
             .map_err(|error| BackendError::new("local", error))?;
         Ok(arena)
     }

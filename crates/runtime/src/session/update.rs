@@ -7,7 +7,7 @@
 use super::Core;
 use crate::admit::{ActivateError, Offer, admit, admit_head, check_version};
 use crate::allowance::MAX_TRANSFERS;
-use crate::backend::Backend;
+use crate::backend::{Backend, Model};
 use crate::device::Board;
 use crate::flash::MappedFlash;
 use crate::slot::{Announcement, TransferError};
@@ -193,7 +193,11 @@ impl<F: MappedFlash, B: Backend> Core<'_, '_, F, B> {
         };
         check_version(admitted.version, admitted.id, &self.state.newest())?;
         self.filled = 0;
-        admitted.self_test(self.workspace)?;
+        let tested = admitted.self_test(self.workspace);
+        if let Some(active) = &mut self.active {
+            active.model.reset(self.workspace.arena);
+        }
+        tested?;
         Ok((choice, admitted.version))
     }
 }

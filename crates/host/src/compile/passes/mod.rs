@@ -7,10 +7,13 @@ mod integer;
 mod joins;
 mod pack;
 mod scales;
+mod stream;
 mod views;
 
+use super::error::Refusal;
 use super::graph::{Graph, Node};
 use super::options::CompileOptions;
+use super::report::StreamingReport;
 use serde::Serialize;
 
 /// What one pass did.
@@ -42,22 +45,49 @@ const PASSES: [Pass; 7] = [
 /// The pass that leaves the reference kernels behind.
 const PACK: Pass = ("pack integer layers for the processor", pack::run);
 
+/// What the passes did.
+pub(crate) struct Rewritten {
+    pub passes: Vec<PassReport>,
+    pub streaming: Option<StreamingReport>,
+}
+
 /// Runs every pass that the options allow.
-pub(crate) fn run(graph: &mut Graph, options: &CompileOptions) -> Vec<PassReport> {
-    let mut reports = Vec::new();
+///
+/// # Errors
+/// Where a stream is asked for and the input has no window of one.
+pub(crate) fn run(graph: &mut Graph, options: &CompileOptions) -> Result<Rewritten, Refusal> {
+    let mut passes = Vec::new();
     graph.remove_unused();
-    let pack = (!options.reference).then_some(PACK);
-    for (name, pass) in PASSES.into_iter().chain(pack) {
-        let ops_before = graph.nodes.len();
-        pass(graph);
-        graph.remove_unused();
-        reports.push(PassReport {
-            name,
+    for pass in PASSES {
+        passes.push(run_pass(graph, pass));
+    }
+    let ops_before = graph.nodes.len();
+    let streaming = match options.streaming {
+        Some(rows) => Some(stream::rewrite(graph, rows)?),
+        None => None,
+    };
+    if streaming.is_some() {
+        passes.push(PassReport {
+            name: "compute new rows of a stream only",
             ops_before,
             ops_after: graph.nodes.len(),
         });
     }
-    reports
+    if !options.reference {
+        passes.push(run_pass(graph, PACK));
+    }
+    Ok(Rewritten { passes, streaming })
+}
+
+fn run_pass(graph: &mut Graph, (name, pass): Pass) -> PassReport {
+    let ops_before = graph.nodes.len();
+    pass(graph);
+    graph.remove_unused();
+    PassReport {
+        name,
+        ops_before,
+        ops_after: graph.nodes.len(),
+    }
 }
 
 /// Puts `node` in the place of node `at`, whose output it takes over, with the origins of both.

@@ -14,6 +14,7 @@ mod random_graphs;
 mod recurrent;
 mod refusals;
 mod small;
+mod streaming;
 
 use super::{CompileOptions, Compiled, compile};
 use crate::onnx::proto::ModelProto;
