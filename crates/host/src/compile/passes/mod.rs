@@ -7,6 +7,7 @@ mod integer;
 mod joins;
 mod pack;
 mod scales;
+mod steps;
 mod stream;
 mod views;
 
@@ -29,11 +30,15 @@ pub struct PassReport {
 
 type Pass = (&'static str, fn(&mut Graph));
 
-const PASSES: [Pass; 7] = [
+const PASSES: [Pass; 8] = [
     ("fold added constants into the layer before", biases::fold),
     ("fold limits into the layer before", activations::fold),
     ("move views past quantization", views::hoist),
     ("move quantization before joins", joins::split),
+    (
+        "compute only the steps of recurrent layers that are read",
+        steps::shorten,
+    ),
     ("compute quantized layers in integers", integer::form),
     ("join constant offsets and factors", scales::join),
     (

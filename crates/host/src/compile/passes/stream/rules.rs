@@ -63,7 +63,31 @@ pub(super) fn advance(graph: &Graph, flows: &HashMap<ValueId, Flow>, node: &Node
         Op::Reshape => place.reshape(),
         Op::StridedCopy { base, strides } => place.strided_copy(*base, *strides),
         Op::Concat { outer } => place.concat(*outer),
-        Op::Reduce { outer, reduced, .. } => place.reduce(*outer, *reduced),
+        Op::Reduce {
+            op,
+            outer,
+            reduced,
+            inner,
+        } => place.reduce([*outer, *reduced, *inner], |[outer, reduced, inner]| {
+            Op::Reduce {
+                op: *op,
+                outer,
+                reduced,
+                inner,
+            }
+        }),
+        Op::Bytes(ByteOp::Mean {
+            sizes,
+            zero_point,
+            ratio,
+        }) => place.reduce(*sizes, |sizes| {
+            Op::Bytes(ByteOp::Mean {
+                sizes,
+                zero_point: *zero_point,
+                ratio: *ratio,
+            })
+        }),
+        Op::Bytes(ByteOp::LayerNormalization { .. }) => place.rows(),
         Op::Recurrent(layer) => place.recurrent(*layer),
         _ => Err(NOT_BY_ROWS.to_owned()),
     }
@@ -250,11 +274,8 @@ impl Place<'_> {
     }
 
     /// Over other axes than time.
-    fn reduce(&self, outer: usize, reduced: usize) -> Rule {
+    fn reduce(&self, [outer, reduced, inner]: [usize; 3], with: impl Fn([usize; 3]) -> Op) -> Rule {
         let flow = self.only()?;
-        let Op::Reduce { op, inner, .. } = self.node.op else {
-            return Err(NOT_BY_ROWS.to_owned());
-        };
         let from = self.shape(self.node.inputs[0]);
         let before: usize = from[..flow.axis].iter().product();
         let (is_before, is_behind) = (outer >= before * flow.window, before >= outer * reduced);
@@ -266,14 +287,7 @@ impl Place<'_> {
         };
         let axis = Self::axis_behind(self.shape(self.node.output), prefix, flow.window);
         let axis = axis.ok_or("it joins time with another axis")?;
-        let [outer, reduced, inner] = sizes;
-        let op = Op::Reduce {
-            op,
-            outer,
-            reduced,
-            inner,
-        };
-        Ok(Advance::with(op, Flow { axis, ..flow }))
+        Ok(Advance::with(with(sizes), Flow { axis, ..flow }))
     }
 
     fn recurrent(&self, layer: Recurrent) -> Rule {
