@@ -60,7 +60,8 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let is_linear = op.parameters().u32(2)? == 1;
-    let layer = Layer::begin(op, cell(is_linear), arena)?;
+    let layer = Layer::of(op, cell(is_linear))?;
+    layer.initialise(op, arena)?;
     let reset = (!is_linear).then_some(layer.product);
     for step in 0..layer.steps {
         let (x, y) = layer.rows(step)?;

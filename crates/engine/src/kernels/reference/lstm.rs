@@ -57,7 +57,8 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let cell = cell(op.parameters().u32(2)?);
-    let layer = Layer::begin(op, cell, arena)?;
+    let layer = Layer::of(op, cell)?;
+    layer.initialise(op, arena)?;
     for step in 0..layer.steps {
         let (x, y) = layer.rows(step)?;
         for unit in 0..layer.hidden {

@@ -84,7 +84,21 @@ struct Matrix<'a> {
     is_float: bool,
 }
 
-impl Matrix<'_> {
+impl<'a> Matrix<'a> {
+    /// The weights that are operand 1 or 2.
+    #[inline(never)]
+    fn of(op: &Op<'a>, position: usize) -> Option<Matrix<'a>> {
+        let weights = op.input(position)?;
+        let word = COMMON_WORDS.checked_add(position)?.checked_sub(1)?;
+        Some(Matrix {
+            weights: weights.constant?,
+            columns: weights.info.columns(),
+            zero_point: op.parameters().i32(word).unwrap_or(0),
+            scales: constant(op, position.checked_add(3)?),
+            is_float: op.record.kernel.variant() == 0,
+        })
+    }
+
     fn float(&self, row: usize, vector: &[u8]) -> Option<f32> {
         if self.is_float {
             let columns = self.columns.checked_mul(4)?;
@@ -118,6 +132,12 @@ impl Matrix<'_> {
                 .map(move |&code| i32::from(code as i8).wrapping_sub(zero_point)),
         )
     }
+}
+
+/// The bytes of a constant operand.
+#[inline(never)]
+fn constant<'a>(op: &Op<'a>, position: usize) -> Option<&'a [u8]> {
+    op.input(position)?.constant
 }
 
 /// What a gate adds to its products, and how the sum becomes a float.
@@ -180,6 +200,7 @@ pub(super) fn check_layer(op: &Op, cell: Cell) -> Result<u64, OpFault> {
 }
 
 /// Shapes of input, weights, output and state; gives the number of units.
+#[inline(never)]
 fn check_shapes(op: &Op, cell: Cell) -> Result<usize, OpFault> {
     let variant = op.record.kernel.variant();
     let (x, w, r) = (op.need_input(0)?, op.need_input(1)?, op.need_input(2)?);
@@ -211,6 +232,7 @@ fn check_shapes(op: &Op, cell: Cell) -> Result<usize, OpFault> {
     Ok(hidden)
 }
 
+#[inline(never)]
 fn check_initial(op: &Op, first: usize, hidden: usize) -> Result<(), OpFault> {
     let h_type = op.need_output(0)?.dtype;
     for position in first..usize::from(op.record.inputs) {
@@ -233,6 +255,7 @@ fn check_zero_points(op: &Op) -> Result<(), OpFault> {
     )
 }
 
+#[inline(never)]
 fn check_scales(op: &Op) -> Result<(), OpFault> {
     check_zero_points(op)?;
     op.need_input(3)?.is_constant(DType::F32)?;
@@ -246,6 +269,7 @@ fn check_scales(op: &Op) -> Result<(), OpFault> {
     Ok(())
 }
 
+#[inline(never)]
 fn check_exact(op: &Op) -> Result<(), OpFault> {
     check_zero_points(op)?;
     let parameters = op.parameters();
@@ -266,8 +290,9 @@ fn check_exact(op: &Op) -> Result<(), OpFault> {
 }
 
 impl<'a> Layer<'a> {
-    /// The parts of a checked op, its state begun or kept.
-    pub fn begin(op: &Op<'a>, cell: Cell, arena: &mut [u8]) -> Option<Layer<'a>> {
+    /// The parts of a checked op.
+    #[inline(never)]
+    pub fn of(op: &Op<'a>, cell: Cell) -> Option<Layer<'a>> {
         let variant = op.record.kernel.variant();
         let (x, parameters) = (op.input(0)?.info, op.parameters());
         let is_exact = variant == 2;
@@ -276,18 +301,7 @@ impl<'a> Layer<'a> {
         let cells = if cell.has_cell { 4 } else { 0 };
         let h = state.checked_add(hidden.checked_mul(cells)?)?;
         let h_bytes = hidden.checked_mul(op.output(0)?.dtype.bytes())?;
-        let matrix = |position: usize| {
-            let weights = op.input(position)?;
-            Some(Matrix {
-                weights: weights.constant?,
-                columns: weights.info.columns(),
-                zero_point: parameters.i32(COMMON_WORDS + position - 1).unwrap_or(0),
-                scales: op.input(position + 3).and_then(|scales| scales.constant),
-                is_float: variant == 0,
-            })
-        };
-        let constants = |position: usize| op.input(position)?.constant;
-        let layer = Layer {
+        Some(Layer {
             steps: x.rows(),
             hidden,
             cell: state,
@@ -297,13 +311,13 @@ impl<'a> Layer<'a> {
             last: parameters.u32(1)? == 1,
             x: x.range().start,
             y: op.output(0)?.range().start,
-            input: matrix(1)?,
-            recurrent: matrix(2)?,
+            input: Matrix::of(op, 1)?,
+            recurrent: Matrix::of(op, 2)?,
             bias: match is_exact {
-                false => Bias::Float(constants(3)?),
+                false => Bias::Float(constant(op, 3)?),
                 true => Bias::Exact {
-                    factors: constants(3)?,
-                    offsets: constants(4)?,
+                    factors: constant(op, 3)?,
+                    offsets: constant(op, 4)?,
                 },
             },
             quantization: match is_exact {
@@ -313,13 +327,12 @@ impl<'a> Layer<'a> {
                     parameters.i32(COMMON_WORDS + 3)?,
                 )),
             },
-        };
-        layer.initialise(op, arena)?;
-        Some(layer)
+        })
     }
 
     /// Writes the initial state unless one is kept.
-    fn initialise(&self, op: &Op, arena: &mut [u8]) -> Option<()> {
+    #[inline(never)]
+    pub fn initialise(&self, op: &Op, arena: &mut [u8]) -> Option<()> {
         let scratch = op.scratch(0)?;
         let place = arena.get_mut(scratch.range())?;
         if op.is_kept(&scratch) && u32_at(place, 0)? == BEGUN {
