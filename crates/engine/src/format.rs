@@ -201,6 +201,12 @@ opcodes! {
     Conv2d = 28, "conv_2d";
     /// The sum of filters scaled by the pixels of an image, plus a bias.
     ConvTranspose2d = 29, "conv_transpose_2d";
+    /// Largest element of every window of an image.
+    MaxPool2d = 30, "max_pool_2d";
+    /// Mean of every window of an image.
+    AveragePool2d = 31, "average_pool_2d";
+    /// A border of constants, of copies or of mirrored elements around a tensor.
+    Pad = 32, "pad";
     /// A table of all 256 results of a function of one byte.
     Lookup = 33, "lookup";
     /// Keeps positive elements, scales the others.

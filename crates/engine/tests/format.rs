@@ -42,6 +42,9 @@ fn opcodes_are_pinned() {
         (27, "reshape"),
         (28, "conv_2d"),
         (29, "conv_transpose_2d"),
+        (30, "max_pool_2d"),
+        (31, "average_pool_2d"),
+        (32, "pad"),
         (33, "lookup"),
         (34, "leaky_relu"),
         (35, "hard_sigmoid"),
@@ -71,6 +74,7 @@ fn kernels_are_pinned() {
     expected.extend([(1, 1, 1), (1, 1, 2), (1, 1, 3), (23, 1, 1)]);
     expected.extend([28, 29].into_iter().flat_map(|op| [(op, 1, 1), (op, 1, 2)]));
     expected.extend([(28, 1, 3), (28, 1, 4)]);
+    expected.extend([30, 31, 32].map(|op| (op, 1, 1)));
     expected.extend([(39, 1, 1), (39, 1, 2), (40, 1, 1), (40, 1, 2)]);
     expected.extend(
         [5, 6, 7]

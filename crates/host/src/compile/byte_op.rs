@@ -1,5 +1,7 @@
 //! Ops on bytes that are neither layers nor views: lookups, sums, products, softmax, means.
 
+use super::encode::pool_words;
+use super::graph::Window;
 use super::rational::{Dyadic, round_quotient};
 use dunlin_engine::format::OpCode;
 
@@ -133,6 +135,13 @@ pub(crate) enum ByteOp {
         shift: u32,
         limits: [i32; 2],
     },
+    /// Of an image `[1, h, w, c]`; taps in the margins count as real zeros.
+    AveragePool2d {
+        window: Window,
+        margins: [usize; 4],
+        ratio: Ratio,
+        input_zero_point: i32,
+    },
     Softmax {
         divisor: u32,
         shift: u32,
@@ -166,6 +175,7 @@ impl ByteOp {
             ByteOp::Pair { op, .. } => (op, 1),
             ByteOp::FastSum { op, .. } => (op, 2),
             ByteOp::FastProduct { .. } => (OpCode::Mul, 2),
+            ByteOp::AveragePool2d { .. } => (OpCode::AveragePool2d, 1),
             ByteOp::Softmax { .. } => (OpCode::Softmax, 1),
             ByteOp::Mean { .. } => (OpCode::ReduceMean, 1),
             ByteOp::MatMul { .. } => (OpCode::MatMul, 1),
@@ -184,6 +194,18 @@ impl ByteOp {
                 shift,
                 zero_point,
             } => vec![divisor, shift, zero_point.cast_unsigned()],
+            ByteOp::AveragePool2d {
+                window,
+                margins,
+                ratio,
+                input_zero_point,
+            } => {
+                let mut words = pool_words(&window);
+                words.extend(margins.map(|margin| margin as u32));
+                words.extend(ratio.words());
+                words.push(input_zero_point.cast_unsigned());
+                words
+            }
             ByteOp::Mean {
                 sizes,
                 zero_point,
@@ -275,6 +297,7 @@ impl ByteOp {
             | ByteOp::LayerNormalization { .. } => true,
             ByteOp::Mean { .. } | ByteOp::MatMul { .. } => false,
             ByteOp::FastSum { .. } | ByteOp::FastProduct { .. } => !twice,
+            ByteOp::AveragePool2d { .. } => false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Writes a graph and its memory layout as the bytes of a plan.
 
 use super::error::{CompileError, Refusal};
-use super::graph::{Content, Element, Graph, Node, Op, ValueId};
+use super::graph::{Border, Content, Element, Graph, Node, Op, ValueId, Window};
 use super::memory::{Layout, Scratch};
 use super::stack::stack_bytes;
 use dunlin_engine::format::{CONSTANT_ALIGNMENT, DType, MAX_OUTPUTS, MAX_RANK, OpCode, Role};
@@ -16,6 +16,12 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::FullyConnectedI8 { .. } => (OpCode::FullyConnected, 1),
         Op::FullyConnectedI8ToF32 { .. } => (OpCode::FullyConnected, 2),
         Op::FullyConnectedPacked { .. } => (OpCode::FullyConnected, 3),
+        Op::Conv2d { transposed, .. } => (convolution(*transposed), 0),
+        Op::Conv2dI8 { transposed, .. } => (convolution(*transposed), 1),
+        Op::Conv2dI8ToF32 { transposed, .. } => (convolution(*transposed), 2),
+        Op::MaxPool2d { element, .. } => (OpCode::MaxPool2d, u8::from(*element == Element::I8)),
+        Op::AveragePool2d { .. } => (OpCode::AveragePool2d, 0),
+        Op::Pad { element, .. } => (OpCode::Pad, u8::from(*element == Element::I8)),
         Op::QuantizeLinear { .. } => (OpCode::QuantizeLinear, 0),
         Op::DequantizeLinear { .. } => (OpCode::DequantizeLinear, 0),
         Op::Scale(_) => (OpCode::Scale, 0),
@@ -27,7 +33,7 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::ArgMax => (OpCode::ArgMax, 0),
         Op::TreeEnsemble { step } => (OpCode::TreeEnsemble, u8::from(step.is_some())),
         Op::MatMul { .. } => (OpCode::MatMul, 0),
-        Op::StridedCopy { .. } => (OpCode::StridedCopy, 0),
+        Op::StridedCopy { .. } | Op::Transpose { .. } => (OpCode::StridedCopy, 0),
         Op::Concat { .. } => (OpCode::Concat, 0),
         Op::Reshape => (OpCode::Reshape, 0),
         Op::Svm(step) => (OpCode::Svm, step.variant()),
@@ -36,6 +42,13 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::History => (OpCode::History, 0),
     };
     KernelId::new(code as u16, 1, variant)
+}
+
+fn convolution(transposed: bool) -> OpCode {
+    match transposed {
+        true => OpCode::ConvTranspose2d,
+        false => OpCode::Conv2d,
+    }
 }
 
 /// The parameter words of an op, as its kernel's documentation lists them.
@@ -49,6 +62,13 @@ fn words(op: &Op) -> Vec<u32> {
         | Op::FullyConnectedI8ToF32 { .. }
         | Op::QuantizeLinear { .. }
         | Op::DequantizeLinear { .. } => integer_words(op),
+        Op::Conv2d { .. } | Op::Conv2dI8 { .. } | Op::Conv2dI8ToF32 { .. } => window_words(op),
+        Op::MaxPool2d { window, .. } => pool_words(&window),
+        Op::AveragePool2d { window, margins } => {
+            let margins = margins.iter().map(|&margin| margin as u32);
+            pool_words(&window).into_iter().chain(margins).collect()
+        }
+        Op::Pad { ref border, .. } => border_words(border),
         Op::Scale(form) => vec![form as u32],
         Op::Activation {
             op: OpCode::LeakyRelu,
@@ -64,9 +84,13 @@ fn words(op: &Op) -> Vec<u32> {
             shape_words(op)
         }
         Op::Recurrent(layer) => layer.words(),
-        Op::Binary(_) | Op::Unary(_) | Op::Softmax | Op::ArgMax | Op::Reshape | Op::History => {
-            Vec::new()
-        }
+        Op::Binary(_)
+        | Op::Unary(_)
+        | Op::Softmax
+        | Op::ArgMax
+        | Op::Reshape
+        | Op::History
+        | Op::Transpose { .. } => Vec::new(),
     }
 }
 
@@ -113,6 +137,72 @@ fn packed_words(op: &Op) -> Vec<u32> {
         } => vec![rows as u32, k as u32, n as u32, shift, limits(limited)],
         _ => Vec::new(),
     }
+}
+
+/// Words of an op over windows of an image.
+fn window_words(op: &Op) -> Vec<u32> {
+    let signed = |value: i32| value.cast_unsigned();
+    let (words, window) = match *op {
+        Op::Conv2d {
+            window,
+            minimum,
+            maximum,
+            ..
+        } => (vec![minimum.to_bits(), maximum.to_bits()], window),
+        Op::Conv2dI8 {
+            window,
+            input_zero_point,
+            weight_zero_point,
+            divisor,
+            zero_point,
+            minimum,
+            maximum,
+            ..
+        } => {
+            let rest = [zero_point, minimum, maximum, input_zero_point].map(signed);
+            let words = [&[signed(weight_zero_point), divisor][..], &rest].concat();
+            (words, window)
+        }
+        Op::Conv2dI8ToF32 {
+            window,
+            input_zero_point,
+            weight_zero_point,
+            minimum,
+            maximum,
+            ..
+        } => {
+            let [low, high] = [minimum, maximum].map(f32::to_bits);
+            let zero_points = [weight_zero_point, input_zero_point].map(signed);
+            (vec![zero_points[0], low, high, zero_points[1]], window)
+        }
+        _ => return Vec::new(),
+    };
+    words.into_iter().chain(geometry(&window)).collect()
+}
+
+/// Words of a window.
+fn geometry(window: &Window) -> Vec<u32> {
+    let [top, left, ..] = window.pads;
+    let geometry = [window.strides, window.dilations, [top, left]];
+    geometry
+        .iter()
+        .flatten()
+        .map(|&extent| extent as u32)
+        .collect()
+}
+
+/// Words of a pool's kernel and window.
+pub(crate) fn pool_words(window: &Window) -> Vec<u32> {
+    let kernel = window.kernel.map(|extent| extent as u32);
+    [&kernel[..], &geometry(window)].concat()
+}
+
+fn border_words(border: &Border) -> Vec<u32> {
+    let mut before = [0; MAX_RANK];
+    for (place, &count) in before.iter_mut().rev().zip(border.before.iter().rev()) {
+        *place = (count as i32).cast_unsigned();
+    }
+    [&border.fill.words()[..], &before].concat()
 }
 
 /// Words of an op whose parameters are extents.

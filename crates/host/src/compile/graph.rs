@@ -62,7 +62,47 @@ pub(crate) enum ScaleForm {
     SubDiv = 2,
 }
 
-/// What a node computes. Every op but the two marked ones is a kernel of the engine.
+/// Windows over the rows and columns of an image `[1, h, w, c]`, in the engine's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    pub dilations: [usize; 2],
+    /// Top, left, bottom, right; those behind follow from the output's extents.
+    pub pads: [usize; 4],
+}
+
+/// What stands around a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Border {
+    pub fill: Fill,
+    /// Elements before the tensor along every axis; elements taken off where negative.
+    pub before: Vec<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fill {
+    Float(f32),
+    Code(i32),
+    /// The nearest element.
+    Edge,
+    /// The element as far on the other side of the nearest.
+    Reflect,
+}
+
+impl Fill {
+    /// Mode and value, as the engine's `pad` has them.
+    pub fn words(self) -> [u32; 2] {
+        match self {
+            Fill::Float(value) => [0, value.to_bits()],
+            Fill::Code(code) => [0, code.cast_unsigned()],
+            Fill::Edge => [1, 0],
+            Fill::Reflect => [2, 0],
+        }
+    }
+}
+
+/// What a node computes. Every op but the marked ones is a kernel of the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
     /// Inputs x, weights `[n, k]`, bias `[n]`; `quantize` may turn it into one of the next two.
@@ -89,6 +129,46 @@ pub(crate) enum Op {
         weight_zero_point: i32,
         minimum: f32,
         maximum: f32,
+    },
+    /// Inputs x `[1, h, w, c]`, weights `[n, kernel rows, kernel columns, c/groups]`, bias `[n]`;
+    /// `transposed` is `conv_transpose_2d`. `quantize` may turn it into one of the next two.
+    Conv2d {
+        window: Window,
+        transposed: bool,
+        minimum: f32,
+        maximum: f32,
+    },
+    Conv2dI8 {
+        window: Window,
+        transposed: bool,
+        input_zero_point: i32,
+        weight_zero_point: i32,
+        divisor: u32,
+        zero_point: i32,
+        minimum: i32,
+        maximum: i32,
+    },
+    Conv2dI8ToF32 {
+        window: Window,
+        transposed: bool,
+        input_zero_point: i32,
+        weight_zero_point: i32,
+        minimum: f32,
+        maximum: f32,
+    },
+    /// On an image `[1, h, w, c]` of floats or codes.
+    MaxPool2d {
+        window: Window,
+        element: Element,
+    },
+    AveragePool2d {
+        window: Window,
+        margins: [usize; 4],
+    },
+    /// On floats or codes.
+    Pad {
+        border: Border,
+        element: Element,
     },
     QuantizeLinear {
         scale: f32,
@@ -140,6 +220,11 @@ pub(crate) enum Op {
     StridedCopy {
         base: usize,
         strides: [i64; 4],
+    },
+    /// Axis `i` of the result is axis `order[i]` of the operand; the layout pass makes a
+    /// `StridedCopy` or a `Reshape` of it.
+    Transpose {
+        order: Vec<usize>,
     },
     Concat {
         outer: usize,

@@ -103,6 +103,17 @@ fn macs(graph: &Graph, node: &super::graph::Node) -> u64 {
         | Op::FullyConnectedI8ToF32 { .. } => {
             output * graph.values[node.inputs[1]].columns() as u64
         }
+        Op::Conv2d { transposed, .. }
+        | Op::Conv2dI8 { transposed, .. }
+        | Op::Conv2dI8ToF32 { transposed, .. } => {
+            let id = if transposed {
+                node.inputs[0]
+            } else {
+                node.output
+            };
+            let pixels = graph.values[id].elements() / graph.values[id].columns().max(1);
+            pixels as u64 * graph.values[node.inputs[1]].elements() as u64
+        }
         Op::MatMul { k, .. }
         | Op::FullyConnectedPacked { k, .. }
         | Op::Bytes(ByteOp::MatMul {

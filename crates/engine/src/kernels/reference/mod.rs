@@ -19,6 +19,8 @@ pub(super) mod lookup;
 pub(super) mod lstm;
 pub(super) mod mat_mul;
 pub(super) mod mat_mul_i8;
+pub(super) mod pad;
+pub(super) mod pool_2d;
 pub(super) mod quantize_linear;
 mod ratio;
 mod recurrent;

@@ -52,11 +52,19 @@ impl Ratio {
         valid.then_some(ratio)
     }
 
+    /// The output code for the share of an exact numerator that one of `parts` has. The
+    /// denominator times `parts` is below 2^118.
+    #[inline(always)]
+    pub fn code_of_share(&self, numerator: i128, parts: u32) -> u8 {
+        let denominator = self.denominator.wrapping_mul(parts.into());
+        let code = exact::round_small(numerator, denominator) + self.zero_point;
+        code.max(self.minimum).min(self.maximum) as i8 as u8
+    }
+
     /// The output code for an exact numerator.
     #[inline(always)]
     pub fn code(&self, numerator: i128) -> u8 {
-        let code = exact::round_small(numerator, self.denominator) + self.zero_point;
-        code.max(self.minimum).min(self.maximum) as i8 as u8
+        self.code_of_share(numerator, 1)
     }
 }
 

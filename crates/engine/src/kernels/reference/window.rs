@@ -44,13 +44,20 @@ impl Axis {
             .wrapping_add(tap.wrapping_mul(self.dilation))
             .wrapping_add(self.origin)
     }
+
+    /// Taps of a result within `before` elements before and `behind` elements behind the input.
+    fn count(&self, result: usize, before: u32, behind: u32) -> u32 {
+        let range = -i64::from(before)..self.extent as i64 + i64::from(behind);
+        let inside = |&tap: &usize| range.contains(&i64::from(self.position(result, tap)));
+        (0..self.taps).filter(inside).count() as u32
+    }
 }
 
 /// The windows of an op.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
-    pub rows: Axis,
-    pub columns: Axis,
+    rows: Axis,
+    columns: Axis,
 }
 
 /// Where a window's words stand, how large it is, whether it is transposed.
@@ -91,6 +98,14 @@ impl Window {
             rows: axis(op, spec, [0, height, rows])?,
             columns: axis(op, spec, [1, width, columns])?,
         })
+    }
+
+    /// Taps of the window at `at` on the image or within a margin around it: top, left, bottom,
+    /// right.
+    pub fn count(&self, [row, column]: [usize; 2], margins: [u32; 4]) -> u32 {
+        let [top, left, bottom, right] = margins;
+        let rows = self.rows.count(row, top, bottom);
+        rows.saturating_mul(self.columns.count(column, left, right))
     }
 
     /// The pixel under every tap of the window at `at`, row by row; none for taps on the padding.

@@ -3,7 +3,7 @@
 use super::arithmetic::broadcast;
 use super::{Importer, Imports, Made, output_name, refuse};
 use crate::compile::constant::Data;
-use crate::compile::graph::{Content, Element, Op, ScaleForm, ValueId};
+use crate::compile::graph::{Content, Op, ScaleForm, ValueId};
 use crate::onnx::proto::NodeProto;
 use dunlin_engine::format::OpCode;
 
@@ -136,23 +136,39 @@ impl Importer<'_> {
         let places: Vec<usize> = (0..columns)
             .flat_map(|c| (0..rows).map(move |r| r * columns + c))
             .collect();
-        let name = self.graph.values[weights].name.clone();
-        let content = match &self.graph.values[weights].content {
-            Content::Quantized(quantized) => {
-                Content::Quantized(quantized.gather(&places, 1 - quantized.axis.min(1)))
-            }
-            Content::Constant(data) => Content::Constant(data.gather(&places)),
-            Content::Computed => {
-                return Err(refuse(
-                    node,
-                    "the weights are computed",
-                    "make them constant",
-                ));
-            }
+        let axis = self
+            .quantized_axis(weights)
+            .map_or(0, |axis| 1 - axis.min(1));
+        self.rearranged(weights, &places, (&[columns, rows], axis))
+            .ok_or_else(|| refuse(node, "the weights are computed", "make them constant"))
+    }
+
+    /// The axis with a scale per index, if there is one.
+    pub(super) fn quantized_axis(&self, id: ValueId) -> Option<usize> {
+        match &self.graph.values[id].content {
+            Content::Quantized(quantized) if quantized.scales.len() > 1 => Some(quantized.axis),
+            _ => None,
+        }
+    }
+
+    /// The elements of a constant at `places` under a new shape, in which `axis` is the quantised
+    /// one. None for a computed value.
+    pub(super) fn rearranged(
+        &mut self,
+        id: ValueId,
+        places: &[usize],
+        (shape, axis): (&[usize], usize),
+    ) -> Option<ValueId> {
+        let value = &self.graph.values[id];
+        let content = match &value.content {
+            Content::Quantized(quantized) => Content::Quantized(quantized.gather(places, axis)),
+            Content::Constant(data) => Content::Constant(data.gather(places)),
+            Content::Computed => return None,
         };
-        let id = self.graph.add_value(&name, Element::F32, &[columns, rows]);
+        let (name, element) = (value.name.clone(), value.element);
+        let id = self.graph.add_value(&name, element, shape);
         self.graph.values[id].content = content;
-        Ok(id)
+        Some(id)
     }
 
     pub(super) fn zero_bias(&mut self, channels: usize) -> ValueId {
@@ -173,7 +189,12 @@ impl Importer<'_> {
     }
 
     /// A constant as `[n]`; a single element is repeated.
-    fn bias_of(&mut self, node: &NodeProto, bias: ValueId, channels: usize) -> Imports<ValueId> {
+    pub(super) fn bias_of(
+        &mut self,
+        node: &NodeProto,
+        bias: ValueId,
+        channels: usize,
+    ) -> Imports<ValueId> {
         let count = self.graph.values[bias].elements();
         if self.graph.values[bias].is_computed() || (count != channels && count != 1) {
             return Err(refuse(
@@ -195,17 +216,21 @@ impl Importer<'_> {
             .add_constant("bias", &[channels], Data::F32(vec![value; channels])))
     }
 
-    /// As `x·a + b`, where the channel is the last axis.
+    /// As `x·a + b`. The channel is the axis behind the batch.
     pub(super) fn batch_normalization(&mut self, node: &NodeProto) -> Imports {
         let x = self.computed_input(node)?;
         let shape = self.shape_of(x);
         let constants: Option<Vec<Vec<f32>>> = (1..5)
             .map(|index| self.graph.floats(self.input(node, index).ok()?))
             .collect();
-        let (Some(constants), 2) = (constants, shape.len()) else {
-            let what = "only rank 2 with constant statistics is supported";
-            return Err(refuse(node, what, "put it after a Gemm"));
+        let (Some(constants), 2..=4) = (constants, shape.len()) else {
+            let what = "only rank 2 to 4 with constant statistics is supported";
+            return Err(refuse(node, what, "export for inference, in 1-D or 2-D"));
         };
+        if constants.iter().any(|constant| constant.len() != shape[1]) {
+            let what = "the statistics do not fit the input";
+            return Err(refuse(node, what, "export the model again"));
+        }
         let [gamma, beta, mean, variance] = &constants[..] else {
             return Err(refuse(node, "inputs are missing", "export the model again"));
         };
@@ -221,17 +246,21 @@ impl Importer<'_> {
             .zip(&factors)
             .map(|((b, m), f)| b - m * f)
             .collect();
+        let channels = [shape[1]];
         let a = self
             .graph
-            .add_constant("factors", &[factors.len()], Data::F32(factors));
+            .add_constant("factors", &channels, Data::F32(factors));
         let b = self
             .graph
-            .add_constant("offsets", &self.shape_of(a), Data::F32(offsets));
-        if self.shape_of(a)[0] != shape[1] {
-            let what = "the statistics do not fit the input";
-            return Err(refuse(node, what, "export the model again"));
+            .add_constant("offsets", &channels, Data::F32(offsets));
+        let op = Op::Scale(ScaleForm::MulAdd);
+        if shape.len() == 2 {
+            return self.emit_for(node, op, &[x, a, b], &shape);
         }
-        self.emit_for(node, Op::Scale(ScaleForm::MulAdd), &[x, a, b], &shape)
+        let image = self.channels_last(node, x)?;
+        let made = self.shape_of(image);
+        let y = self.emit(output_name(node), op, &[image, a, b], Made::floats(&made));
+        self.bind_channels_first(node, y, shape.len())
     }
 
     /// `x + constant` under a fresh name.

@@ -6,14 +6,17 @@
 mod activation;
 mod arithmetic;
 mod classical;
+mod convolution;
 mod fill;
 mod linear;
+mod pooling;
 mod quantization;
 mod recurrent;
 mod reduction;
 mod support_vectors;
 mod trees;
 mod views;
+mod window;
 
 use super::constant::Data;
 use super::error::{CompileError, Refusal};
@@ -35,7 +38,8 @@ pub(crate) struct Imported {
 }
 
 /// Operators a plan can hold, for refusals.
-const SUPPORTED: &str = "supported are Gemm, MatMul, Add, Sub, Mul, Div, Pow, Relu, Clip, Max, Min, Abs, Sqrt, \
+const SUPPORTED: &str = "supported are Conv, ConvTranspose, AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, Pad, \
+Gemm, MatMul, Add, Sub, Mul, Div, Pow, Relu, Clip, Max, Min, Abs, Sqrt, \
 Log, Exp, Neg, Reciprocal, Tanh, Sigmoid, Erf, Gelu, LeakyRelu, PRelu, HardSigmoid, HardSwish, Elu, Selu, \
 Softplus, Softsign, Swish, Mish, Sum, Less, Greater, LayerNormalization, Softmax, ArgMax, \
 ReduceMean/Sum/Max/Min/L1/L2/SumSquare, BatchNormalization, LSTM, GRU, \
@@ -194,6 +198,11 @@ impl<'m> Importer<'m> {
         match op {
             "Gemm" => self.gemm(node),
             "MatMul" => self.mat_mul(node),
+            "Conv" => self.conv(node),
+            "ConvTranspose" => self.conv_transpose(node),
+            "AveragePool" | "GlobalAveragePool" => self.average_pool(node),
+            "MaxPool" | "GlobalMaxPool" => self.max_pool(node),
+            "Pad" => self.pad(node),
             "BatchNormalization" => self.batch_normalization(node),
             "Add" => self.binary(node, Add),
             "Sub" => self.binary(node, Sub),

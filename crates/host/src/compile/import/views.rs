@@ -1,7 +1,7 @@
 //! Operators that move or rename elements: views, copies, constants, shapes.
 
 use super::{Importer, Imports, Made, axis_of, output_name, refuse};
-use crate::compile::constant::Data;
+use crate::compile::constant::{Data, QuantizedConstant};
 use crate::compile::graph::{Content, Element, Op, ValueId, strides, volume};
 use crate::onnx::proto::{DataType, NodeProto};
 
@@ -223,10 +223,19 @@ impl Importer<'_> {
                 id
             }
             Content::Constant(data) => self.graph.add_constant(&value.name, shape, data),
-            Content::Quantized(quantized) => {
-                let floats = quantized.dequantize(&value.shape);
-                self.graph
-                    .add_constant(&value.name, shape, Data::F32(floats))
+            Content::Quantized(mut quantized) => {
+                match moved_axis(&quantized, &value.shape, shape) {
+                    Some(axis) => {
+                        quantized.axis = axis;
+                        let id = self.graph.add_value(&value.name, value.element, shape);
+                        self.graph.values[id].content = Content::Quantized(quantized);
+                        id
+                    }
+                    None => {
+                        let floats = Data::F32(quantized.dequantize(&value.shape));
+                        self.graph.add_constant(&value.name, shape, floats)
+                    }
+                }
             }
         }
     }
@@ -259,27 +268,53 @@ impl Importer<'_> {
                 "export the model again",
             ));
         }
+        let id = self.transposed(node, x, &order)?;
+        match id == x {
+            true => self.identity(node),
+            false => {
+                self.bind(node, 0, id);
+                Ok(())
+            }
+        }
+    }
+
+    /// A value with its axes in another order: axis `i` of the result is axis `order[i]`.
+    pub(super) fn transposed(
+        &mut self,
+        node: &NodeProto,
+        x: ValueId,
+        order: &[usize],
+    ) -> Imports<ValueId> {
+        let whole = View::whole(&self.shape_of(x));
         let view = View {
             base: 0,
             strides: order.iter().map(|&axis| whole.strides[axis]).collect(),
             shape: order.iter().map(|&axis| whole.shape[axis]).collect(),
         };
-        if let Content::Quantized(quantized) = &self.graph.values[x].content {
-            let axis = order
-                .iter()
-                .position(|&axis| axis == quantized.axis)
-                .unwrap_or(0);
-            let content = Content::Quantized(quantized.gather(&view.places(), axis));
-            let id = self
-                .graph
-                .add_value(output_name(node), Element::F32, &view.shape);
-            self.graph.values[id].content = content;
-            self.bind(node, 0, id);
-            return Ok(());
+        let quantized = self.quantized_axis(x).unwrap_or(0);
+        let axis = order.iter().position(|&axis| axis == quantized);
+        let places = match self.graph.values[x].is_computed() {
+            true => Vec::new(),
+            false => view.places(),
+        };
+        if let Some(id) = self.rearranged(x, &places, (&view.shape, axis.unwrap_or(0))) {
+            return Ok(id);
         }
-        let id = self.viewed(node, x, &view)?;
-        self.bind(node, 0, id);
-        Ok(())
+        let value = self.graph.values[x].clone();
+        if view.is_everything(value.elements()) {
+            return Ok(self.reshaped(node, x, &view.shape));
+        }
+        refuse_many_dimensions(node, &view.shape)?;
+        let op = Op::Transpose {
+            order: order.to_vec(),
+        };
+        let made = Made {
+            element: value.element,
+            shape: &view.shape,
+        };
+        let id = self.emit(output_name(node), op, &[x], made);
+        self.graph.values[id].quantization = value.quantization;
+        Ok(id)
     }
 
     /// A computed value with its axes in another order.
@@ -310,11 +345,7 @@ impl Importer<'_> {
         if view.is_everything(value.elements()) {
             return Ok(self.reshaped(node, x, &view.shape));
         }
-        let outer = view.shape.len().saturating_sub(4);
-        if view.shape.iter().take(outer).any(|&extent| extent != 1) {
-            let what = "more than 4 dimensions behind the batch";
-            return Err(refuse(node, what, "reshape before it"));
-        }
+        refuse_many_dimensions(node, &view.shape)?;
         let mut strides = [0; 4];
         for (place, &stride) in strides.iter_mut().rev().zip(view.strides.iter().rev()) {
             *place = stride;
@@ -487,6 +518,30 @@ impl Importer<'_> {
         let id = self.reshaped(node, joined, &result);
         self.bind(node, 0, id);
         Ok(())
+    }
+}
+
+/// The axis of a new shape that has the indices of the quantised axis of an old one.
+fn moved_axis(quantized: &QuantizedConstant, old: &[usize], new: &[usize]) -> Option<usize> {
+    if quantized.scales.len() == 1 {
+        return Some(0);
+    }
+    let outer = |shape: &[usize], axis: usize| shape[..axis].iter().product::<usize>();
+    let is_moved = |&axis: &usize| {
+        outer(new, axis) == outer(old, quantized.axis) && new[axis] == quantized.scales.len()
+    };
+    (0..new.len()).find(is_moved)
+}
+
+/// Copies have four strides.
+fn refuse_many_dimensions(node: &NodeProto, shape: &[usize]) -> Imports {
+    let outer = shape.len().saturating_sub(4);
+    match shape.iter().take(outer).any(|&extent| extent != 1) {
+        true => {
+            let what = "more than 4 dimensions behind the batch";
+            Err(refuse(node, what, "reshape before it"))
+        }
+        false => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A `clamp` behind a fully connected layer, or behind another `clamp`, joins it.
+//! A `clamp` behind a fully connected layer, a convolution or another `clamp` joins it.
 
 use super::super::graph::{Graph, Node, Op};
 use super::{pairs, replace};
@@ -26,6 +26,17 @@ fn joined(first: &Op, second: &Op) -> Option<Op> {
     };
     match *first {
         Op::FullyConnected { minimum, maximum } => Some(Op::FullyConnected {
+            minimum: minimum.clamp(low, high),
+            maximum: maximum.clamp(low, high),
+        }),
+        Op::Conv2d {
+            window,
+            transposed,
+            minimum,
+            maximum,
+        } => Some(Op::Conv2d {
+            window,
+            transposed,
             minimum: minimum.clamp(low, high),
             maximum: maximum.clamp(low, high),
         }),

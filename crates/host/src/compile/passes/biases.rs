@@ -1,4 +1,4 @@
-//! A constant row added to a fully connected layer without a bias becomes its bias.
+//! A constant row added to a fully connected layer or convolution without a bias becomes its bias.
 //!
 //! The layer adds its bias last, so the sum has the same rounding.
 
@@ -16,7 +16,13 @@ pub(super) fn fold(graph: &mut Graph) {
 
 fn folded(graph: &Graph, layer: usize, add: usize) -> Option<Node> {
     let (layer, add) = (&graph.nodes[layer], &graph.nodes[add]);
-    let (Op::FullyConnected { minimum, maximum }, Op::Binary(OpCode::Add)) = (&layer.op, &add.op)
+    let (
+        Op::FullyConnected { minimum, maximum }
+        | Op::Conv2d {
+            minimum, maximum, ..
+        },
+        Op::Binary(OpCode::Add),
+    ) = (&layer.op, &add.op)
     else {
         return None;
     };

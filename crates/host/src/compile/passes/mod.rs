@@ -1,14 +1,19 @@
-//! Rewrites of the graph, in the order in which they run. Each leaves every result as it was.
+//! Rewrites of the graph, in the order in which they run. Each leaves every result as it
+//! was, but for what its module says.
 
 mod activations;
 mod biases;
+mod borders;
 mod constants;
 mod integer;
 mod joins;
+mod layout;
+mod normalizations;
 mod pack;
 mod scales;
 mod steps;
 mod stream;
+mod turn;
 mod views;
 
 use super::error::Refusal;
@@ -30,7 +35,13 @@ pub struct PassReport {
 
 type Pass = (&'static str, fn(&mut Graph));
 
-const PASSES: [Pass; 8] = [
+const PASSES: [Pass; 12] = [
+    ("move transpositions to where they vanish", layout::settle),
+    ("turn borders of zeros into padding", borders::fold),
+    (
+        "fold factors and offsets into the convolution before",
+        normalizations::fold,
+    ),
     ("fold added constants into the layer before", biases::fold),
     ("fold limits into the layer before", activations::fold),
     ("move views past quantization", views::hoist),
@@ -40,6 +51,7 @@ const PASSES: [Pass; 8] = [
         steps::shorten,
     ),
     ("compute quantized layers in integers", integer::form),
+    ("copy what is still transposed", layout::lower),
     ("join constant offsets and factors", scales::join),
     (
         "turn the remaining quantized constants into floats",

@@ -2,6 +2,7 @@
 
 mod activations;
 mod bytes;
+mod convolution;
 mod exact;
 mod fuzz;
 mod machines;

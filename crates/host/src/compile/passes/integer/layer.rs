@@ -1,4 +1,4 @@
-//! Layers with integer weights: the fully connected one.
+//! Layers with integer weights: fully connected ones and convolutions.
 //!
 //! A layer is exact: the scales as given, one rounding at the end, half to even. Without a
 //! quantization behind it the result is the `f32` nearest to the exact sum. Limits become limits
@@ -12,6 +12,43 @@ use dunlin_engine::format::MAX_ROW;
 
 /// Largest shift of a layer with a float result, see the engine's `fully_connected`.
 const MAX_F32_SHIFT: u8 = 126;
+
+/// Integer weights of a layer, outputs first.
+struct Weights {
+    codes: Vec<i8>,
+    zero_point: i32,
+}
+
+impl Weights {
+    /// Weights as bytes with one zero point; none where their scales are not per output or for
+    /// all, or where no zero point makes bytes of them.
+    fn of(weights: &QuantizedConstant, row: usize) -> Option<Weights> {
+        let is_scale = |scale: &f32| scale.is_finite() && *scale >= 0.0;
+        let per_output = weights.axis == 0 || weights.scales.len() == 1;
+        if !per_output || !weights.scales.iter().all(is_scale) {
+            return None;
+        }
+        let zero_point_of = |index: usize| i64::from(weights.parameters(index / row).1);
+        let distance = |(index, &q): (usize, &i32)| i64::from(q) - zero_point_of(index);
+        let distances: Vec<i64> = weights.integers.iter().enumerate().map(distance).collect();
+        let first = *weights.zero_points.first()?;
+        let zero_point = match weights.zero_points.iter().all(|&zero| zero == first) {
+            true => i64::from(first),
+            false => common_zero_point(*distances.iter().min()?, *distances.iter().max()?),
+        };
+        let byte = |distance: &i64| i8::try_from(distance + zero_point).ok();
+        let codes: Option<Vec<i8>> = distances.iter().map(byte).collect();
+        Some(Weights {
+            codes: codes?,
+            zero_point: i32::from(i8::try_from(zero_point).ok()?),
+        })
+    }
+}
+
+/// The zero point nearest to 0 with which distances from `low` to `high` may be bytes.
+fn common_zero_point(low: i64, high: i64) -> i64 {
+    (-128 - low).max(0.min(127 - high))
+}
 
 /// Whether weights are bytes with one zero point and scales of zero or more, per output or for all.
 pub(super) fn are_usable(weights: &QuantizedConstant, zero_point: i32) -> bool {
@@ -27,10 +64,8 @@ pub(super) fn are_usable(weights: &QuantizedConstant, zero_point: i32) -> bool {
 /// The parts of a layer whose input and weights are quantised.
 struct Layer {
     source: Source,
-    weights: Vec<i8>,
-    /// Outputs first.
+    weights: Weights,
     weight_shape: Vec<usize>,
-    weight_zero_point: i32,
     /// Constants of every output.
     channels: Vec<Channel>,
     limits: (f32, f32),
@@ -45,24 +80,24 @@ impl Layer {
         let Content::Quantized(weights) = &value.content else {
             return None;
         };
-        let weight_zero_point = *weights.zero_points.first()?;
         let row = value.elements() / value.shape.first().copied().filter(|&n| n > 0)?;
-        if row > MAX_ROW as usize || !are_usable(weights, weight_zero_point) {
+        if row == 0 || row > MAX_ROW as usize {
             return None;
         }
+        let codes = Weights::of(weights, row)?;
         let bias = biases(graph, node.inputs[2])?;
-        let rows = weights.integers.chunks_exact(row).zip(bias).enumerate();
-        let channel = |(index, (row, bias)): (usize, (&[i32], Dyadic))| {
+        let rows = codes.codes.chunks_exact(row).zip(bias).enumerate();
+        let channel = |(index, (row, bias)): (usize, (&[i8], Dyadic))| {
             let weight_scale = Dyadic::from_f32(weights.parameters(index).0);
             let product = Dyadic::from_f32(source.scale).times(weight_scale);
-            let sum: i64 = row.iter().map(|&w| i64::from(w - weight_zero_point)).sum();
+            let distance = |&w: &i8| i64::from(w) - i64::from(codes.zero_point);
+            let sum: i64 = row.iter().map(distance).sum();
             Channel::new(product, -i64::from(source.zero_point) * sum, bias)
         };
         let channels: Option<Vec<Channel>> = rows.map(channel).collect();
         Some(Layer {
-            weights: weights.integers.iter().map(|&q| q as i8).collect(),
+            weights: codes,
             weight_shape: value.shape.clone(),
-            weight_zero_point,
             channels: channels?,
             limits,
             source,
@@ -86,7 +121,7 @@ impl Layer {
         let multiplier_shape = vec![multipliers.len(), 8];
         let outputs = self.channels.len();
         Some([
-            (self.weight_shape, Data::I8(self.weights)),
+            (self.weight_shape, Data::I8(self.weights.codes)),
             (multiplier_shape, Data::Bytes(multipliers.concat())),
             (vec![outputs, 12], Data::Bytes(offsets)),
         ])
@@ -96,7 +131,10 @@ impl Layer {
 /// Limits of the result of an op that is a layer.
 fn limits(op: &Op) -> Option<(f32, f32)> {
     match *op {
-        Op::FullyConnected { minimum, maximum } => Some((minimum, maximum)),
+        Op::FullyConnected { minimum, maximum }
+        | Op::Conv2d {
+            minimum, maximum, ..
+        } => Some((minimum, maximum)),
         _ => None,
     }
 }
@@ -125,13 +163,30 @@ pub(super) fn to_i8(graph: &mut Graph, at: usize) -> Option<Formed> {
     let layer = Layer::find(graph, at)?;
     let behind = quantization_behind(graph, at)?;
     let exact = Dyadic::from_f32(behind.scale);
-    let (minimum, maximum) = layer.limits;
-    let op = Op::FullyConnectedI8 {
-        weight_zero_point: layer.weight_zero_point,
-        divisor: u32::try_from(exact.mantissa).ok()?,
-        zero_point: behind.zero_point,
-        minimum: behind.code(minimum),
-        maximum: behind.code(maximum),
+    let weight_zero_point = layer.weights.zero_point;
+    let divisor = u32::try_from(exact.mantissa).ok()?;
+    let zero_point = behind.zero_point;
+    let (minimum, maximum) = (behind.code(layer.limits.0), behind.code(layer.limits.1));
+    let op = match graph.nodes[at].op {
+        Op::Conv2d {
+            window, transposed, ..
+        } => Op::Conv2dI8 {
+            window,
+            transposed,
+            input_zero_point: layer.source.zero_point,
+            weight_zero_point,
+            divisor,
+            zero_point,
+            minimum,
+            maximum,
+        },
+        _ => Op::FullyConnectedI8 {
+            weight_zero_point,
+            divisor,
+            zero_point,
+            minimum,
+            maximum,
+        },
     };
     let node = integer_node(graph, at, op, layer, (exact, 127))?;
     let at = behind.at;
@@ -141,10 +196,23 @@ pub(super) fn to_i8(graph: &mut Graph, at: usize) -> Option<Formed> {
 pub(super) fn to_f32(graph: &mut Graph, at: usize) -> Option<Formed> {
     let layer = Layer::find(graph, at)?;
     let (minimum, maximum) = layer.limits;
-    let op = Op::FullyConnectedI8ToF32 {
-        weight_zero_point: layer.weight_zero_point,
-        minimum,
-        maximum,
+    let weight_zero_point = layer.weights.zero_point;
+    let op = match graph.nodes[at].op {
+        Op::Conv2d {
+            window, transposed, ..
+        } => Op::Conv2dI8ToF32 {
+            window,
+            transposed,
+            input_zero_point: layer.source.zero_point,
+            weight_zero_point,
+            minimum,
+            maximum,
+        },
+        _ => Op::FullyConnectedI8ToF32 {
+            weight_zero_point,
+            minimum,
+            maximum,
+        },
     };
     let one = Dyadic {
         mantissa: 1,

@@ -12,6 +12,7 @@ mod lookup;
 mod mean;
 mod normalization;
 mod pair;
+mod pool;
 mod product;
 mod recurrent;
 mod softmax;
@@ -36,6 +37,7 @@ const FORMS: &[Form] = &[
     layer::to_i8,
     layer::to_f32,
     pair::form,
+    pool::form,
     softmax::form,
     mean::form,
     product::form,

@@ -1,0 +1,162 @@
+//! `max_pool_2d`: the largest element of every window of an image, channel by channel.
+//! `average_pool_2d`: their mean.
+//!
+//! Input `x [1, h, w, c]` in the arena, output `[1, h', w', c]` of the same type apart from it. A
+//! window has at most [`MAX_ROW`] taps. A step per tap and output element.
+//!
+//! | op | variant | parameters |
+//! |---|---|---|
+//! | `max_pool_2d` | 0 `f32`, 1 `i8` | kernel, window |
+//! | `average_pool_2d` | 0 `f32` | kernel, window, margins |
+//! | `average_pool_2d` | 1 `i8` | kernel, window, margins, ratio, x₀ |
+//!
+//! The kernel is rows and columns, `window.rs` has the window's six words. Taps outside of the
+//! image do not count for a maximum; without any tap on the image it is the least number of the
+//! type. A NaN never wins. The mean is the sum over the taps on the image divided by the number of
+//! taps on the image or within the margins around it: top, left, bottom, right; without any it is
+//! 0. In `f32` the sum starts at 0.0 and runs row by row. In `i8` the eight words of the ratio
+//! (`ratio.rs`) make a result of `Σ (x - x₀)·factor`, with the divisor times that number; the
+//! divisor is below 2^40.
+
+use super::ratio::{self, Ratio};
+use super::window::{Spec, Window, pixels};
+use super::{Kernel, rescale};
+use crate::KernelId;
+use crate::bytes::pieces_mut;
+use crate::error::OpFault;
+use crate::format::{DType, MAX_ROW, OpCode};
+use crate::op::{Op, check, split};
+
+pub(in crate::kernels) static MAX_F32: Kernel = Kernel {
+    id: KernelId::new(OpCode::MaxPool2d as u16, 1, 0),
+    check: |op| check_op(op, DType::F32, MARGINS),
+    run: run_max_f32,
+};
+pub(in crate::kernels) static MAX_I8: Kernel = Kernel {
+    id: KernelId::new(OpCode::MaxPool2d as u16, 1, 1),
+    check: |op| check_op(op, DType::I8, MARGINS),
+    run: run_max_i8,
+};
+pub(in crate::kernels) static AVERAGE_F32: Kernel = Kernel {
+    id: KernelId::new(OpCode::AveragePool2d as u16, 1, 0),
+    check: |op| check_op(op, DType::F32, RATIO),
+    run: run_average_f32,
+};
+pub(in crate::kernels) static AVERAGE_I8: Kernel = Kernel {
+    id: KernelId::new(OpCode::AveragePool2d as u16, 1, 1),
+    check: check_average_i8,
+    run: run_average_i8,
+};
+
+/// Words: kernel, window, margins, ratio, x₀; where each begins.
+const WINDOW: usize = 2;
+const MARGINS: usize = WINDOW + Window::WORDS;
+const RATIO: usize = MARGINS + 4;
+const ZERO_POINT: usize = RATIO + ratio::WORDS;
+/// Bits of a divisor, so that one times the taps of a window and shifted stays below 2^118.
+const DIVISOR_BITS: u32 = 40;
+/// Channels that run through a window together.
+const BLOCK: usize = 16;
+
+fn spec(op: &Op) -> Option<Spec> {
+    Some(Spec {
+        word: WINDOW,
+        kernel: [op.parameters().u32(0)?, op.parameters().u32(1)?],
+        transposed: false,
+    })
+}
+
+fn check_op(op: &Op, element: DType, words: usize) -> Result<u64, OpFault> {
+    op.has(1, words)?;
+    let (x, y) = (op.need_input(0)?, op.need_output(0)?);
+    x.in_arena(element)?;
+    check(y.dtype == element, OpFault::Type)?;
+    check(x.info.columns() == y.columns(), OpFault::Shape)?;
+    let spec = spec(op).ok_or(OpFault::Parameters)?;
+    let [rows, columns] = spec.kernel;
+    let taps = u64::from(rows).saturating_mul(u64::from(columns));
+    check(taps <= u64::from(MAX_ROW), OpFault::Parameters)?;
+    Window::check(op, spec)?;
+    op.output_is_apart()?;
+    Ok((y.elements() as u64).saturating_mul(taps))
+}
+
+fn check_average_i8(op: &Op) -> Result<u64, OpFault> {
+    let steps = check_op(op, DType::I8, ZERO_POINT + 1)?;
+    Ratio::of(op, RATIO).ok_or(OpFault::Parameters)?;
+    let divisor = ratio::long(&op.parameters(), RATIO + 2).ok_or(OpFault::Parameters)?;
+    let zero_point = op.parameters().need_i32(ZERO_POINT)?;
+    let fits = divisor >> DIVISOR_BITS == 0 && rescale::is_code(zero_point);
+    check(fits, OpFault::Parameters)?;
+    Ok(steps)
+}
+
+fn run_max_f32(op: &Op, arena: &mut [u8]) -> Option<()> {
+    let larger = |best: f32, x: [u8; 4]| {
+        let x = f32::from_le_bytes(x);
+        if x > best { x } else { best }
+    };
+    let write = |best: f32, _| best.to_le_bytes();
+    for_each_window(op, arena, f32::NEG_INFINITY, larger, write)
+}
+
+fn run_max_i8(op: &Op, arena: &mut [u8]) -> Option<()> {
+    let larger = |best: i8, [x]: [u8; 1]| best.max(x as i8);
+    for_each_window(op, arena, i8::MIN, larger, |best, _| [best as u8])
+}
+
+fn run_average_f32(op: &Op, arena: &mut [u8]) -> Option<()> {
+    let add = |sum: f32, x: [u8; 4]| sum + f32::from_le_bytes(x);
+    let write = |sum: f32, taps: u32| (sum / taps as f32).to_le_bytes();
+    for_each_window(op, arena, 0.0, add, write)
+}
+
+fn run_average_i8(op: &Op, arena: &mut [u8]) -> Option<()> {
+    let (ratio, x0) = (Ratio::of(op, RATIO)?, op.parameters().i32(ZERO_POINT)?);
+    let add = |sum: i32, [x]: [u8; 1]| sum.wrapping_add(i32::from(x as i8).wrapping_sub(x0));
+    let write = |sum: i32, taps: u32| {
+        let numerator = i128::from(sum).wrapping_mul(ratio.factor.into());
+        [ratio.code_of_share(numerator, taps)]
+    };
+    for_each_window(op, arena, 0, add, write)
+}
+
+/// Folds the elements under the taps of every window from `empty` on, and writes what `write`
+/// makes of the result and the number of taps within the margins, at least 1.
+#[inline(always)]
+fn for_each_window<T: Copy, const N: usize>(
+    op: &Op,
+    arena: &mut [u8],
+    empty: T,
+    fold: impl Fn(T, [u8; N]) -> T,
+    write: impl Fn(T, u32) -> [u8; N],
+) -> Option<()> {
+    let (x, y, window) = (
+        op.input(0)?.info,
+        op.output(0)?,
+        Window::read(op, spec(op)?)?,
+    );
+    let margin = |word: usize| op.parameters().u32(MARGINS + word).unwrap_or(0);
+    let margins = [margin(0), margin(1), margin(2), margin(3)];
+    let pixel = y.columns().checked_mul(N)?;
+    let (input, output) = split(arena, x.range(), y.range())?;
+    for (at, results) in pixels(&y).zip(pieces_mut(output, pixel)) {
+        let taps = window.count(at, margins).max(1);
+        let mut first = 0;
+        for block in results.as_chunks_mut::<N>().0.chunks_mut(BLOCK) {
+            let mut folded = [empty; BLOCK];
+            for place in window.taps(at).flatten() {
+                let start = place.checked_mul(pixel)?.checked_add(first)?;
+                let elements = input.get(start..)?.as_chunks().0.iter().take(block.len());
+                for (folded, element) in folded.iter_mut().zip(elements) {
+                    *folded = fold(*folded, *element);
+                }
+            }
+            for (y, folded) in block.iter_mut().zip(folded) {
+                *y = write(folded, taps);
+            }
+            first += BLOCK * N;
+        }
+    }
+    Some(())
+}
