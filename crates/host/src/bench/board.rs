@@ -80,7 +80,7 @@ pub fn write(folder: &Path, plan_bytes: &[u8], inputs: &[Vec<u8>]) -> Result<(),
 fn sizes(plan: &Plan<'_>) -> String {
     let range = |tensor: TensorInfo| {
         let Range { start, end } = tensor.range();
-        format!("{start}..{end}")
+        format!("Range {{ start: {start}, end: {end} }}")
     };
     let outputs: Vec<String> = plan.outputs().map(range).collect();
     format!(
