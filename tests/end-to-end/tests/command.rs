@@ -121,3 +121,30 @@ fn a_run_that_is_not_there_and_a_bundle_without_a_target_say_what_to_do() {
     assert_eq!(finished.status, Some(2), "{finished:?}");
     assert!(finished.errors.contains("--target"), "{finished:?}");
 }
+
+#[test]
+fn a_quantised_model_is_counted_against_exact_arithmetic() {
+    let (Some(model), Some(samples)) = (
+        shared("models/hello_int8_qdq.onnx"),
+        shared("models/hello_samples.npz"),
+    ) else {
+        eprintln!("skipped: ../shared/models is not there");
+        return;
+    };
+    let (model, samples) = (model.to_string_lossy(), samples.to_string_lossy());
+    let place = place();
+    let counted = place.dunlin(&["verify", &model, "--samples", &samples, "--json"]);
+    assert_eq!(counted.status, Some(0), "{counted:?}");
+    let found: serde_json::Value = serde_json::from_str(&counted.output).expect("JSON");
+    assert_eq!(found["output"]["bytes"], 20);
+    assert_eq!(found["output"]["engine"], 0);
+    assert_eq!(found["nodes"].as_array().map(Vec::len), Some(3));
+    let table = place.dunlin(&["verify", &model, "--inputs", "3"]);
+    assert!(table.output.contains("MatMul+Add+Relu"), "{table:?}");
+    let misplaced = place.dunlin(&["verify", "latest", "--samples", &samples]);
+    assert_eq!(misplaced.status, Some(2));
+    assert!(
+        misplaced.errors.contains("--samples is for an ONNX file"),
+        "{misplaced:?}"
+    );
+}

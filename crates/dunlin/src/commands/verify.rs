@@ -1,4 +1,4 @@
-//! `dunlin verify`: the same inputs on every backend.
+//! `dunlin verify`: the same inputs on every backend, and who computes a model exactly.
 
 use super::fleet::KeysArguments;
 use super::run::{Opened, RunArguments};
@@ -9,8 +9,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_host::data::Splits;
 use dunlin_host::flash::{self, FlashOptions, FlashedDevice, Step};
+use dunlin_host::onnx::{self, proto::ModelProto};
 use dunlin_host::stages;
 use dunlin_host::target::Target;
+use dunlin_host::verify::exactness::{Sample, Samples, exactness};
 use dunlin_host::verify::{
     Backend, BackendError, Device, Local, OnnxRuntime, OnnxRuntimeOptions, Rival, Skipped,
     Tolerance, Tract, Verification, spread, verify,
@@ -19,12 +21,18 @@ use dunlin_link::Link;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   dunlin verify latest --on local,tract,onnxruntime,qemu-cortex-m4f,linux-aarch64,linux-armv7
+  dunlin verify latest --exact
+  dunlin verify model.int8.onnx --samples samples.npz --json
 
 The engine in this process is what the others are compared with. Devices must give the same bytes;
 tract and ONNX Runtime add floats in another order and must stay within a tolerance. Exit status 1
-when one does not.")]
+when one does not.
+
+With --exact, or for an ONNX file: at every QuantizeLinear of a quantised model, the bytes of the
+engine and of ONNX Runtime, with its graph optimisations and without, that differ from the model in
+exact arithmetic, and where ONNX Runtime leaves it. Exit status 1 when the engine differs.")]
 pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
@@ -37,6 +45,13 @@ pub struct Arguments {
     /// At most this many inputs, evenly spread
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     inputs: u32,
+    /// Count who computes the quantised model exactly, node by node; always so for an ONNX file
+    #[arg(long, conflicts_with = "on")]
+    exact: bool,
+    /// Inputs of an ONNX file: an .npz archive with an array of the input's name or `input…`; other integer arrays
+    /// of it are compared with the output. Made up unless given
+    #[arg(long, value_name = "FILE")]
+    samples: Option<PathBuf>,
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
@@ -55,6 +70,14 @@ struct Guests {
 
 impl Arguments {
     pub fn run(self) -> Result<Outcome> {
+        let is_file = self.run.name.run.ends_with(".onnx");
+        anyhow::ensure!(
+            is_file || self.samples.is_none(),
+            "--samples is for an ONNX file; a run has its own data"
+        );
+        if is_file || self.exact {
+            return self.count();
+        }
         let opened = self.run.open()?;
         let splits = self.run.load(&opened)?;
         let inputs = self.inputs(&splits)?;
@@ -73,6 +96,48 @@ impl Arguments {
             output::line(found.to_string().trim_end())?
         }
         Ok(Outcome::of(found.passed()))
+    }
+
+    /// Counts, byte by byte, who computes the model exactly.
+    fn count(&self) -> Result<Outcome> {
+        let (model, samples) = self.quantized_model()?;
+        let bar = Bar::new("verify", 0);
+        let found = exactness(&model, &samples, &self.onnxruntime(), &mut |what: &str| {
+            bar.say(what)
+        });
+        drop(bar);
+        let found = found.with_context(|| self.run.name.run.clone())?;
+        if self.json {
+            output::json(&found)?
+        } else {
+            output::line(found.to_string().trim_end())?
+        }
+        Ok(Outcome::of(found.passed()))
+    }
+
+    /// The model to count on and its inputs: an ONNX file with samples or made-up ones, or a run's model on its data.
+    fn quantized_model(&self) -> Result<(ModelProto, Samples)> {
+        let name = &self.run.name.run;
+        if !name.ends_with(".onnx") {
+            let opened = self.run.open()?;
+            let splits = self.run.load(&opened)?;
+            let inputs = self.inputs(&splits)?.into_iter();
+            let samples = Samples {
+                inputs: inputs.map(|input| Sample::F32(input.to_vec())).collect(),
+                answers: Vec::new(),
+            };
+            return Ok((stages::deployed(&opened.run)?, samples));
+        }
+        anyhow::ensure!(
+            self.part.is_none(),
+            "--part is for a run; the inputs of an ONNX file are --samples FILE"
+        );
+        let model = onnx::read(Path::new(name))?;
+        let samples = match &self.samples {
+            Some(file) => Samples::read(file, &model, self.inputs as usize)?,
+            None => Samples::pseudo_random(&model, self.inputs as usize)?,
+        };
+        Ok((model, samples))
     }
 
     /// Inputs of the part asked for, or of the first test, spread evenly over it.

@@ -281,8 +281,8 @@ impl Counter<'_> {
     fn outputs(&self) -> OutputCounts {
         let exact = |index: usize| Some(&self.exact.codes[index]);
         let engine = |index: usize| self.engine[index].as_ref().ok();
-        let optimized = |index: usize| self.optimized.map(|others| &others.codes[index]);
-        let unoptimized = |index: usize| self.unoptimized.map(|others| &others.codes[index]);
+        let optimized = |index: usize| self.optimized.map(|others| others.answer(index));
+        let unoptimized = |index: usize| self.unoptimized.map(|others| others.answer(index));
         let all = || self.ends().map(|index| self.exact.codes[index].iter());
         OutputCounts {
             bytes: all().flatten().map(Vec::len).sum(),
@@ -322,7 +322,7 @@ impl Counter<'_> {
         let exact = &self.exact.codes[index][sample];
         let engine = self.engine[index].as_ref().ok().map(|codes| &codes[sample]);
         let of =
-            |others: Option<&'_ Others>| others.map(|others| others.codes[index][sample].clone());
+            |others: Option<&'_ Others>| others.map(|others| others.answer(index)[sample].clone());
         let (optimized, unoptimized) = (of(self.optimized), of(self.unoptimized));
         let got =
             |codes: Option<&Vec<i64>>, element: usize| codes.and_then(|c| c.get(element).copied());

@@ -55,7 +55,20 @@ impl fmt::Display for Exactness {
                 number(recorded.from_engine)
             )?;
         }
+        let mut last = None;
         for node in &self.nodes {
+            if let Some(refusal) = node
+                .refusal
+                .as_ref()
+                .filter(|&refusal| last != Some(refusal))
+            {
+                let name = shortened(&node.tensor);
+                writeln!(
+                    f,
+                    "{name} and on: the engine refuses the model cut off here: {refusal}"
+                )?;
+                last = Some(refusal);
+            }
             write_reasons(f, node)?;
         }
         write_differences(f, &self.differences)?;

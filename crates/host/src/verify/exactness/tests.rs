@@ -110,6 +110,7 @@ fn a_wrong_byte_is_found_with_its_value() {
     let others = Others {
         codes: wrong,
         makers: vec![Some("QGemm".into())],
+        answers: HashMap::new(),
     };
     let counter = counts::Counter {
         study: &study,
@@ -194,6 +195,45 @@ fn the_autoencoder_is_exact_where_onnx_runtime_agrees_with_itself() {
     };
     assert!(found.passed());
     assert_eq!(found.output.bytes, 12_800);
+}
+
+/// Where ONNX Runtime was asked: every byte it made wrong has a reason, and no output differs
+/// without a node where exact arithmetic was left.
+fn is_traced(found: &Exactness) {
+    for (differing, of) in [
+        (
+            found.output.optimized,
+            (|node| &node.optimized) as fn(&PointCounts) -> &Option<Departure>,
+        ),
+        (found.output.unoptimized, |node| &node.unoptimized),
+    ] {
+        let departures: Vec<&Departure> = found
+            .nodes
+            .iter()
+            .filter_map(|node| of(node).as_ref())
+            .collect();
+        let departing: usize = departures.iter().map(|departure| departure.departing).sum();
+        assert!(differing.unwrap_or(0) == 0 || departing > 0, "{found}");
+        let explained = |departure: &&Departure| {
+            (departure.departing > 0)
+                == (departure.because.is_some() && departure.example.is_some())
+        };
+        assert!(departures.iter().all(explained), "{found}");
+    }
+}
+
+#[test]
+fn networks_that_onnx_runtime_quantised_are_exact_in_the_engine() {
+    for name in ["q_mlp_QDQ_pc", "q_mlp_QDQ_pt"] {
+        let Some(path) = shared(&format!("imported/{name}.onnx")) else {
+            return;
+        };
+        let model = onnx::read(&path).unwrap();
+        let found = counted(&model, &Samples::pseudo_random(&model, 50).unwrap());
+        eprintln!("{name}\n{found}");
+        assert!(found.passed(), "{name}\n{found}");
+        is_traced(&found);
+    }
 }
 
 /// Largest step by which ONNX Runtime, computing in floats, differs from the oracle on a random
