@@ -1,7 +1,7 @@
 //! How each op carries rows on.
 
 use super::super::super::byte_op::ByteOp;
-use super::super::super::graph::{Graph, Node, Op, ValueId, strides};
+use super::super::super::graph::{Graph, Node, Op, ValueId, Window, strides};
 use super::super::super::recurrent::{Cell, Recurrent};
 use std::collections::HashMap;
 
@@ -89,6 +89,21 @@ pub(super) fn advance(graph: &Graph, flows: &HashMap<ValueId, Flow>, node: &Node
         }),
         Op::Bytes(ByteOp::LayerNormalization { .. }) => place.rows(),
         Op::Recurrent(layer) => place.recurrent(*layer),
+        Op::Conv2d {
+            transposed: true, ..
+        }
+        | Op::Conv2dI8 {
+            transposed: true, ..
+        }
+        | Op::Conv2dI8ToF32 {
+            transposed: true, ..
+        } => Err("it is transposed".to_owned()),
+        Op::Conv2d { .. }
+        | Op::Conv2dI8 { .. }
+        | Op::Conv2dI8ToF32 { .. }
+        | Op::MaxPool2d { .. }
+        | Op::AveragePool2d { .. }
+        | Op::Bytes(ByteOp::AveragePool2d { .. }) => place.window(),
         _ => Err(NOT_BY_ROWS.to_owned()),
     }
 }
@@ -307,5 +322,61 @@ impl Place<'_> {
             input_rows: None,
             flow: (!layer.last).then_some(flow),
         })
+    }
+    /// Convolutions and pools over an image whose rows or columns are time.
+    fn window(&self) -> Rule {
+        let flow = self.only()?;
+        let (mut op, axis) = (self.node.op.clone(), flow.axis.wrapping_sub(1));
+        let shape = self.shape(self.node.inputs[0]);
+        let margins = match self.node.op {
+            Op::AveragePool2d { margins, .. }
+            | Op::Bytes(ByteOp::AveragePool2d { margins, .. }) => Some(margins),
+            _ => None,
+        };
+        let window = window_of(&mut op).ok_or(NOT_BY_ROWS)?;
+        if axis > 1 || shape.len() != 4 {
+            return Err("time is not an axis of its image".to_owned());
+        }
+        let is_padded =
+            window.pads[axis] != 0 || margins.is_some_and(|m| m[axis] + m[axis + 2] > 0);
+        let stride = window.strides[axis];
+        let reach = (window.kernel[axis] - 1) * window.dilations[axis] + 1;
+        let results = self.shape(self.node.output)[flow.axis];
+        let seen = (results - 1) * stride + reach;
+        if is_padded || seen > flow.window {
+            return Err("it pads the window along time".to_owned());
+        }
+        if flow.step % stride != 0 {
+            return Err(format!(
+                "its stride of {stride} does not divide the {} new rows",
+                flow.step
+            ));
+        }
+        let step = flow.step / stride;
+        if step >= results {
+            return Err("every row of it is new".to_owned());
+        }
+        window.pads[axis + 2] = 0;
+        Ok(Advance {
+            op,
+            input_rows: Some((step - 1) * stride + reach + flow.window - seen),
+            flow: Some(Flow {
+                axis: flow.axis,
+                step,
+                window: results,
+            }),
+        })
+    }
+}
+
+fn window_of(op: &mut Op) -> Option<&mut Window> {
+    match op {
+        Op::Conv2d { window, .. }
+        | Op::Conv2dI8 { window, .. }
+        | Op::Conv2dI8ToF32 { window, .. }
+        | Op::MaxPool2d { window, .. }
+        | Op::AveragePool2d { window, .. }
+        | Op::Bytes(ByteOp::AveragePool2d { window, .. }) => Some(window),
+        _ => None,
     }
 }
