@@ -162,6 +162,56 @@ fn streaming_plan() -> PlanBuilder {
     plan
 }
 
+/// A plan over an image: a border, convolutions and pools, of bytes and of floats.
+fn image_plan() -> PlanBuilder {
+    let mut plan = PlanBuilder::default();
+    let (free, one) = ([0xFF80_0000, 0x7F80_0000], [1, 1, 1, 1, 0, 0]);
+    let ratio = [3, 0, 50, 0, 1, 4, -128_i32 as u32, 127];
+    let x = plan.arena(DType::I8, &[1, 4, 3, 2]);
+    let padded = plan.arena(DType::I8, &[1, 6, 4, 2]);
+    let border = [0, 7, 0, 1, -1_i32 as u32, 0];
+    plan.op(kernel(OpCode::Pad, 1), &[x], &[padded], &border);
+    let weights = plan.constant(DType::I8, &[4, 3, 2, 1], &[0x5B; 24]);
+    let multiplier = plan.constant(DType::U8, &[1, 8], &[11, 0, 0, 0, 0, 0, 0, 6]);
+    let offsets = plan.constant(DType::U8, &[4, 12], &[0x21; 48]);
+    let hidden = plan.arena(DType::I8, &[1, 3, 4, 4]);
+    let words = [1, 3, 5, -128_i32 as u32, 127, 7, 2, 1, 1, 2, 1, 1];
+    let operands = [padded, weights, multiplier, offsets];
+    plan.op(kernel(OpCode::Conv2d, 1), &operands, &[hidden], &words);
+    let best = plan.arena(DType::I8, &[1, 2, 2, 4]);
+    let window = [2, 3, 2, 2, 1, 1, 1, 1];
+    plan.op(kernel(OpCode::MaxPool2d, 1), &[hidden], &[best], &window);
+    let means = plan.arena(DType::I8, &[1, 1, 2, 4]);
+    let words = [&[2, 1][..], &one, &[0, 0, 1, 0], &ratio, &[9]].concat();
+    plan.op(kernel(OpCode::AveragePool2d, 1), &[best], &[means], &words);
+    let weights = plan.constant(DType::I8, &[2, 2, 2, 2], &[0xE3; 16]);
+    let offsets = plan.constant(DType::U8, &[2, 12], &[0x21; 24]);
+    let floats = plan.arena(F32, &[1, 2, 4, 2]);
+    let words = [&[2][..], &free, &[9, 2, 2, 1, 1, 0, 0]].concat();
+    let operands = [means, weights, multiplier, offsets];
+    plan.op(
+        kernel(OpCode::ConvTranspose2d, 2),
+        &operands,
+        &[floats],
+        &words,
+    );
+    let weights = plan.constant_f32(&[3, 1, 1, 2], &[0.5; 6]);
+    let bias = plan.constant_f32(&[3], &[0.25; 3]);
+    let last = plan.arena(F32, &[1, 2, 4, 3]);
+    let words = [&free[..], &one].concat();
+    plan.op(
+        kernel(OpCode::Conv2d, 0),
+        &[floats, weights, bias],
+        &[last],
+        &words,
+    );
+    let mean = plan.arena(F32, &[1, 1, 1, 3]);
+    let words = [&[2, 4][..], &one, &[0; 4]].concat();
+    plan.op(kernel(OpCode::AveragePool2d, 0), &[last], &[mean], &words);
+    plan.port(mean, Role::Plain);
+    plan
+}
+
 /// A plan with the kernels on bytes.
 fn byte_plan() -> PlanBuilder {
     let mut plan = PlanBuilder::default();
@@ -207,11 +257,12 @@ fn byte_plan() -> PlanBuilder {
     plan
 }
 
-fn originals() -> [(&'static str, Vec<u8>); 4] {
+fn originals() -> [(&'static str, Vec<u8>); 5] {
     [
         ("small", small_plan().build()),
         ("rich", rich_plan().build()),
         ("bytes", byte_plan().build()),
+        ("image", image_plan().build()),
         ("streaming", streaming_plan().build()),
     ]
 }
