@@ -12,7 +12,8 @@
 //! are bytes of 0 wherever a history keeps them.
 //!
 //! A recurrent layer goes on from its state, so behind one a call's result is that of a window
-//! which began with the stream, not of the last rows alone.
+//! which began with the stream, not of the last rows alone. Where another layer runs backwards, which has
+//! to begin with the window's end, none goes on, and results are those of the last window.
 
 mod rules;
 

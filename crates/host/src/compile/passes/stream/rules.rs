@@ -310,6 +310,10 @@ impl Place<'_> {
         if layer.reverse {
             return Err("it runs from the last row to the first".to_owned());
         }
+        let backwards = |node: &Node| matches!(node.op, Op::Recurrent(layer) if layer.reverse);
+        if self.graph.nodes.iter().any(backwards) {
+            return Err("beside it a layer runs over the window backwards".to_owned());
+        }
         let keeps_rows = layer.cell != (Cell::Lstm { with_cell: true }) || layer.last;
         if flow.axis != 0 || !keeps_rows {
             return Err("it gives the cell beside every row".to_owned());

@@ -112,6 +112,24 @@ fn a_layer_that_runs_forwards_keeps_its_state_and_one_that_does_not_gets_the_win
 }
 
 #[test]
+fn no_layer_goes_on_beside_one_that_runs_backwards() {
+    let mut both = with_layer(false);
+    let (rows, ahead) = (both.nodes[1].inputs[0], both.nodes[1].clone());
+    let inputs = [&[rows], &ahead.inputs[1..]].concat();
+    let back = node(&mut both, recurrent(true), &inputs, &[1, 2]);
+    both.outputs.push(back);
+    let report = rewritten(&mut both, 1);
+    assert!(!report.goes_on && report.ends.len() == 2);
+    assert_eq!(
+        both.nodes
+            .iter()
+            .filter(|node| node.op == Op::History)
+            .count(),
+        1
+    );
+}
+
+#[test]
 fn an_input_shorter_than_a_call_is_refused() {
     let mut graph = graph();
     let x = graph.input;
