@@ -53,8 +53,6 @@ pub const MAX_WORK: u64 = 1 << 34;
 pub const MAX_ROW: u32 = 1 << 16;
 /// Most trees in an ensemble, so that a sum of 8-bit leaves is exact in an `f32`.
 pub const MAX_TREES: u32 = 1 << 16;
-/// Most subtrees with a branch on both sides that may lie inside one another.
-pub const MAX_TREE_NESTING: usize = 64;
 
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -114,6 +114,19 @@ impl<'a> Op<'a> {
         Some(Operand { info, constant })
     }
 
+    /// Where an operand of a checked op lies, in the arena or in the constants.
+    #[inline(never)]
+    pub fn place(&self, position: usize) -> Option<Range<usize>> {
+        let index = self.operand_index(position)?;
+        let entries = self.tables.tensors.as_chunks::<TENSOR_BYTES>().0;
+        TensorInfo::place(entries.get(usize::from(index))?)
+    }
+
+    /// The bytes of a constant operand of a checked op.
+    pub fn constant(&self, position: usize) -> Option<&'a [u8]> {
+        self.tables.constants.get(self.place(position)?)
+    }
+
     pub fn input(&self, position: usize) -> Option<Operand<'a>> {
         if position >= usize::from(self.record.inputs) {
             return None;

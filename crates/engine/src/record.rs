@@ -3,6 +3,8 @@
 //! Encoders live beside decoders so that the compiler, the tests and the engine share one
 //! description of every field.
 
+use core::ops::Range;
+
 use crate::bytes::{array, put, u16_at, u32_at};
 use crate::format::{
     CONSTANT_ALIGNMENT, DType, FORMAT, HEADER_BYTES, KERNEL_BYTES, MAGIC, OP_BYTES, OPERAND_BYTES,
@@ -153,6 +155,20 @@ impl TensorInfo {
         };
         write_all(fields);
         bytes
+    }
+
+    /// Where the tensor of a checked entry lies, as [`range`](Self::range) has it.
+    #[inline(always)]
+    pub(crate) fn place(bytes: &[u8; TENSOR_BYTES]) -> Option<Range<usize>> {
+        let &[[dtype, ..], d0, d1, d2, d3, offset, ..] = bytes.as_chunks::<4>().0 else {
+            return None;
+        };
+        let start = u32::from_le_bytes(offset) as usize;
+        let element = DType::from_code(dtype)?.bytes();
+        let length = [d0, d1, d2, d3].iter().fold(element, |length, d| {
+            length.wrapping_mul(u32::from_le_bytes(*d) as usize)
+        });
+        Some(start..start.wrapping_add(length))
     }
 
     /// Reads an entry; none where a code is unknown or a reserved byte is not zero.

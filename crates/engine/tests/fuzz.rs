@@ -12,6 +12,56 @@ use support::{F32, PlanBuilder, kernel, small_plan};
 
 const ROUNDS: usize = 60_000;
 
+/// Two branches and a row: thresholds 0.5 and 2.0, features 1 and 2.
+const THRESHOLDS: [u8; 36] = [
+    2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, // branches, trees, row entries
+    0, 0, 0, 0x3F, 0, 0, 0, 0x40, // thresholds
+    1, 0x20, 0, 1, 2, 0x50, 0, 2, // links
+    0, 0, 1, 0, // roots
+    0x81, 7, 0, 0, // row
+];
+
+/// Trees that compare ranks: two pieces, two columns with keys and one of a NaN to the left.
+fn forest_plan() -> PlanBuilder {
+    let words = [4_u32, 2, 1, 2, 3, 5, 2, 0, 0];
+    let leaf = 1 << 31;
+    let nodes = [
+        255 << 8 | 1 << 16,
+        1 | 254 << 8 | leaf,
+        255 << 8 | 3 << 16 | leaf,
+        1 | 255 << 8 | 1 << 16 | leaf,
+    ];
+    let columns = [2 << 16, 1 | 1 << 16 | 1 << 24];
+    let keys = [0x3F00_0000_u32, 0x4000_0000, 0x3F80_0000];
+    let mut group: Vec<u8> = [&words[..], &nodes, &columns, &keys]
+        .concat()
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
+    let halves = [0_u16, 3, 0, 1, 3, 0x8001, 2];
+    group.extend(halves.iter().flat_map(|half| half.to_le_bytes()));
+    group.extend([0, 9, 0x82, 3]);
+    group.resize(36 + 4 * (3 + 256), 0);
+    let mut plan = PlanBuilder::default();
+    let x = plan.arena(F32, &[1, 2]);
+    let scores = plan.arena(F32, &[1, 3]);
+    let label = plan.arena(DType::I32, &[1]);
+    let images = plan.arena(DType::U8, &[256]);
+    let group = plan.constant(DType::U8, &[group.len() as u32], &group);
+    plan.op_with_scratch(
+        kernel(OpCode::TreeEnsemble, 1),
+        &[x, group],
+        (&[scores, label], &[images]),
+        &[5, 0.125_f32.to_bits(), 0],
+    );
+    plan.port(label, Role::Label);
+    plan.port(scores, Role::Probabilities);
+    plan
+}
+
+/// Bytes of [`forest_plan`]'s trees in front of what only fills the window.
+const FOREST_BYTES: usize = 36 + 4 * 9 + 18;
+
 /// A plan with nearly every kernel: floats, integers, a tree, views.
 fn rich_plan() -> PlanBuilder {
     let mut plan = PlanBuilder::default();
@@ -67,21 +117,13 @@ fn rich_plan() -> PlanBuilder {
         &[floats],
         &[0.1_f32.to_bits(), 5],
     );
-    let nodes = plan.constant(
-        DType::U8,
-        &[2, 8],
-        &[0, 0, 0, 0x3F, 1, 0, 1, 0, 0, 0, 0, 0x40, 2, 0, 0, 0],
-    );
-    let trees = plan.constant(DType::I32, &[1], &2_i32.to_le_bytes());
-    let leaves = plan.constant(DType::U8, &[3, 2], &[0, 0, 1, 0, 0, 0]);
-    let votes = plan.constant(DType::U8, &[2, 3], &[1, 0, 0, 0, 1, 0]);
+    let group = plan.constant(DType::U8, &[36], &THRESHOLDS);
     let scores = plan.arena(F32, &[1, 3]);
-    let step = [1.0_f32.to_bits()];
     plan.op(
-        kernel(OpCode::TreeEnsemble, 1),
-        &[floats, trees, nodes, leaves, votes],
+        kernel(OpCode::TreeEnsemble, 3),
+        &[floats, group],
         &[scores],
-        &step,
+        &[1, 1.0_f32.to_bits(), 0],
     );
     let joined = plan.arena(F32, &[1, 6]);
     plan.op(
@@ -264,6 +306,7 @@ fn originals() -> [(&'static str, Vec<u8>); 5] {
         ("bytes", byte_plan().build()),
         ("image", image_plan().build()),
         ("streaming", streaming_plan().build()),
+        ("forest", forest_plan().build()),
     ]
 }
 
@@ -344,4 +387,25 @@ fn the_undamaged_plans_run() {
         let fate = load_and_run(&plan, MAX_TEST_WORK, &mut Random(2));
         assert_eq!(fate, Fate::Ran, "{name}");
     }
+}
+
+#[test]
+fn damaged_trees_are_refused_or_walked_to_the_end() {
+    let original = forest_plan().build();
+    let trees = original.len() - (36 + 4 * (3 + 256));
+    let mut random = Random(0x7EED_5EED_1234_0001);
+    let (mut loaded, rounds) = (0, 40_000);
+    for _ in 0..rounds {
+        let mut bytes = original.clone();
+        for _ in 0..=random.below(3) {
+            let at = trees + random.below(FOREST_BYTES);
+            bytes[at] = match random.below(3) {
+                0 => bytes[at] ^ 1 << random.below(8),
+                1 => bytes[at].wrapping_add(1),
+                _ => random.next() as u8,
+            };
+        }
+        loaded += usize::from(load_and_run(&bytes, MAX_TEST_WORK, &mut random) != Fate::Refused);
+    }
+    assert!(loaded > rounds / 20 && loaded < rounds, "{loaded} loaded");
 }

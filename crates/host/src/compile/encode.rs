@@ -31,7 +31,7 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::LayerNormalization { .. } => (OpCode::LayerNormalization, 0),
         Op::Softmax => (OpCode::Softmax, 0),
         Op::ArgMax => (OpCode::ArgMax, 0),
-        Op::TreeEnsemble { step } => (OpCode::TreeEnsemble, u8::from(step.is_some())),
+        Op::TreeEnsemble { packing, .. } => (OpCode::TreeEnsemble, packing.variant()),
         Op::MatMul { .. } => (OpCode::MatMul, 0),
         Op::StridedCopy { .. } | Op::Transpose { .. } => (OpCode::StridedCopy, 0),
         Op::Concat { .. } => (OpCode::Concat, 0),
@@ -79,7 +79,7 @@ fn words(op: &Op) -> Vec<u32> {
         Op::LayerNormalization { epsilon } => vec![epsilon.to_bits()],
         Op::Svm(step) => step.words(),
         Op::Bytes(op) => op.words(),
-        Op::TreeEnsemble { step } => step.map(f32::to_bits).into_iter().collect(),
+        Op::TreeEnsemble { packing, .. } => packing.words().to_vec(),
         Op::Reduce { .. } | Op::MatMul { .. } | Op::StridedCopy { .. } | Op::Concat { .. } => {
             shape_words(op)
         }
@@ -382,7 +382,9 @@ impl Writer<'_> {
     fn number_tensors(&mut self) -> Result<(), CompileError> {
         self.number_computed(self.graph.input)?;
         for (node, scratch) in self.graph.nodes.iter().zip(&self.layout.scratch) {
-            self.number_computed(node.output)?;
+            for output in node.outputs() {
+                self.number_computed(output)?;
+            }
             if let Some(scratch) = scratch {
                 self.scratch
                     .insert(node.output, count("tensors", self.arena.len())?);
@@ -502,7 +504,7 @@ impl Writer<'_> {
             records.push(OpRecord {
                 kernel: kernel(&node.op),
                 inputs: node.inputs.len() as u8,
-                outputs: 1,
+                outputs: node.outputs().count() as u8,
                 scratch: u8::from(self.scratch.contains_key(&node.output)),
                 first_operand: operands.len() as u16,
                 parameters_offset: parameters.len() as u32 * 4,
@@ -515,8 +517,8 @@ impl Writer<'_> {
     }
 
     fn operands(&self, node: &Node) -> Vec<u16> {
-        let all = node.inputs.iter().chain(std::iter::once(&node.output));
-        all.map(|id| self.indices.get(id).copied().unwrap_or(u16::MAX))
+        let all = node.inputs.iter().copied().chain(node.outputs());
+        all.map(|id| self.indices.get(&id).copied().unwrap_or(u16::MAX))
             .chain(self.scratch.get(&node.output).copied())
             .collect()
     }

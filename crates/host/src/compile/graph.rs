@@ -2,6 +2,7 @@
 
 use super::byte_op::ByteOp;
 use super::constant::{Data, QuantizedConstant};
+use super::forest::Packing;
 use super::recurrent::Recurrent;
 use dunlin_engine::format::{MAX_ELEMENTS, OpCode};
 
@@ -205,9 +206,10 @@ pub(crate) enum Op {
     },
     Softmax,
     ArgMax,
-    /// Step of 8-bit leaves; none for float leaves.
     TreeEnsemble {
-        step: Option<f32>,
+        packing: Packing,
+        /// What it computes beside its scores.
+        label: Option<ValueId>,
     },
     MatMul {
         batch: usize,
@@ -287,6 +289,17 @@ pub(crate) struct Node {
     pub origins: Vec<usize>,
 }
 
+impl Node {
+    /// What it computes: its output, and what its op computes beside it.
+    pub fn outputs(&self) -> impl Iterator<Item = ValueId> + use<> {
+        let beside = match self.op {
+            Op::TreeEnsemble { label, .. } => label,
+            _ => None,
+        };
+        std::iter::once(self.output).chain(beside)
+    }
+}
+
 /// A model with batch 1. Nodes are in an order in which they can run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Graph {
@@ -333,7 +346,9 @@ impl Graph {
 
     /// Index of the node that computes a value.
     pub fn producer(&self, id: ValueId) -> Option<usize> {
-        self.nodes.iter().position(|node| node.output == id)
+        self.nodes
+            .iter()
+            .position(|node| node.outputs().any(|output| output == id))
     }
 
     /// How often a value is used: by nodes and as an output.
@@ -361,7 +376,7 @@ impl Graph {
             let used: Vec<bool> = self
                 .nodes
                 .iter()
-                .map(|node| self.uses(node.output) > 0)
+                .map(|node| node.outputs().any(|output| self.uses(output) > 0))
                 .collect();
             let mut used = used.into_iter();
             self.nodes.retain(|_| used.next().unwrap_or(true));

@@ -205,6 +205,7 @@ fn blocks(graph: &Graph) -> Vec<Block> {
                 needs::lead(&node.op).map(|lead| (node.inputs[0], lead)),
             )),
         }
+        blocks.extend(node.outputs().skip(1).map(|output| new(output, time, None)));
         let bytes = needs::scratch_bytes(&node.op).next_multiple_of(ARENA_ALIGNMENT);
         if bytes > 0 {
             blocks.push(Block {

@@ -10,6 +10,7 @@ pub(crate) fn scratch_bytes(op: &Op) -> usize {
             k.div_ceil(4) * 16 + if rows % 2 == 0 { 0 } else { n }
         }
         Op::Recurrent(layer) => layer.scratch_bytes(),
+        Op::TreeEnsemble { packing, .. } => packing.scratch_bytes(),
         _ => 0,
     }
 }

@@ -48,7 +48,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-fn first_largest(row: &[u8]) -> usize {
+pub(super) fn first_largest(row: &[u8]) -> usize {
     let mut best = (0, f32::NAN);
     for (index, value) in f32s(row).enumerate() {
         if index == 0 || value > best.1 {

@@ -45,7 +45,7 @@ Softplus, Softsign, Swish, Mish, Sum, Less, Greater, LayerNormalization, Softmax
 ReduceMean/Sum/Max/Min/L1/L2/SumSquare, BatchNormalization, LSTM, GRU, \
 Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Slice, Split, Concat, Gather, Identity, \
 Dropout, Cast, Shape, Constant, ConstantOfShape, Expand, Tile, QuantizeLinear, DequantizeLinear, \
-TreeEnsembleClassifier, TreeEnsembleRegressor, LinearClassifier, LinearRegressor, \
+TreeEnsembleClassifier, TreeEnsembleRegressor, TreeEnsemble, LinearClassifier, LinearRegressor, \
 SVMClassifier, SVMRegressor, Scaler, Normalizer, ArrayFeatureExtractor, ZipMap";
 
 /// What to do about a tensor that is too large.
@@ -259,6 +259,7 @@ impl<'m> Importer<'m> {
         match op {
             "TreeEnsembleClassifier" => self.tree_classifier(node),
             "TreeEnsembleRegressor" => self.tree_regressor(node),
+            "TreeEnsemble" => self.tree_ensemble(node),
             "LinearClassifier" => self.linear_classifier(node),
             "LinearRegressor" => self.linear_regressor(node),
             "SVMClassifier" => self.svm_classifier(node),

@@ -4,6 +4,7 @@ mod activations;
 mod bytes;
 mod convolution;
 mod exact;
+mod forests;
 mod fuzz;
 mod machines;
 mod models;

@@ -171,6 +171,15 @@ fn compact_leaves_keep_labels_and_stay_within_their_tolerance() {
     assert_eq!(labels, 0);
     assert!(worst <= 1.0 / 510.0 + 1e-6);
     assert!(compact.report.plan_bytes < exact.report.plan_bytes);
+    assert!(compact.report.plan_bytes <= 80_000);
+    assert_eq!(compact.report.kernels, ["tree_ensemble.1.1"]);
+    for leaves in [Leaves::Exact, Leaves::Compact] {
+        let (votes, labels, worst) = compare_forest("rf_bc_10", leaves).unwrap();
+        assert_eq!(labels, 0);
+        assert!(worst < 2e-7);
+        assert!(votes.report.plan_bytes <= 1_700);
+        assert_eq!(votes.report.kernels, ["tree_ensemble.1.3"]);
+    }
 }
 
 /// Largest difference from tract, and how many labels differ.

@@ -322,7 +322,7 @@ fn votes_of_trees_are_counted_and_labelled_by_their_largest_share() {
     let compiled = compiled(&graph.finish());
     assert_eq!(
         compiled.report.kernels,
-        ["mul.1.0", "arg_max.1.0", "tree_ensemble.1.1"]
+        ["mul.1.0", "arg_max.1.0", "tree_ensemble.1.3"]
     );
     let plan = dunlin_engine::Plan::load(&compiled.plan).unwrap();
     for (second, label, share) in [

@@ -1,0 +1,126 @@
+//! Trees that compare inputs with thresholds, for few branches: nothing is mapped before.
+//!
+//! A group begins with three words: counts of branches, trees and row entries. Tables follow in
+//! this order: thresholds (four bytes per branch, `f32`, positive or +0.0), links (four bytes per
+//! branch), roots (two bytes per tree), rows.
+//!
+//! Bits of a branch's link: 0 – 11 where to go if `x ≤ threshold`, 12 – 23 where to go if not
+//! (a NaN does not), 24 – 31 the feature. With `n` branches a place below `n` is a branch behind
+//! this one, so that every walk ends; a place `n + c` is the leaf code `c`. A root is a place.
+//!
+//! Bits of numbers that are not negative compare as they do, so no float is compared: with
+//! thresholds of that kind `x` goes left if its bits are at most the threshold's, or if it is
+//! negative and no NaN.
+
+use super::sections::{Sections, half, word};
+use super::sums::{Sums, check_rows};
+use super::{check_operands, run_groups, work};
+use crate::error::OpFault;
+use crate::op::{Op, check as hold, split};
+
+const PLACE_BITS: u32 = 12;
+const PLACE: u32 = 0xFFF;
+const NEGATIVE_INFINITY: u32 = 0xFF80_0000;
+
+struct Group<'p, const N: usize> {
+    thresholds: &'p [[u8; 4]],
+    links: &'p [[u8; 4]],
+    roots: &'p [[u8; 2]],
+    rows: &'p [[u8; N]],
+}
+
+impl<'p, const N: usize> Group<'p, N> {
+    fn of(bytes: &'p [u8]) -> Option<Self> {
+        let ([branches, trees, rows], mut sections) = Sections::of(bytes)?;
+        Some(Self {
+            thresholds: sections.table(branches)?,
+            links: sections.table(branches)?,
+            roots: sections.table(trees)?,
+            rows: sections.table(rows)?,
+        })
+    }
+
+    /// Adds the leaf that `x` reaches in every tree.
+    #[inline(never)]
+    fn add_trees(&self, x: &[[u8; 4]], sums: &mut Sums<N>) -> Option<()> {
+        let links = self.links;
+        let thresholds = self.thresholds.get(..links.len())?;
+        for root in self.roots {
+            let mut at = usize::from(u16::from_le_bytes(*root));
+            while let (Some(link), Some(threshold)) = (links.get(at), thresholds.get(at)) {
+                let link = u32::from_le_bytes(*link);
+                let bits = word(x, (link >> 24) as usize)?;
+                at = (link & PLACE) as usize;
+                if bits > u32::from_le_bytes(*threshold) {
+                    at = (link >> PLACE_BITS & PLACE) as usize;
+                    if bits.cast_signed() < 0 {
+                        at = below_zero(link, bits);
+                    }
+                }
+            }
+            sums.add(at.checked_sub(links.len())?)?;
+        }
+        Some(())
+    }
+}
+
+/// Where a negative number or a NaN goes.
+#[cold]
+#[inline(never)]
+fn below_zero(link: u32, bits: u32) -> usize {
+    let place = match bits > NEGATIVE_INFINITY {
+        true => link >> PLACE_BITS,
+        false => link,
+    };
+    (place & PLACE) as usize
+}
+
+pub(super) fn check<const N: usize>(op: &Op) -> Result<u64, OpFault> {
+    let width = check_operands(op, 0)?;
+    let features = op.need_input(0)?.info.elements();
+    let mut steps = 0_u64;
+    for position in 1..usize::from(op.record.inputs) {
+        let bytes = op.need_input(position)?.constant.ok_or(OpFault::Type)?;
+        let group = Group::<N>::of(bytes).ok_or(OpFault::Constant)?;
+        steps = steps.saturating_add(group.check(width, features)?);
+        super::check_votes(op, group.rows.is_empty())?;
+    }
+    Ok(steps)
+}
+
+impl<const N: usize> Group<'_, N> {
+    fn check(&self, width: usize, features: usize) -> Result<u64, OpFault> {
+        let longest = check_rows(self.rows, width)?;
+        let branches = self.links.len();
+        let end = branches
+            .saturating_add(width)
+            .saturating_add(self.rows.len());
+        for (index, link) in self.links.iter().enumerate() {
+            let link = u32::from_le_bytes(*link);
+            hold(((link >> 24) as usize) < features, OpFault::Constant)?;
+            for place in [link & PLACE, link >> PLACE_BITS & PLACE] {
+                let place = place as usize;
+                hold(place > index && place < end, OpFault::Constant)?;
+            }
+        }
+        for tree in 0..self.roots.len() {
+            let root = half(self.roots, tree).ok_or(OpFault::Constant)?;
+            hold(usize::from(root) < end, OpFault::Constant)?;
+        }
+        Ok(work(self.roots.len(), longest)?.saturating_add(branches as u64))
+    }
+}
+
+pub(super) fn run<const N: usize>(op: &Op, arena: &mut [u8]) -> Option<()> {
+    let x = op.place(0)?;
+    run_groups(op, arena, |arena, scores, bytes, unit| {
+        let group = Group::<N>::of(bytes)?;
+        let (x, scores) = split(arena, x.clone(), scores)?;
+        let mut sums = Sums {
+            scores: scores.as_chunks_mut().0,
+            rows: group.rows,
+            unit,
+        };
+        group.add_trees(x.as_chunks().0, &mut sums)
+    })
+}

@@ -1,0 +1,138 @@
+//! `tree_ensemble`: sums the leaves that decision trees reach.
+//!
+//! Inputs: `x f32 [features]` in the arena and one or more constants `u8 [n]`, each a group of
+//! trees. Outputs: `f32 [width]`, at most 128 wide, and perhaps the label, `i32 [1]`: the index of
+//! the largest score, the first of equals. The variants differ in tests and in leaves:
+//!
+//! | variant | tests | leaves |
+//! |---|---|---|
+//! | 0, 1 | ranks, see [`ranks`] | `f32`, whole steps |
+//! | 2, 3 | thresholds, see [`direct`] | `f32`, whole steps |
+//!
+//! Variants 0 and 1 have a scratch tensor `u8 [256]`, the images of the inputs. All tensors in the
+//! arena are apart.
+//!
+//! A tree reaches a leaf code. A code below `width` adds one unit to that score; a code
+//! `width + r` adds the row that starts at entry `r` of the group's rows, which have an entry per
+//! score that is not 0: the score (top bit: the row ends) and what is added, `f32` or `u8` steps.
+//! Adding nothing where a dense row would add 0.0 gives the same sums, because a sum that starts
+//! at 0.0 is never -0.0 and `a + 0.0 = a`.
+//!
+//! Parameters: the unit (`f32`, or steps below 256); the value of a step, `f32`; the form.
+//! `f32` leaves are added in tree order, starting at 0.0, as ONNX does. Steps are added as
+//! integers, exactly; then a score is
+//!
+//! | form | score of `n` steps |
+//! |---|---|
+//! | 0 | `n·step`, rounded once |
+//! | 1 | `step` added `n` times, as ONNX adds `n` equal leaves: exact where every leaf is a vote |
+//!
+//! Forms 4 and 5 are 0 and 1 of the second of two scores, `s`; the first becomes `1 - s`. With
+//! forms 8 and 9 it becomes `-s`. A group's sums are kept and the next group adds to them.
+//! One step per branch at most, and the longest row for each tree.
+
+mod direct;
+mod ranks;
+mod sections;
+mod sums;
+
+use super::Kernel;
+use super::arg_max::first_largest;
+use crate::KernelId;
+use crate::error::OpFault;
+use crate::format::{DType, MAX_TREES, OpCode};
+use crate::op::{Op, check, split};
+use core::ops::Range;
+use sums::Form;
+
+pub(in crate::kernels) static RANKS_F32: Kernel = Kernel {
+    id: id(0),
+    check: ranks::check::<F32_ENTRY>,
+    run: ranks::run::<F32_ENTRY>,
+};
+pub(in crate::kernels) static RANKS_STEPS: Kernel = Kernel {
+    id: id(1),
+    check: ranks::check::<STEPS_ENTRY>,
+    run: ranks::run::<STEPS_ENTRY>,
+};
+pub(in crate::kernels) static DIRECT_F32: Kernel = Kernel {
+    id: id(2),
+    check: direct::check::<F32_ENTRY>,
+    run: direct::run::<F32_ENTRY>,
+};
+pub(in crate::kernels) static DIRECT_STEPS: Kernel = Kernel {
+    id: id(3),
+    check: direct::check::<STEPS_ENTRY>,
+    run: direct::run::<STEPS_ENTRY>,
+};
+
+/// Bytes of a row's entry with a weight in `f32`, and in steps.
+const F32_ENTRY: usize = 5;
+const STEPS_ENTRY: usize = 2;
+
+const fn id(variant: u8) -> KernelId {
+    KernelId::new(OpCode::TreeEnsemble as u16, 1, variant)
+}
+
+/// What every variant asks of its operands; gives the width.
+fn check_operands(op: &Op, scratch: u8) -> Result<usize, OpFault> {
+    let record = op.record;
+    let counts = record.inputs > 1 && matches!(record.outputs, 1 | 2) && record.scratch == scratch;
+    check(counts, OpFault::Operands)?;
+    op.has_parameters(3)?;
+    op.need_input(0)?.in_arena(DType::F32)?;
+    for group in 1..usize::from(record.inputs) {
+        op.need_input(group)?.is_constant(DType::U8)?;
+    }
+    let scores = op.need_output(0)?;
+    check(scores.dtype == DType::F32, OpFault::Type)?;
+    check(scores.elements() <= sums::MAX_WIDTH, OpFault::Shape)?;
+    if record.outputs == 2 {
+        let label = op.need_output(1)?;
+        check(label.dtype == DType::I32, OpFault::Type)?;
+        check(label.elements() == 1, OpFault::Shape)?;
+    }
+    let form = Form::of(op).ok_or(OpFault::Parameters)?;
+    check(form.fits(scores.elements()), OpFault::Parameters)?;
+    op.arena_operands_are_apart()?;
+    Ok(scores.elements())
+}
+
+/// Votes are one step each, so that a score has no more steps than there are trees.
+fn check_votes(op: &Op, no_rows: bool) -> Result<(), OpFault> {
+    let form = Form::of(op).ok_or(OpFault::Parameters)?;
+    let one_each = no_rows && op.parameters().need_u32(0)? == 1;
+    check(one_each || !form.is_repeated(), OpFault::Parameters)
+}
+
+/// Steps of the walks over `trees` trees, beside those of their branches.
+fn work(trees: usize, longest_row: usize) -> Result<u64, OpFault> {
+    check(trees <= MAX_TREES as usize, OpFault::Shape)?;
+    Ok((trees as u64).saturating_mul(longest_row.saturating_add(1) as u64))
+}
+
+/// Adds every group's leaves to the scores, which begin at 0, and gives them their form.
+///
+/// `add` gets the arena, the place of the scores, a group and the unit.
+#[inline(always)]
+fn run_groups(
+    op: &Op,
+    arena: &mut [u8],
+    mut add: impl FnMut(&mut [u8], Range<usize>, &[u8], u32) -> Option<()>,
+) -> Option<()> {
+    let groups = usize::from(op.record.inputs);
+    let (scores, unit) = (op.place(groups)?, op.parameters().u32(0)?);
+    for score in arena.get_mut(scores.clone())?.as_chunks_mut::<4>().0 {
+        *score = [0; 4];
+    }
+    for group in 1..groups {
+        add(arena, scores.clone(), op.constant(group)?, unit)?;
+    }
+    let form = Form::of(op)?;
+    form.finish(arena.get_mut(scores.clone())?.as_chunks_mut().0);
+    if op.record.outputs > 1 {
+        let (scores, label) = split(arena, scores, op.place(groups.checked_add(1)?)?)?;
+        *label.first_chunk_mut()? = (first_largest(scores) as i32).to_le_bytes();
+    }
+    Some(())
+}

@@ -1,0 +1,292 @@
+//! Trees that test bytes: every input is mapped once to its rank among the thresholds it is
+//! compared with, and branches compare ranks.
+//!
+//! A group begins with nine words: counts of nodes, pieces, trees, columns, keys, leaves and row
+//! entries, then base and shift of the grid. Tables follow in this order: nodes, columns, keys
+//! (four bytes each), pieces, leaves (two bytes each), rows. Bytes may follow that no table has; they
+//! fill the last window.
+//!
+//! **Images.** Let `key(x)` be the bits of `x` as `i32`, those below the sign inverted where the
+//! sign is set. For numbers it grows with `x`, with `key(-0.0) = key(0.0) - 1`; no threshold is
+//! -0.0, so `x ≤ t` is `key(x) ≤ key(t)`. A column has a feature, at most 255 keys in ascending
+//! order, and maps `x` to `r(x)`, the number of its keys below `key(x)`. Then `x ≤ t` for its
+//! `j`-th threshold, from 0, is `r(x) ≤ j`: if `x ≤ t`, only the `j` keys before can be below; if
+//! not, `t` and those before it are. A NaN is 255, to the right of every threshold, or 0 where the
+//! column says that it goes left. A column: feature `u16`, number of keys `u8`, 1 for NaN to the
+//! left `u8`.
+//!
+//! Without keys the thresholds are a grid, `key = base + i·2^shift` with `base ≥ 0`, and the rank
+//! of `x` is computed: 0 for numbers not above `base`, otherwise `((key(x) - base - 1) >> shift) + 1`,
+//! at most 255. It counts the grid's points below `key(x)`, so the same holds.
+//!
+//! **Nodes.** A piece is up to 256 nodes of a tree, the root or where it is entered first; it is
+//! read through a window of 256 nodes, in which a byte is a safe index. Bits of a node: 0 – 7
+//! column; 8 – 15 `255 - j`; 16 – 30 where to go; 31 set if that is a leaf. Adding the image at
+//! bit 8 carries into bit 16 exactly if `r + 255 - j ≥ 256`, that is, if `x` goes right: children
+//! are neighbours, the left one first. Without a leaf they are nodes of the piece behind this one;
+//! with one, entries of the leaf table. (A leaf beside a branch is a node whose test adds nothing.)
+//! An entry of the leaf table is a leaf code or, with the top bit, the piece where the walk goes
+//! on, which is behind this one: so every walk ends. Trees begin at the first pieces.
+
+use super::sections::{Sections, half, word};
+use super::sums::{self, Sums, check_rows};
+use super::{check_operands, run_groups, work};
+use crate::error::OpFault;
+use crate::format::DType;
+use crate::op::{Op, check as hold, split};
+
+/// Nodes of a window.
+const WINDOW: usize = 256;
+const GOES_ON: u16 = 0x8000;
+const INFINITY: u32 = 0x7F80_0000;
+
+struct Group<'p, const N: usize> {
+    /// Every word of the group from its first node on.
+    words: &'p [[u8; 4]],
+    nodes: &'p [[u8; 4]],
+    columns: &'p [[u8; 4]],
+    keys: &'p [[u8; 4]],
+    pieces: &'p [[u8; 2]],
+    trees: usize,
+    leaves: &'p [[u8; 2]],
+    rows: &'p [[u8; N]],
+    grid: Grid,
+}
+
+impl<'p, const N: usize> Group<'p, N> {
+    fn of(bytes: &'p [u8]) -> Option<Self> {
+        let (counts, mut sections) = Sections::of(bytes)?;
+        let [
+            nodes,
+            pieces,
+            trees,
+            columns,
+            keys,
+            leaves,
+            rows,
+            base,
+            shift,
+        ] = counts;
+        Some(Self {
+            words: sections.words(),
+            nodes: sections.table(nodes)?,
+            columns: sections.table(columns)?,
+            keys: sections.table(keys)?,
+            pieces: sections.table(pieces)?,
+            trees: usize::try_from(trees).ok()?,
+            leaves: sections.table(leaves)?,
+            rows: sections.table(rows)?,
+            grid: Grid { base, shift },
+        })
+    }
+
+    #[inline(always)]
+    fn window(&self, piece: [u8; 2]) -> Option<&'p [[u8; 4]; WINDOW]> {
+        let start = usize::from(u16::from_le_bytes(piece));
+        self.words.windows(WINDOW).nth(start)?.first_chunk()
+    }
+
+    /// Maps the inputs to images.
+    fn map(&self, x: &[[u8; 4]], images: &mut [u8]) -> Option<()> {
+        match self.keys {
+            [] => self.map_to_grid(x, images),
+            keys => self.map_to_ranks(x, images, keys),
+        }
+    }
+
+    #[inline(never)]
+    fn map_to_grid(&self, x: &[[u8; 4]], images: &mut [u8]) -> Option<()> {
+        let Grid { base, shift } = self.grid;
+        for ([low, high, _, _], image) in self.columns.iter().zip(images) {
+            let bits = word(x, usize::from(u16::from_le_bytes([*low, *high])))?;
+            *image = match bits.checked_sub(base.saturating_add(1)) {
+                Some(above) if bits <= INFINITY => (above >> (shift & 31)).min(254) as u8 + 1,
+                None => 0,
+                _ if is_nan(bits) => 255,
+                _ => 0,
+            };
+        }
+        Some(())
+    }
+
+    #[inline(never)]
+    fn map_to_ranks(&self, x: &[[u8; 4]], images: &mut [u8], mut keys: &[[u8; 4]]) -> Option<()> {
+        for ([low, high, count, nan_goes_left], image) in self.columns.iter().zip(images) {
+            let bits = word(x, usize::from(u16::from_le_bytes([*low, *high])))?;
+            let (own, others) = keys.split_at_checked(usize::from(*count))?;
+            keys = others;
+            *image = match (is_nan(bits), nan_goes_left) {
+                (true, 0) => 255,
+                (true, _) => 0,
+                _ => rank(key(bits), own),
+            };
+        }
+        Some(())
+    }
+
+    /// Adds the leaf that the images reach in every tree.
+    #[inline(never)]
+    fn add_trees(&self, images: &[u8; 256], sums: &mut Sums<N>) -> Option<()> {
+        let unit = sums.unit;
+        for piece in self.pieces.get(..self.trees)? {
+            let code = self.end(*piece, images)?;
+            match sums.scores.get_mut(usize::from(code)) {
+                Some(score) => sums::add::<N>(score, unit),
+                None => self.add_other(code, images, sums)?,
+            }
+        }
+        Some(())
+    }
+
+    /// The entry of the leaf table that a walk through a piece ends at.
+    #[inline(always)]
+    fn end(&self, piece: [u8; 2], images: &[u8; 256]) -> Option<u16> {
+        half(self.leaves, walk(self.window(piece)?, images)?)
+    }
+
+    /// Goes on in other pieces, and adds a leaf that is a row, or else a unit.
+    #[inline(never)]
+    fn add_other(&self, mut code: u16, images: &[u8; 256], sums: &mut Sums<N>) -> Option<()> {
+        while code & GOES_ON != 0 {
+            let piece = self.pieces.get(usize::from(code & !GOES_ON))?;
+            code = self.end(*piece, images)?;
+        }
+        sums.add_other(usize::from(code))
+    }
+}
+
+/// The leaf that a walk through a window ends at.
+#[inline(always)]
+fn walk(window: &[[u8; 4]; WINDOW], images: &[u8; 256]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let node = u32::from_le_bytes(*window.get(at)?);
+        let image = *images.get(usize::from(node as u8))?;
+        let sum = node.wrapping_add(u32::from(image) << 8);
+        at = (sum >> 16 & 0xFF) as usize;
+        if sum.cast_signed() < 0 {
+            return Some((sum << 1 >> 17) as usize);
+        }
+    }
+}
+
+/// Thresholds in equal steps.
+#[derive(Clone, Copy)]
+struct Grid {
+    base: u32,
+    shift: u32,
+}
+
+fn is_nan(bits: u32) -> bool {
+    bits & 0x7FFF_FFFF > INFINITY
+}
+
+fn key(bits: u32) -> i32 {
+    let bits = bits.cast_signed();
+    bits ^ ((bits >> 31).cast_unsigned() >> 1).cast_signed()
+}
+
+/// How many of `keys` are below `key`.
+fn rank(key: i32, keys: &[[u8; 4]]) -> u8 {
+    keys.partition_point(|threshold| key > i32::from_le_bytes(*threshold)) as u8
+}
+
+pub(super) fn check<const N: usize>(op: &Op) -> Result<u64, OpFault> {
+    let width = check_operands(op, 1)?;
+    let images = op.scratch(0).ok_or(OpFault::Operands)?;
+    hold(images.dtype == DType::U8, OpFault::Type)?;
+    hold(images.elements() == 256, OpFault::Shape)?;
+    let features = op.need_input(0)?.info.elements();
+    let mut steps = 0_u64;
+    for position in 1..usize::from(op.record.inputs) {
+        let bytes = op.need_input(position)?.constant.ok_or(OpFault::Type)?;
+        let group = Group::<N>::of(bytes).ok_or(OpFault::Constant)?;
+        steps = steps.saturating_add(group.check(width, features)?);
+        super::check_votes(op, group.rows.is_empty())?;
+    }
+    Ok(steps)
+}
+
+impl<const N: usize> Group<'_, N> {
+    fn check(&self, width: usize, features: usize) -> Result<u64, OpFault> {
+        self.check_columns(features)?;
+        let longest = check_rows(self.rows, width)?;
+        hold(self.trees <= self.pieces.len(), OpFault::Constant)?;
+        let mut start = 0;
+        for (index, piece) in self.pieces.iter().enumerate() {
+            let next = match half(self.pieces, index.saturating_add(1)) {
+                Some(next) => usize::from(next),
+                None => self.nodes.len(),
+            };
+            hold(
+                usize::from(u16::from_le_bytes(*piece)) == start,
+                OpFault::Constant,
+            )?;
+            let nodes = self.nodes.get(start..next).ok_or(OpFault::Constant)?;
+            self.window(*piece).ok_or(OpFault::Constant)?;
+            self.check_piece(index, nodes, width)?;
+            start = next;
+        }
+        hold(start == self.nodes.len(), OpFault::Constant)?;
+        let map = self.columns.len().saturating_mul(8);
+        Ok(work(self.trees, longest)?.saturating_add(self.nodes.len().saturating_add(map) as u64))
+    }
+
+    /// Columns name features that exist and share out the keys.
+    fn check_columns(&self, features: usize) -> Result<(), OpFault> {
+        let mut keys = 0_usize;
+        for [low, high, count, _] in self.columns {
+            let feature = usize::from(u16::from_le_bytes([*low, *high]));
+            hold(feature < features, OpFault::Constant)?;
+            keys = keys.saturating_add(usize::from(*count));
+        }
+        let shared = self.columns.len() <= 256 && keys == self.keys.len();
+        hold(shared && self.grid.shift < 32, OpFault::Constant)
+    }
+
+    /// Every node tests a column that exists and leads on, or to leaves that exist.
+    fn check_piece(&self, piece: usize, nodes: &[[u8; 4]], width: usize) -> Result<(), OpFault> {
+        hold((1..=WINDOW).contains(&nodes.len()), OpFault::Constant)?;
+        for (index, node) in nodes.iter().enumerate() {
+            let node = u32::from_le_bytes(*node);
+            let column = (node & 0xFF) as usize;
+            let carries = node & 0xFF00 != 0;
+            hold(column < self.columns.len() || !carries, OpFault::Constant)?;
+            let left = (node >> 16 & 0x7FFF) as usize;
+            let right = left.saturating_add(usize::from(carries));
+            if node >> 31 == 0 {
+                let inside = left > index && right < nodes.len();
+                hold(inside, OpFault::Constant)?;
+                continue;
+            }
+            for leaf in [left, right] {
+                let code = half(self.leaves, leaf).ok_or(OpFault::Constant)?;
+                let target = usize::from(code & !GOES_ON);
+                let exists = match code & GOES_ON {
+                    0 => target < width.saturating_add(self.rows.len()),
+                    _ => target > piece && target < self.pieces.len(),
+                };
+                hold(exists, OpFault::Constant)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn run<const N: usize>(op: &Op, arena: &mut [u8]) -> Option<()> {
+    let x = op.place(0)?;
+    let operands = usize::from(op.record.inputs).checked_add(op.record.outputs.into())?;
+    let images = op.place(operands)?;
+    run_groups(op, arena, |arena, scores, bytes, unit| {
+        let group = Group::<N>::of(bytes)?;
+        let (x, mapped) = split(arena, x.clone(), images.clone())?;
+        group.map(x.as_chunks().0, mapped)?;
+        let (images, scores) = split(arena, images.clone(), scores)?;
+        let mut sums = Sums {
+            scores: scores.as_chunks_mut().0,
+            rows: group.rows,
+            unit,
+        };
+        group.add_trees(images.first_chunk()?, &mut sums)
+    })
+}

@@ -1,0 +1,157 @@
+//! Scores: what leaf codes add to them, and what becomes of the sums.
+
+use super::STEPS_ENTRY;
+use crate::bytes::f32_at;
+use crate::error::OpFault;
+use crate::op::{Op, check};
+
+/// Most scores, so that a row's entry names one in 7 bits.
+pub(super) const MAX_WIDTH: usize = 128;
+const ROW_ENDS: u8 = 0x80;
+
+/// The scores while leaves are added: `u32` steps or `f32`.
+pub(super) struct Sums<'s, 'p, const N: usize> {
+    pub scores: &'s mut [[u8; 4]],
+    pub rows: &'p [[u8; N]],
+    /// What a code below the width adds.
+    pub unit: u32,
+}
+
+impl<const N: usize> Sums<'_, '_, N> {
+    /// Adds the leaf with this code.
+    #[inline(always)]
+    pub fn add(&mut self, code: usize) -> Option<()> {
+        match self.scores.get_mut(code) {
+            Some(score) => add::<N>(score, self.unit),
+            None => self.add_apart(code)?,
+        }
+        Some(())
+    }
+
+    /// Not part of a walk, which so keeps its registers.
+    #[inline(never)]
+    fn add_apart(&mut self, code: usize) -> Option<()> {
+        self.add_row(code)
+    }
+
+    /// Adds the row, or else the unit, with this code.
+    #[inline(always)]
+    pub fn add_other(&mut self, code: usize) -> Option<()> {
+        match code.checked_sub(self.scores.len()) {
+            Some(_) => self.add_row(code),
+            None => self.add(code),
+        }
+    }
+
+    #[inline(always)]
+    fn add_row(&mut self, code: usize) -> Option<()> {
+        let rows = self.rows.get(code.checked_sub(self.scores.len())?..)?;
+        for entry in rows {
+            let (&target, weight) = entry.split_first()?;
+            let score = self.scores.get_mut(usize::from(target & !ROW_ENDS))?;
+            add::<N>(score, weight_of(weight)?);
+            if target & ROW_ENDS != 0 {
+                break;
+            }
+        }
+        Some(())
+    }
+}
+
+/// Adds a weight to a score.
+#[inline(always)]
+pub(super) fn add<const N: usize>(score: &mut [u8; 4], weight: u32) {
+    let sum = u32::from_le_bytes(*score);
+    let sum = match N {
+        STEPS_ENTRY => sum.wrapping_add(weight),
+        _ => (f32::from_bits(sum) + f32::from_bits(weight)).to_bits(),
+    };
+    *score = sum.to_le_bytes();
+}
+
+/// A byte of steps, or the bits of an `f32`.
+#[inline(always)]
+fn weight_of(bytes: &[u8]) -> Option<u32> {
+    match *bytes {
+        [steps] => Some(u32::from(steps)),
+        [a, b, c, d] => Some(u32::from_le_bytes([a, b, c, d])),
+        _ => None,
+    }
+}
+
+/// Every row ends in the table and names scores that exist; gives the longest row.
+pub(super) fn check_rows<const N: usize>(rows: &[[u8; N]], width: usize) -> Result<usize, OpFault> {
+    let (mut longest, mut length) = (1, 0_usize);
+    for entry in rows {
+        let &target = entry.first().ok_or(OpFault::Constant)?;
+        check(usize::from(target & !ROW_ENDS) < width, OpFault::Constant)?;
+        length = length.saturating_add(1);
+        longest = longest.max(length);
+        if target & ROW_ENDS != 0 {
+            length = 0;
+        }
+    }
+    check(length == 0, OpFault::Constant)?;
+    Ok(longest)
+}
+
+/// What becomes of the sums.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    code: u32,
+    step: f32,
+    floats: bool,
+}
+
+const REPEATED: u32 = 1;
+const COMPLEMENT: u32 = 4;
+const NEGATIVE: u32 = 8;
+
+impl Form {
+    pub fn of(op: &Op) -> Option<Self> {
+        let parameters = op.parameters();
+        Some(Self {
+            code: parameters.u32(2)?,
+            step: parameters.f32(1)?,
+            floats: op.record.kernel.variant() & 1 == 0,
+        })
+    }
+
+    pub fn fits(&self, width: usize) -> bool {
+        let pair = self.code & !REPEATED;
+        let whole = !self.floats || !self.is_repeated();
+        whole
+            && self.step.is_finite()
+            && (pair == 0 || matches!(pair, COMPLEMENT | NEGATIVE) && width == 2)
+    }
+
+    /// Whether a score is as many additions as it has steps.
+    pub fn is_repeated(&self) -> bool {
+        self.code & REPEATED != 0
+    }
+
+    /// Turns sums into scores.
+    pub fn finish(&self, scores: &mut [[u8; 4]]) {
+        if !self.floats {
+            for score in scores.iter_mut() {
+                *score = self.value(u32::from_le_bytes(*score)).to_le_bytes();
+            }
+        }
+        if let ([first, second], true) = (scores, self.code > REPEATED) {
+            let score = f32_at(second, 0).unwrap_or_default();
+            let start = if self.code & COMPLEMENT != 0 {
+                1.0
+            } else {
+                0.0
+            };
+            *first = (start - score).to_le_bytes();
+        }
+    }
+
+    fn value(&self, steps: u32) -> f32 {
+        match self.code & REPEATED {
+            0 => steps as f32 * self.step,
+            _ => (0..steps).fold(0.0, |sum, _| sum + self.step),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Lays out branches that compare ranks: columns, pieces, leaf table.
+
+use super::leaves::{Codes, Rows};
+use super::tree::{Branch, Flat, FlatNode};
+use super::{PackFault, bytes_of, fault, half_bytes_of};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+/// Nodes of a piece, columns of a group.
+const WINDOW: usize = 256;
+const MAX_COLUMNS: usize = 256;
+/// Keys of a column, so that a rank is a byte.
+const MAX_KEYS: usize = 255;
+const MAX_LEAVES: usize = 1 << 15;
+/// Nodes before the last piece of a group.
+const MAX_NODES: usize = u16::MAX as usize;
+/// Leaf codes, and pieces, of a group.
+const MAX_TARGETS: usize = 1 << 15;
+const LEAF: u32 = 1 << 31;
+const GOES_ON: u16 = 1 << 15;
+
+/// Groups of as many trees as their numbers allow.
+pub(super) fn pack(trees: &[Flat], codes: &Codes) -> Result<Vec<Vec<u8>>, PackFault> {
+    if let Some(group) = pack_group(trees, codes) {
+        return Ok(vec![group]);
+    }
+    if trees.len() < 2 {
+        let reason = "a tree has more than 65,280 thresholds, 256 features or 32,768 leaves";
+        return Err(fault(reason, "limit the depth"));
+    }
+    let (first, second) = trees.split_at(trees.len() / 2);
+    Ok([pack(first, codes)?, pack(second, codes)?].concat())
+}
+
+/// The keys each feature is compared with, apart for NaNs that go left and right.
+pub(super) struct Columns {
+    keys: BTreeMap<(usize, bool), Vec<i32>>,
+    grid: Option<Grid>,
+}
+
+/// Keys `base + i·2^shift`.
+#[derive(Clone, Copy)]
+struct Grid {
+    base: i32,
+    shift: u32,
+}
+
+/// The columns of all branches, where they are not too many.
+pub(super) fn columns(trees: &[Flat]) -> Option<Columns> {
+    let mut keys: BTreeMap<(usize, bool), BTreeSet<i32>> = BTreeMap::new();
+    for (_, branch) in trees.iter().flat_map(Flat::branches) {
+        let column = (branch.feature, branch.nan_goes_left);
+        keys.entry(column).or_default().insert(branch.key);
+    }
+    let keys: BTreeMap<_, Vec<i32>> = keys
+        .into_iter()
+        .map(|(column, keys)| (column, keys.into_iter().collect()))
+        .collect();
+    let grid = grid(&keys);
+    let columns = Columns { keys, grid };
+    (columns.count() <= MAX_COLUMNS).then_some(columns)
+}
+
+/// The coarsest grid that has every key, where 255 steps suffice.
+fn grid(keys: &BTreeMap<(usize, bool), Vec<i32>>) -> Option<Grid> {
+    let all = || keys.values().flatten().copied();
+    let (base, last) = (all().min()?, all().max()?);
+    let differences = all().fold(0, |bits, key| bits | key.wrapping_sub(base));
+    let shift = differences.trailing_zeros().min(31);
+    let fits = base >= 0 && (last - base) >> shift < MAX_KEYS as i32;
+    let nan_goes_right = keys.keys().all(|&(_, nan_goes_left)| !nan_goes_left);
+    (fits && nan_goes_right).then_some(Grid { base, shift })
+}
+
+impl Columns {
+    /// How many there are, each of at most 255 keys.
+    pub fn count(&self) -> usize {
+        match self.grid {
+            Some(_) => self.keys.len(),
+            None => self
+                .keys
+                .values()
+                .map(|keys| keys.len().div_ceil(MAX_KEYS))
+                .sum(),
+        }
+    }
+
+    /// Column and rank of every test.
+    fn places(&self) -> HashMap<(usize, bool, i32), (usize, usize)> {
+        let mut places = HashMap::new();
+        let mut column = 0;
+        for (&(feature, nan), keys) in &self.keys {
+            for (index, &key) in keys.iter().enumerate() {
+                let place = match self.grid {
+                    Some(grid) => (column, ((key - grid.base) >> grid.shift) as usize),
+                    None => (column + index / MAX_KEYS, index % MAX_KEYS),
+                };
+                places.insert((feature, nan, key), place);
+            }
+            column += match self.grid {
+                Some(_) => 1,
+                None => keys.len().div_ceil(MAX_KEYS),
+            };
+        }
+        places
+    }
+
+    /// The column table and the key table.
+    fn tables(&self) -> (Vec<u8>, Vec<u8>) {
+        let (mut columns, mut table) = (Vec::new(), Vec::new());
+        for (&(feature, nan_goes_left), keys) in &self.keys {
+            let feature = (feature as u16).to_le_bytes();
+            if self.grid.is_some() {
+                columns.extend([feature[0], feature[1], 0, 0]);
+                continue;
+            }
+            for keys in keys.chunks(MAX_KEYS) {
+                let count = keys.len() as u8;
+                columns.extend([feature[0], feature[1], count, u8::from(nan_goes_left)]);
+                table.extend(keys.iter().flat_map(|key| key.to_le_bytes()));
+            }
+        }
+        (columns, table)
+    }
+}
+
+/// The leaf table: neighbours are the two sides of a branch.
+#[derive(Default)]
+struct LeafTable {
+    codes: Vec<u16>,
+    pairs: HashMap<(u16, u16), usize>,
+    singles: HashMap<u16, usize>,
+}
+
+impl LeafTable {
+    fn pair(&mut self, left: u16, right: u16) -> usize {
+        if let Some(&place) = self.pairs.get(&(left, right)) {
+            return place;
+        }
+        if self.codes.last() != Some(&left) {
+            self.push(left);
+        }
+        let place = self.codes.len() - 1;
+        self.push(right);
+        self.pairs.insert((left, right), place);
+        place
+    }
+
+    fn single(&mut self, code: u16) -> usize {
+        match self.singles.get(&code) {
+            Some(&place) => place,
+            None => {
+                self.push(code);
+                self.codes.len() - 1
+            }
+        }
+    }
+
+    fn push(&mut self, code: u16) {
+        self.singles.entry(code).or_insert(self.codes.len());
+        self.codes.push(code);
+    }
+}
+
+/// Pieces of trees, in the order in which they are entered.
+struct Writer<'t> {
+    trees: &'t [Flat],
+    codes: &'t Codes,
+    places: HashMap<(usize, bool, i32), (usize, usize)>,
+    nodes: Vec<u32>,
+    pieces: Vec<u16>,
+    /// Where the pieces that are not yet written begin: tree and node.
+    waiting: VecDeque<(usize, usize)>,
+    leaves: LeafTable,
+    rows: Rows,
+}
+
+fn pack_group(trees: &[Flat], codes: &Codes) -> Option<Vec<u8>> {
+    let columns = columns(trees)?;
+    let mut writer = Writer {
+        trees,
+        codes,
+        places: columns.places(),
+        nodes: Vec::new(),
+        pieces: Vec::new(),
+        waiting: (0..trees.len()).map(|tree| (tree, 0)).collect(),
+        leaves: LeafTable::default(),
+        rows: Rows::default(),
+    };
+    while let Some((tree, node)) = writer.waiting.pop_front() {
+        writer.write_piece(tree, node);
+        let leaves = writer.leaves.codes.len() <= MAX_LEAVES && writer.nodes.len() <= MAX_NODES;
+        let targets = codes.width + writer.rows.entries();
+        if !leaves || targets.max(writer.pieces.len() + writer.waiting.len()) > MAX_TARGETS {
+            return None;
+        }
+    }
+    Some(writer.finish(&columns))
+}
+
+impl Writer<'_> {
+    /// Writes a piece from a node on; where it is full, other pieces go on.
+    fn write_piece(&mut self, tree: usize, root: usize) {
+        self.pieces.push(self.nodes.len() as u16);
+        let mut piece = vec![0_u32];
+        let mut todo = vec![(root, 0)];
+        while let Some((node, at)) = todo.pop() {
+            let branch = match self.trees[tree].nodes[node] {
+                FlatNode::Branch(branch) => branch,
+                FlatNode::Leaf(leaf) => {
+                    let code = self.code(leaf);
+                    piece[at] = LEAF | (self.leaves.single(code) as u32) << 16;
+                    continue;
+                }
+            };
+            let test = self.test(&branch);
+            let children = [branch.left, branch.right];
+            let are_leaves = children.iter().all(|&child| self.is_leaf(tree, child));
+            if are_leaves || piece.len() + 2 > WINDOW {
+                let [left, right] = children.map(|child| self.end(tree, child));
+                piece[at] = test | LEAF | (self.leaves.pair(left, right) as u32) << 16;
+                continue;
+            }
+            let place = piece.len();
+            piece[at] = test | (place as u32) << 16;
+            piece.extend([0, 0]);
+            todo.extend([(branch.right, place + 1), (branch.left, place)]);
+        }
+        self.nodes.extend(piece);
+    }
+
+    /// Column and complement of the rank.
+    fn test(&self, branch: &Branch) -> u32 {
+        let test = (branch.feature, branch.nan_goes_left, branch.key);
+        let (column, rank) = self.places[&test];
+        (column | (MAX_KEYS - rank) << 8) as u32
+    }
+
+    fn is_leaf(&self, tree: usize, node: usize) -> bool {
+        matches!(self.trees[tree].nodes[node], FlatNode::Leaf(_))
+    }
+
+    /// An entry of the leaf table: a leaf's code, or a new piece.
+    fn end(&mut self, tree: usize, node: usize) -> u16 {
+        if let FlatNode::Leaf(leaf) = self.trees[tree].nodes[node] {
+            return self.code(leaf);
+        }
+        let piece = self.pieces.len() + self.waiting.len();
+        self.waiting.push_back((tree, node));
+        piece as u16 | GOES_ON
+    }
+
+    fn code(&mut self, leaf: usize) -> u16 {
+        self.codes.code(leaf, &mut self.rows) as u16
+    }
+
+    fn finish(self, columns: &Columns) -> Vec<u8> {
+        let (column_table, keys) = columns.tables();
+        let counts = [
+            self.nodes.len(),
+            self.pieces.len(),
+            self.trees.len(),
+            column_table.len() / 4,
+            keys.len() / 4,
+            self.leaves.codes.len(),
+            self.rows.entries(),
+        ];
+        let grid = columns.grid.unwrap_or(Grid { base: 0, shift: 0 });
+        let header = counts.map(|count| count as u32);
+        let header = [&header[..], &[grid.base.cast_unsigned(), grid.shift]].concat();
+        let mut bytes = bytes_of(&header);
+        let first_node = bytes.len();
+        bytes.extend(bytes_of(&self.nodes));
+        bytes.extend([column_table, keys].concat());
+        bytes.extend(half_bytes_of(&self.pieces));
+        bytes.extend(half_bytes_of(&self.leaves.codes));
+        bytes.extend(&self.rows.bytes);
+        let last_window = self
+            .pieces
+            .last()
+            .map_or(0, |&start| usize::from(start) + WINDOW);
+        let end = bytes.len().max(first_node + 4 * last_window);
+        bytes.resize(end, 0);
+        bytes
+    }
+}
