@@ -30,6 +30,15 @@ impl<'a> Tables<'a> {
         TensorInfo::decode(entries.get(usize::from(index))?)
     }
 
+    /// Where a tensor of a checked plan lies, if it is of floats.
+    #[inline(always)]
+    pub fn float_place(&self, index: u16) -> Option<Range<usize>> {
+        let entries = self.tensors.as_chunks::<TENSOR_BYTES>().0;
+        let entry = entries.get(usize::from(index))?;
+        let is_float = entry.first() == Some(&(DType::F32 as u8));
+        TensorInfo::place(entry).filter(|_| is_float)
+    }
+
     pub fn op(&'a self, index: u16) -> Option<Op<'a>> {
         let entries = self.ops.as_chunks::<OP_BYTES>().0;
         let record = OpRecord::decode(entries.get(usize::from(index))?)?;
@@ -117,7 +126,9 @@ impl<'a> Op<'a> {
     /// Where an operand of a checked op lies, in the arena or in the constants.
     #[inline(never)]
     pub fn place(&self, position: usize) -> Option<Range<usize>> {
-        let index = self.operand_index(position)?;
+        let operands = self.tables.operands.as_chunks::<OPERAND_BYTES>().0;
+        let operand = usize::from(self.record.first_operand).wrapping_add(position);
+        let index = u16::from_le_bytes(*operands.get(operand)?);
         let entries = self.tables.tensors.as_chunks::<TENSOR_BYTES>().0;
         TensorInfo::place(entries.get(usize::from(index))?)
     }

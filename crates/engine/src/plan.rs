@@ -176,8 +176,12 @@ impl<'a> Plan<'a> {
 
     /// Gives every NaN among the outputs one bit pattern; processors make different ones.
     fn settle_nans(&self, arena: &mut [u8]) {
-        for output in self.outputs().filter(|output| output.dtype == DType::F32) {
-            let bytes = arena.get_mut(output.range()).unwrap_or_default();
+        let ports = self.tables.ports.as_chunks::<PORT_BYTES>().0;
+        for [low, high, ..] in ports.iter().skip(usize::from(self.header.inputs)) {
+            let Some(place) = self.tables.float_place(u16::from_le_bytes([*low, *high])) else {
+                continue;
+            };
+            let bytes = arena.get_mut(place).unwrap_or_default();
             for element in bytes.as_chunks_mut().0 {
                 if f32::from_le_bytes(*element).is_nan() {
                     *element = CANONICAL_NAN.to_le_bytes();

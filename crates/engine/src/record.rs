@@ -164,7 +164,8 @@ impl TensorInfo {
             return None;
         };
         let start = u32::from_le_bytes(offset) as usize;
-        let element = DType::from_code(dtype)?.bytes();
+        const WORDS: [u8; 2] = [DType::F32 as u8, DType::I32 as u8];
+        let element: usize = if WORDS.contains(&dtype) { 4 } else { 1 };
         let length = [d0, d1, d2, d3].iter().fold(element, |length, d| {
             length.wrapping_mul(u32::from_le_bytes(*d) as usize)
         });

@@ -47,16 +47,15 @@ impl<'p, const N: usize> Group<'p, N> {
         let thresholds = self.thresholds.get(..links.len())?;
         for root in self.roots {
             let mut at = usize::from(u16::from_le_bytes(*root));
-            while let (Some(link), Some(threshold)) = (links.get(at), thresholds.get(at)) {
-                let link = u32::from_le_bytes(*link);
+            while at < links.len() {
+                let link = u32::from_le_bytes(*links.get(at)?);
+                let threshold = u32::from_le_bytes(*thresholds.get(at)?);
                 let bits = word(x, (link >> 24) as usize)?;
-                at = (link & PLACE) as usize;
-                if bits > u32::from_le_bytes(*threshold) {
-                    at = (link >> PLACE_BITS & PLACE) as usize;
-                    if bits.cast_signed() < 0 {
-                        at = below_zero(link, bits);
-                    }
-                }
+                at = match bits > threshold {
+                    true if bits.cast_signed() < 0 => below_zero(link, bits),
+                    true => (link >> PLACE_BITS & PLACE) as usize,
+                    false => (link & PLACE) as usize,
+                };
             }
             sums.add(at.checked_sub(links.len())?)?;
         }
