@@ -299,8 +299,73 @@ fn byte_plan() -> PlanBuilder {
     plan
 }
 
-fn originals() -> [(&'static str, Vec<u8>); 5] {
+/// A plan with the ops on bytes that have sums in them.
+fn sums_plan() -> PlanBuilder {
+    let mut plan = PlanBuilder::default();
+    let x = plan.arena(DType::I8, &[2, 3]);
+    let ratio = [77, 0, 300, 0, 1, 3, -100_i32 as u32, 90];
+    let turned = plan.arena(DType::I8, &[3, 2]);
+    let turn = kernel(OpCode::StridedCopy, 0);
+    plan.op(turn, &[x], &[turned], &[0, 0, 0, 1, 3]);
+    let product = plan.arena(DType::I8, &[2, 2]);
+    let words = [&[1, 2, 3, 2, 0, 0, 4, 5][..], &ratio].concat();
+    let multiply = kernel(OpCode::MatMul, 1);
+    plan.op(multiply, &[x, turned], &[product], &words);
+    let gains = [1 << 20, -1_i32 << 21].map(i32::to_le_bytes).concat();
+    let gains = plan.constant(DType::I32, &[2], &gains);
+    let normal = plan.arena(DType::I8, &[2, 2]);
+    let normalize = kernel(OpCode::LayerNormalization, 1);
+    let words = [9, 7, 20, 3, -100_i32 as u32, 100];
+    plan.op(normalize, &[product, gains, gains], &[normal], &words);
+    let mean = plan.arena(DType::I8, &[2]);
+    let words = [&[1, 2, 2, 6][..], &ratio].concat();
+    plan.op(kernel(OpCode::ReduceMean, 1), &[normal], &[mean], &words);
+    plan.port(mean, Role::Plain);
+    plan
+}
+
+/// A plan with a support vector machine of three classes behind activations.
+fn machine_plan() -> PlanBuilder {
+    let mut plan = PlanBuilder::default();
+    let [x, scaled, limited, swished, normal] = [0; 5].map(|_| plan.arena(F32, &[1, 4]));
+    let [alpha, beta] = [0.2_f32, 0.5].map(f32::to_bits);
+    plan.op(kernel(OpCode::LeakyRelu, 0), &[x], &[scaled], &[alpha]);
+    let line = kernel(OpCode::HardSigmoid, 0);
+    plan.op(line, &[scaled], &[limited], &[alpha, beta]);
+    plan.op(kernel(OpCode::HardSwish, 0), &[limited], &[swished], &[]);
+    let row = plan.constant_f32(&[4], &[0.5, 1.0, 2.0, 4.0]);
+    let normalize = kernel(OpCode::LayerNormalization, 0);
+    plan.op(normalize, &[swished, row, row], &[normal], &[alpha]);
+    let vectors = plan.constant_f32(&[5, 4], &[0.25; 20]);
+    let values = plan.arena(F32, &[1, 5]);
+    let words = [2, alpha, beta, 3.0_f32.to_bits()];
+    plan.op(
+        kernel(OpCode::Svm, 0),
+        &[normal, vectors],
+        &[values],
+        &words,
+    );
+    let coefficients = plan.constant_f32(&[2, 5], &[0.75; 10]);
+    let three = plan.constant_f32(&[3], &[-0.5, 0.25, 1.0]);
+    let counts = [1, 2, 2].map(i32::to_le_bytes).concat();
+    let counts = plan.constant(DType::I32, &[3], &counts);
+    let decisions = plan.arena(F32, &[1, 3]);
+    let operands = [values, coefficients, three, counts];
+    plan.op(kernel(OpCode::Svm, 1), &operands, &[decisions], &[]);
+    let label = plan.arena(DType::I32, &[1]);
+    plan.op(kernel(OpCode::Svm, 2), &[decisions, counts], &[label], &[]);
+    let shares = plan.arena(F32, &[5, 3]);
+    let operands = [decisions, three, three];
+    plan.op(kernel(OpCode::Svm, 3), &operands, &[shares], &[]);
+    plan.port(label, Role::Label);
+    plan.port(shares, Role::Plain);
+    plan
+}
+
+fn originals() -> [(&'static str, Vec<u8>); 7] {
     [
+        ("sums", sums_plan().build()),
+        ("machine", machine_plan().build()),
         ("small", small_plan().build()),
         ("rich", rich_plan().build()),
         ("bytes", byte_plan().build()),
