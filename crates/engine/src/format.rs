@@ -225,4 +225,8 @@ opcodes! {
     Svm = 41, "svm";
     /// The newest rows of a stream.
     History = 42, "history";
+    /// The larger of two elements.
+    Maximum = 43, "maximum";
+    /// The smaller of two elements.
+    Minimum = 44, "minimum";
 }

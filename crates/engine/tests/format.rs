@@ -55,6 +55,8 @@ fn opcodes_are_pinned() {
         (40, "gru"),
         (41, "svm"),
         (42, "history"),
+        (43, "maximum"),
+        (44, "minimum"),
     ];
     assert_eq!(listed, expected);
     for op in OpCode::ALL {

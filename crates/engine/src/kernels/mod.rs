@@ -100,6 +100,8 @@ static KERNELS: &[&Kernel] = &[
     &svm::VOTES,
     &svm::PROBABILITIES,
     &history::KERNEL,
+    &binary::MAXIMUM,
+    &binary::MINIMUM,
 ];
 
 /// The kernels this engine has, in code order.

@@ -1,4 +1,5 @@
-//! `add`, `sub`, `mul`, `div`: two `f32` tensors, element by element, with broadcast.
+//! `add`, `sub`, `mul`, `div`, `maximum`, `minimum`: two `f32` tensors, element by element, with
+//! broadcast. A NaN is larger and smaller than any number.
 //!
 //! Inputs 0 and 1: `f32`, at least one in the arena. Aligned to the right, each of their
 //! dimensions equals the output's or is 1, as in NumPy. The output may replace an input of its
@@ -25,6 +26,12 @@ kernel!(ADD, Add, |a, b| a + b);
 kernel!(SUB, Sub, |a, b| a - b);
 kernel!(MUL, Mul, |a, b| a * b);
 kernel!(DIV, Div, |a, b| a / b);
+kernel!(MAXIMUM, Maximum, larger);
+kernel!(MINIMUM, Minimum, |a, b| -larger(-a, -b));
+
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b || a.is_nan() { a } else { b }
+}
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     op.has(2, 0)?;

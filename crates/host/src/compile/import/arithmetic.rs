@@ -161,30 +161,38 @@ impl Importer<'_> {
         self.clamp(node, minimum, maximum)
     }
 
-    /// `Max` and `Min` with a scalar.
+    /// `Max` and `Min`: of two with a constant scalar a limit, else element by element.
     pub(super) fn limit(&mut self, node: &NodeProto) -> Imports {
-        let bound = if node.input.len() == 2 {
-            self.scalar(node, 1)?
-        } else {
-            None
+        let is_maximum = node.op_type == "Max";
+        let second = match node.input.len() {
+            2 => self.graph.floats(self.input(node, 1)?),
+            _ => None,
         };
-        match (bound, node.op_type.as_str()) {
-            (Some(bound), "Max") => self.clamp(node, bound, f32::INFINITY),
-            (Some(bound), _) => self.clamp(node, f32::NEG_INFINITY, bound),
-            (None, _) => Err(refuse(
-                node,
-                "the second input is not a constant scalar",
-                "use Clip or ReduceMax",
-            )),
+        if let Some([bound]) = second.as_deref() {
+            return match is_maximum {
+                true => self.clamp(node, *bound, f32::INFINITY),
+                false => self.clamp(node, f32::NEG_INFINITY, *bound),
+            };
         }
+        let op = if is_maximum {
+            OpCode::Maximum
+        } else {
+            OpCode::Minimum
+        };
+        self.folded(node, op)
     }
 
     /// `Sum` of any number of inputs, from the first on.
     pub(super) fn sum(&mut self, node: &NodeProto) -> Imports {
+        self.folded(node, OpCode::Add)
+    }
+
+    /// An op of two operands over any number of inputs, from the first on.
+    fn folded(&mut self, node: &NodeProto, op: OpCode) -> Imports {
         let mut total = self.float_input(node, 0)?;
         for index in 1..node.input.len() {
             let next = self.float_input(node, index)?;
-            total = self.binary_values(node, OpCode::Add, total, next)?;
+            total = self.binary_values(node, op, total, next)?;
         }
         self.bind(node, 0, total);
         Ok(())
@@ -256,8 +264,15 @@ fn apply(op: OpCode, a: f32, b: f32) -> f32 {
         OpCode::Sub => a - b,
         OpCode::Mul => a * b,
         OpCode::Div => a / b,
+        OpCode::Maximum => larger(a, b),
+        OpCode::Minimum => -larger(-a, -b),
         _ => a + b,
     }
+}
+
+/// As the engine has it: a NaN wins.
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b || a.is_nan() { a } else { b }
 }
 
 /// Whole numbers of shape computations; the shorter operand repeats.

@@ -16,21 +16,14 @@ pub(super) const UNLIMITED: Op = Op::FullyConnected {
 impl Importer<'_> {
     pub(super) fn gemm(&mut self, node: &NodeProto) -> Imports {
         let x = self.computed_input(node)?;
-        if node.int("transA").unwrap_or(0) != 0 {
-            return Err(refuse(
-                node,
-                "transA is set",
-                "transpose the input before it",
-            ));
-        }
+        let x = match node.int("transA").unwrap_or(0) != 0 {
+            true => self.matrix_turned(node, x)?,
+            false => x,
+        };
         let weights = self.input(node, 1)?;
         let transposed = node.int("transB").unwrap_or(0) != 0;
         if self.graph.values[weights].is_computed() {
-            return Err(refuse(
-                node,
-                "both operands are computed",
-                "use MatMul and Add",
-            ));
+            return self.gemm_of_computed(node, x, transposed);
         }
         let (alpha, beta) = (
             node.float("alpha").unwrap_or(1.0),
@@ -47,6 +40,37 @@ impl Importer<'_> {
         self.fully_connected(node, x, weights, bias)
     }
 
+    /// A computed matrix with rows and columns exchanged.
+    fn matrix_turned(&mut self, node: &NodeProto, x: ValueId) -> Imports<ValueId> {
+        match self.graph.values[x].shape.len() {
+            2 => self.turned(node, x, &[1, 0]),
+            _ => Err(refuse(node, "an operand is not a matrix", "use MatMul")),
+        }
+    }
+
+    /// `α·A·B + β·C` where B is computed too: a product, then what is not 1 or left out.
+    fn gemm_of_computed(&mut self, node: &NodeProto, a: ValueId, transposed: bool) -> Imports {
+        let b = self.float_input(node, 1)?;
+        let b = if transposed {
+            self.matrix_turned(node, b)?
+        } else {
+            b
+        };
+        let mut result = self.product(node, a, b)?;
+        let factors = ["alpha", "beta"].map(|name| node.float(name).unwrap_or(1.0));
+        if factors[0] != 1.0 {
+            result = self.with_scalar(node, OpCode::Mul, result, factors[0])?;
+        }
+        if let Some(mut addend) = self.optional_input(node, 2)? {
+            if factors[1] != 1.0 {
+                addend = self.with_scalar(node, OpCode::Mul, addend, factors[1])?;
+            }
+            result = self.binary_values(node, OpCode::Add, result, addend)?;
+        }
+        self.bind(node, 0, result);
+        Ok(())
+    }
+
     pub(super) fn mat_mul(&mut self, node: &NodeProto) -> Imports {
         let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
         let plain = self.graph.values[b].shape.len() == 2 && self.graph.values[a].is_computed();
@@ -56,11 +80,23 @@ impl Importer<'_> {
             let bias = self.zero_bias(self.shape_of(weights)[0]);
             return self.fully_connected(node, x, weights, bias);
         }
-        self.general_mat_mul(node)
+        let (a, b) = (self.product_input(node, 0)?, self.product_input(node, 1)?);
+        let result = self.product(node, a, b)?;
+        self.bind(node, 0, result);
+        Ok(())
     }
 
-    fn general_mat_mul(&mut self, node: &NodeProto) -> Imports {
-        let (a, b) = (self.float_input(node, 0)?, self.float_input(node, 1)?);
+    /// A float input; a quantised constant keeps its integers.
+    fn product_input(&mut self, node: &NodeProto, index: usize) -> Imports<ValueId> {
+        let id = self.input(node, index)?;
+        match self.graph.values[id].content {
+            Content::Quantized(_) => Ok(id),
+            _ => self.float_input(node, index),
+        }
+    }
+
+    /// The product of two values, at least one of them computed.
+    fn product(&mut self, node: &NodeProto, a: ValueId, b: ValueId) -> Imports<ValueId> {
         let (left, right) = (self.shape_of(a), self.shape_of(b));
         let unsupported = || {
             refuse(
@@ -92,7 +128,8 @@ impl Importer<'_> {
             a_batched,
             b_batched,
         };
-        self.emit_for(node, op, &[a, b], &[&outer[..], &[m, n]].concat())
+        let shape = [&outer[..], &[m, n]].concat();
+        Ok(self.emit(output_name(node), op, &[a, b], Made::floats(&shape)))
     }
 
     /// Emits a fully connected op. Weights are `[n, k]`, the bias has `n` elements.

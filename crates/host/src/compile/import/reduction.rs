@@ -52,11 +52,7 @@ impl Importer<'_> {
             _ => return Ok(x),
         };
         if (first..=last).any(|axis| !axes.contains(&axis) && shape[axis] != 1) {
-            return Err(refuse(
-                node,
-                "the axes are not neighbours",
-                "reduce in two steps",
-            ));
+            return self.reduce_apart(node, op, x, &axes);
         }
         let keep = node.int("keepdims").unwrap_or(1) != 0;
         let kept = |(axis, &extent): (usize, &usize)| match axes.contains(&axis) {
@@ -74,6 +70,39 @@ impl Importer<'_> {
             inner,
         };
         Ok(self.emit(output_name(node), op, &[x], Made::floats(&result)))
+    }
+
+    /// Over axes that are not neighbours: they are brought to the end first.
+    fn reduce_apart(
+        &mut self,
+        node: &NodeProto,
+        op: OpCode,
+        x: ValueId,
+        axes: &[usize],
+    ) -> Imports<ValueId> {
+        let shape = self.shape_of(x);
+        let kept: Vec<usize> = (0..shape.len())
+            .filter(|axis| !axes.contains(axis))
+            .collect();
+        let behind = (0..shape.len()).filter(|axis| axes.contains(axis));
+        let order: Vec<usize> = kept.iter().copied().chain(behind).collect();
+        let turned = self.turned(node, x, &order)?;
+        let extents: Vec<usize> = kept.iter().map(|&axis| shape[axis]).collect();
+        let outer = extents.iter().product();
+        let op = Op::Reduce {
+            op,
+            outer,
+            reduced: shape.iter().product::<usize>() / outer,
+            inner: 1,
+        };
+        let made = Made::floats(&extents);
+        let result = self.emit(output_name(node), op, &[turned], made);
+        if node.int("keepdims").unwrap_or(1) == 0 {
+            return Ok(result);
+        }
+        let extent = |axis: usize| if axes.contains(&axis) { 1 } else { shape[axis] };
+        let whole: Vec<usize> = (0..shape.len()).map(extent).collect();
+        Ok(self.reshaped(node, result, &whole))
     }
 
     /// Axes from the attribute or, in newer opsets, the second input; all where there are none.

@@ -128,3 +128,46 @@ fn layer_normalisation_matches_double_precision() {
         }
     }
 }
+
+#[test]
+fn larger_and_smaller_of_tensors_are_taken_by_element() {
+    let model = model(|graph, input| {
+        let row: Vec<f32> = (0..WIDTH).map(|i| i as f32 / 16.0 - 2.0).collect();
+        let row = graph.constant_f32("row", &[WIDTH], &row);
+        let larger = graph.node("Max", &[input, &row], vec![]);
+        let half = with(graph, "Mul", input, 0.5);
+        graph.node("Min", &[&larger, &half, input], vec![])
+    });
+    let input = input();
+    let ours = f32_values(&run(&compiled(&model).plan, &f32_bytes(&input))[0]);
+    for (i, (&x, y)) in input.iter().zip(ours).enumerate() {
+        let expected = x.max(i as f32 / 16.0 - 2.0).min(x / 2.0).min(x);
+        assert_eq!(y, expected, "{i}");
+    }
+}
+
+fn with(graph: &mut GraphBuilder, op: &str, x: &Value, scalar: f32) -> Value {
+    let scalar = graph.constant_f32("scalar", &[], &[scalar]);
+    graph.node(op, &[x, &scalar], vec![])
+}
+
+#[test]
+fn a_product_of_two_computed_matrices_may_be_turned_and_scaled() {
+    let model = model(|graph, input| {
+        let shape = graph.constant_i64("shape", &[2], &[8, 8]);
+        let square = graph.node("Reshape", &[input, &shape], vec![]);
+        let row = graph.constant_f32("row", &[8], &[1.0; 8]);
+        let attributes = vec![int("transA", 1), float("alpha", 0.5), float("beta", 2.0)];
+        let product = graph.node("Gemm", &[&square, &square, &row], attributes);
+        let shape = graph.constant_i64("shape", &[2], &[1, 64]);
+        graph.node("Reshape", &[&product, &shape], vec![])
+    });
+    let input = input();
+    let ours = f32_values(&run(&compiled(&model).plan, &f32_bytes(&input))[0]);
+    for (place, y) in ours.into_iter().enumerate() {
+        let (i, j) = (place / 8, place % 8);
+        let product = |k: usize| f64::from(input[k * 8 + i]) * f64::from(input[k * 8 + j]);
+        let expected = (0..8).map(product).sum::<f64>() / 2.0 + 2.0;
+        assert!((f64::from(y) - expected).abs() < 1e-4, "{place}");
+    }
+}

@@ -518,3 +518,23 @@ fn bytes_are_moved_as_bytes() {
     let inside = compare(&model, &codes, &kernels, "moves");
     assert!(inside > 10);
 }
+
+#[test]
+fn axes_that_are_no_neighbours_are_averaged_in_one_op() {
+    let model = model(
+        &[1, 5, 7, 6],
+        |graph, codes| {
+            let x = dequantize(graph, codes, (0.05, 9));
+            let axes = graph.constant_i64("axes", &[2], &[1, 3]);
+            graph.node("ReduceMean", &[&x, &axes], vec![])
+        },
+        (0.013, -30),
+    );
+    let mut inside = 0;
+    for seed in 0..20 {
+        let codes: Vec<i8> = random(seed).take(210).collect();
+        let kernels = ["reduce_mean.1.1", "strided_copy.1.0", "reshape.1.0"];
+        inside += compare(&model, &codes, &kernels, "apart");
+    }
+    assert!(inside > 100, "only {inside} inside");
+}

@@ -106,10 +106,8 @@ fn a_support_vector_machine_of_scikit_learn_gives_its_labels_and_scores() {
             );
         }
     }
-    assert!(
-        seen.iter().filter(|&&count| count > 0).count() >= 8,
-        "{seen:?}"
-    );
+    assert!(seen.iter().all(|&count| count > 0), "{seen:?}");
+    assert!(right >= 60, "only {right} of {rows} digits are recognised");
     eprintln!(
         "skl_svc: {rows} labels equal, {} ops",
         compiled.report.ops.len()

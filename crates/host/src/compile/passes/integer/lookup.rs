@@ -162,6 +162,8 @@ fn apply(op: &Op, arguments: &[&Real]) -> Option<Real> {
         (Op::Binary(OpCode::Sub), [a, b]) => Some(a.minus(b)),
         (Op::Binary(OpCode::Mul), [a, b]) => Some(a.times(b)),
         (Op::Binary(OpCode::Div), [a, b]) => a.over(b),
+        (Op::Binary(OpCode::Maximum), [a, b]) => Some(a.larger(b)),
+        (Op::Binary(OpCode::Minimum), [a, b]) => Some(a.smaller(b)),
         _ => None,
     }
 }
