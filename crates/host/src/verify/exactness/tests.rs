@@ -223,13 +223,41 @@ fn is_traced(found: &Exactness) {
 }
 
 #[test]
+fn image_classification_is_exact_in_the_engine_and_traced_in_onnx_runtime() {
+    let Some(found) = real("ic") else {
+        return;
+    };
+    assert!(found.passed(), "{found}");
+    assert_eq!(found.output.bytes, 200);
+    assert_eq!(found.nodes.len(), 15);
+    assert!(found.nodes.iter().all(|node| node.engine == Some(0)));
+    assert_eq!(recorded(&found, "onnx_int8_ort"), Some(6));
+    assert_eq!(recorded(&found, "onnx_int8_ort_noopt"), Some(6));
+    is_traced(&found);
+}
+
+#[test]
+fn keyword_spotting_is_exact_in_the_engine_and_traced_in_onnx_runtime() {
+    let Some(found) = real("kws") else {
+        return;
+    };
+    assert!(found.passed(), "{found}");
+    assert_eq!(found.output.bytes, 240);
+    assert_eq!(found.nodes.len(), 12);
+    assert!(found.nodes.iter().all(|node| node.engine == Some(0)));
+    assert_eq!(recorded(&found, "onnx_int8_ort"), Some(2));
+    assert_eq!(recorded(&found, "onnx_int8_ort_noopt"), Some(5));
+    is_traced(&found);
+}
+
+#[test]
 fn networks_that_onnx_runtime_quantised_are_exact_in_the_engine() {
-    for name in ["q_mlp_QDQ_pc", "q_mlp_QDQ_pt"] {
+    for name in ["q_mlp_QDQ_pc", "q_mlp_QDQ_pt", "q_dscnn_QDQ_pc"] {
         let Some(path) = shared(&format!("imported/{name}.onnx")) else {
             return;
         };
         let model = onnx::read(&path).unwrap();
-        let found = counted(&model, &Samples::pseudo_random(&model, 50).unwrap());
+        let found = counted(&model, &Samples::pseudo_random(&model, 4).unwrap());
         eprintln!("{name}\n{found}");
         assert!(found.passed(), "{name}\n{found}");
         is_traced(&found);
