@@ -6,10 +6,12 @@ mod convolution;
 mod exact;
 mod forests;
 mod fuzz;
+mod images;
 mod machines;
 mod models;
 mod npz;
 mod pipelines;
+mod pooling;
 mod random;
 pub(crate) mod random_graph;
 mod random_graphs;
@@ -35,6 +37,15 @@ fn shared_models() -> Option<PathBuf> {
 
 fn compiled(model: &ModelProto) -> Compiled {
     compile(model, &CompileOptions::default()).expect("the model compiles")
+}
+
+/// As [`compiled`], with nothing but reference kernels.
+fn compiled_for_reference(model: &ModelProto) -> Compiled {
+    let options = CompileOptions {
+        reference: true,
+        ..CompileOptions::default()
+    };
+    compile(model, &options).expect("the model compiles")
 }
 
 /// Bytes of every output for the bytes of an input. The arena starts as rubbish.

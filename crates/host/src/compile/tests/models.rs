@@ -6,7 +6,7 @@ use crate::compile::{CompileOptions, Leaves, compile};
 use crate::onnx;
 use crate::onnx::proto::ModelProto;
 
-fn differing(a: &[u8], b: &[u8]) -> usize {
+pub(super) fn differing(a: &[u8], b: &[u8]) -> usize {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).filter(|(a, b)| a != b).count()
 }
@@ -20,15 +20,15 @@ fn unsigned(codes: &[i8]) -> Vec<u8> {
 }
 
 /// Values compared, and how many differ from exact arithmetic and from each recorded answer.
-struct Counts {
-    values: usize,
-    exact: usize,
-    onnx_runtime: usize,
-    onnx_runtime_unoptimized: usize,
-    tflite: usize,
+pub(super) struct Counts {
+    pub values: usize,
+    pub exact: usize,
+    pub onnx_runtime: usize,
+    pub onnx_runtime_unoptimized: usize,
+    pub tflite: usize,
 }
 
-fn count_int8(name: &str) -> Option<(Compiled, Counts)> {
+pub(super) fn count_int8(name: &str) -> Option<(Compiled, Counts)> {
     let folder = shared_models()?;
     let model = onnx::read(&folder.join(format!("{name}_int8_qdq.onnx"))).unwrap();
     let samples = npz::read(&folder.join(format!("{name}_samples.npz")));
