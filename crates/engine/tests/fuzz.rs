@@ -362,7 +362,7 @@ fn machine_plan() -> PlanBuilder {
     plan
 }
 
-fn originals() -> [(&'static str, Vec<u8>); 7] {
+fn originals() -> [(&'static str, Vec<u8>); 8] {
     [
         ("sums", sums_plan().build()),
         ("machine", machine_plan().build()),
