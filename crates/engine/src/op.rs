@@ -24,6 +24,11 @@ pub(crate) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
+    /// Number of tensors, those in the arena and constants.
+    pub fn count(&self) -> u16 {
+        u16::try_from(self.tensors.len() / TENSOR_BYTES).unwrap_or(u16::MAX)
+    }
+
     #[inline(never)]
     pub fn tensor(&self, index: u16) -> Option<TensorInfo> {
         let entries = self.tensors.as_chunks::<TENSOR_BYTES>().0;
@@ -176,6 +181,13 @@ impl<'a> Op<'a> {
     /// An output the load check has counted.
     pub fn need_output(&self, position: usize) -> Result<TensorInfo, OpFault> {
         self.output(position).ok_or(OpFault::Operands)
+    }
+
+    /// An operand of any kind, and whether it lies in the arena.
+    pub fn tensor(&self, position: usize) -> Option<(TensorInfo, bool)> {
+        let index = self.operand_index(position)?;
+        let info = self.tables.tensor(index)?;
+        Some((info, index < self.tables.arena_tensors))
     }
 
     /// Where an operand lies: in the arena, or in the constants.

@@ -8,7 +8,7 @@ use crate::format::{
     MAX_PLAN_BYTES, MAX_RANK, MAX_STACK_BYTES, MAX_TENSORS, MAX_WORK, OpCode, PORT_BYTES, Role,
 };
 use crate::kernels::KernelSet;
-use crate::op::{Op, Tables};
+use crate::op::{Op, Tables, check};
 use crate::record::{Header, Port};
 use crate::{KernelId, OpFault, TensorInfo};
 
@@ -466,7 +466,7 @@ fn check_order(op: &Op, mut written: Written) -> Result<Written, OpFault> {
     let is_view = record.kernel.opcode() == OpCode::Reshape as u16;
     for position in 0..inputs {
         let tensor = op.operand_index(position).ok_or(OpFault::Operands)?;
-        op.need_input(position)?;
+        check(tensor < op.tables.count(), OpFault::Operands)?;
         if tensor < op.tables.arena_tensors && tensor >= written.tensors {
             return Err(OpFault::Order);
         }

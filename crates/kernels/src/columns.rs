@@ -60,18 +60,17 @@ fn write<'c>(columns: &'c mut [u8], which: Column, quads: &[[u8; 4]]) -> &'c mut
     let Some((head, rest)) = columns.split_at_mut_checked(bytes) else {
         return &mut [];
     };
-    let places = head.as_chunks_mut::<4>().0.as_chunks_mut::<4>().0;
-    match which {
-        Column::First => {
-            for ([a, _, b, _], quad) in places.iter_mut().zip(quads) {
-                [*a, *b] = widen(*quad);
-            }
-        }
-        Column::Second => {
-            for ([_, a, _, b], quad) in places.iter_mut().zip(quads) {
-                [*a, *b] = widen(*quad);
-            }
-        }
+    let places = head.as_chunks_mut::<16>().0;
+    #[cfg(cortex_m_dsp)]
+    crate::cortex_m::write(places, which, quads);
+    #[cfg(not(cortex_m_dsp))]
+    for (place, quad) in places.iter_mut().zip(quads) {
+        let words = place.as_chunks_mut::<4>().0;
+        let (a, b) = match (which, words) {
+            (Column::First, [a, _, b, _]) | (Column::Second, [_, a, _, b]) => (a, b),
+            _ => continue,
+        };
+        [*a, *b] = widen(*quad);
     }
     rest
 }

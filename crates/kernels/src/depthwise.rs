@@ -17,29 +17,57 @@
 
 use crate::multiply::{dual, requantise};
 
-/// Widens inputs that stand `pitch` bytes apart into a row of a plane, as many as the row holds.
-///
-/// Nothing is written where there are fewer.
-#[inline]
-pub fn fill_plane_row(inputs: &[u8], pitch: usize, row: &mut [u8]) {
-    let row = row.as_chunks_mut::<2>().0;
-    let behind_last = row
-        .len()
-        .checked_sub(1)
-        .and_then(|last| last.checked_mul(pitch));
-    if pitch == 0 || behind_last.is_none_or(|last| last >= inputs.len()) {
-        return;
-    }
-    #[cfg(cortex_m_dsp)]
-    crate::cortex_m::fill_plane_row(inputs, pitch, row);
-    #[cfg(not(cortex_m_dsp))]
-    for (to, from) in row.iter_mut().zip(inputs.iter().step_by(pitch)) {
-        *to = i16::from(*from as i8).to_le_bytes();
+/// A channel of an image, and where it goes in a plane.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// Rows to widen.
+    pub count: usize,
+    /// Inputs in a row.
+    pub columns: usize,
+    /// Bytes from an input to its neighbour.
+    pub pitch: usize,
+    /// Bytes from a row of inputs to the next.
+    pub input_bytes: usize,
+    /// Bytes from a row of the plane to the next.
+    pub plane_bytes: usize,
+}
+
+impl Rows {
+    /// Whether all inputs are in `inputs`, and all places for them in `plane`.
+    fn fit(&self, inputs: &[u8], plane: &[u8]) -> bool {
+        let reach = |row_bytes: usize, pitch: usize, size: usize| {
+            let rows = self.count.checked_sub(1)?.checked_mul(row_bytes)?;
+            let columns = self.columns.checked_sub(1)?.checked_mul(pitch)?;
+            rows.checked_add(columns)?.checked_add(size)
+        };
+        reach(self.input_bytes, self.pitch, 1).is_some_and(|end| end <= inputs.len())
+            && reach(self.plane_bytes, 2, 2).is_some_and(|end| end <= plane.len())
     }
 }
 
-/// Taps of a channel and how its sums become bytes: nine little-endian words.
-pub const TAP_BYTES: usize = 4 * 9;
+/// Widens rows of inputs into rows of a plane.
+///
+/// Nothing is written where they do not fit.
+#[inline]
+pub fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
+    if !rows.fit(inputs, plane) {
+        return;
+    }
+    #[cfg(cortex_m_dsp)]
+    crate::cortex_m::fill_plane(rows, inputs, plane);
+    #[cfg(not(cortex_m_dsp))]
+    for row in 0..rows.count {
+        let inputs = inputs.get(row * rows.input_bytes..).unwrap_or_default();
+        let plane = plane.get_mut(row * rows.plane_bytes..).unwrap_or_default();
+        let places = plane.as_chunks_mut::<2>().0.iter_mut().take(rows.columns);
+        for (to, from) in places.zip(inputs.iter().step_by(rows.pitch.max(1))) {
+            *to = i16::from(*from as i8).to_le_bytes();
+        }
+    }
+}
+
+/// Taps of a channel and how its sums become bytes: ten little-endian words.
+pub const TAP_BYTES: usize = 4 * 10;
 
 /// One channel's work.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +78,8 @@ pub struct Depthwise3<'a> {
     pub width: usize,
     /// 1 or 2.
     pub stride: usize,
-    /// Three rows of two words of taps, then start, `M` and `R`.
+    /// Three rows of two words of taps, then start, `M`, `R` and shift.
     pub taps: &'a [u8; TAP_BYTES],
-    /// Right shift of the requantisation, 0 to 23.
-    pub shift: u32,
     /// Bytes between neighbours in the output.
     pub pitch: usize,
     /// Outputs in a row.
@@ -67,18 +93,17 @@ pub struct Window<'a> {
     pub plane: &'a [u8],
     /// Bytes of a row of the plane.
     pub row_bytes: usize,
-    /// Rows of words of two taps, then start, `M` and `R`; a last odd tap stands with a zero.
+    /// Rows of words of two taps, then start, `M`, `R` and shift; a last odd tap stands with a zero.
     pub taps: &'a [u8],
     /// Words of taps in a row.
     pub row_words: usize,
-    /// Right shift of the requantisation, 0 to 23.
-    pub shift: u32,
 }
 
 /// An output of any window: 3 instructions for a product, portable on every target.
 #[inline]
 pub fn depthwise_output(window: &Window) -> u8 {
-    let Some((taps, &[start, factor, offset])) = window.taps.as_chunks::<4>().0.split_last_chunk()
+    let Some((taps, &[start, factor, offset, shift])) =
+        window.taps.as_chunks::<4>().0.split_last_chunk()
     else {
         return 0;
     };
@@ -90,12 +115,7 @@ pub fn depthwise_output(window: &Window) -> u8 {
         }
         plane = plane.get(window.row_bytes..).unwrap_or_default();
     }
-    requantise(
-        sum,
-        i32::from_le_bytes(factor),
-        i32::from_le_bytes(offset),
-        window.shift,
-    )
+    requantise(sum, [factor, offset, shift])
 }
 
 /// Computes rows of outputs, as many as `out` holds: output `i` at `out[i·pitch]`.
@@ -124,7 +144,7 @@ pub(crate) fn portable(channel: &Depthwise3, rows: usize, out: &mut [u8]) {
 
 fn output(channel: &Depthwise3, row: usize, column: usize) -> u8 {
     let words = channel.taps.as_chunks::<4>().0;
-    let Some((taps, &[start, factor, offset])) = words.split_last_chunk() else {
+    let Some((taps, &[start, factor, offset, shift])) = words.split_last_chunk() else {
         return 0;
     };
     // The second of two neighbours takes the pair of its last two taps at once.
@@ -143,8 +163,7 @@ fn output(channel: &Depthwise3, row: usize, column: usize) -> u8 {
         sum = dual(sum, pair.0, [p0, p1, p2, p3]);
         sum = dual(sum, [w0, w1, 0, 0], [s0, s1, 0, 0]);
     }
-    let [factor, offset] = [factor, offset].map(i32::from_le_bytes);
-    requantise(sum, factor, offset, channel.shift)
+    requantise(sum, [factor, offset, shift])
 }
 
 /// Three neighbours in a row of the plane.

@@ -26,5 +26,7 @@ mod multiply;
 mod cortex_m;
 
 pub use columns::{Column, fill, repeat, widen};
-pub use depthwise::{Depthwise3, TAP_BYTES, Window, depthwise_output, depthwise3, fill_plane_row};
+pub use depthwise::{
+    Depthwise3, Rows, TAP_BYTES, Window, depthwise_output, depthwise3, fill_plane,
+};
 pub use multiply::{GROUP, Layer, group_bytes, multiply_pair, multiply_row};

@@ -16,13 +16,14 @@
 //! |---|---|
 //! | 4 | where the sums start: `256·b₁ + b₀`, `b₀`, `256·b₃ + b₂`, `b₂` |
 //! | 2 per step | `v` of channels 0 and 1, of channels 2 and 3, for the two inputs of the step |
-//! | 8 | `M`, `R` of each channel |
+//! | 12 | `M`, `R`, `shift` of each channel |
 //!
 //! # Requantisation with one multiply
 //!
 //! With `a` for an accumulator, channels 0 and 2 give `sat((⌊a·M / 2³²⌋ + R) >> shift)` and
-//! channels 1 and 3 `sat((⌊256a·M / 2³²⌋ + R) >> (shift + 8))`, both saturated to `i8`. The
-//! compiler chooses `M`, `R` and the start `b` such that this equals the exact rounded result for
+//! channels 1 and 3 `sat((⌊256a·M / 2³²⌋ + R) >> (shift + 8))`, both saturated to `i8`; the shift
+//! is the low byte of its word, and from 32 on as good as 31. The
+//! compiler chooses `M`, `R`, `shift` and the start `b` such that this equals the exact rounded result for
 //! every accumulator that can be reached, and proves it.
 
 use crate::columns::widen;
@@ -32,7 +33,7 @@ pub const GROUP: usize = 4;
 
 /// Words of a group beside its weights.
 const START_WORDS: usize = 4;
-const END_WORDS: usize = 8;
+const END_WORDS: usize = 12;
 
 /// Bytes of a group whose columns have `steps` words.
 pub const fn group_bytes(steps: usize) -> usize {
@@ -46,8 +47,6 @@ pub struct Layer<'a> {
     pub groups: &'a [u8],
     /// Steps of two inputs; even, at least 2.
     pub steps: usize,
-    /// Right shift of the requantisation, 0 to 23.
-    pub shift: u32,
 }
 
 /// Multiplies two columns, as [`fill`](crate::fill) makes them, with every group.
@@ -172,12 +171,12 @@ fn outputs(layer: &Layer, group: &[[u8; 4]], inputs: impl Iterator<Item = [u8; 4
     let Some(ends) = ends.first_chunk::<END_WORDS>() else {
         return [0; GROUP];
     };
-    let [m0, r0, m1, r1, m2, r2, m3, r3] = ends.map(i32::from_le_bytes);
+    let [m0, r0, e0, m1, r1, e1, m2, r2, e2, m3, r3, e3] = *ends;
     [
-        requantise(b, m0, r0, layer.shift),
-        requantise(a.wrapping_sub(b), m1, r1, layer.shift + 8),
-        requantise(d, m2, r2, layer.shift),
-        requantise(c.wrapping_sub(d), m3, r3, layer.shift + 8),
+        requantise(b, [m0, r0, e0]),
+        requantise_lifted(a.wrapping_sub(b), [m1, r1, e1]),
+        requantise(d, [m2, r2, e2]),
+        requantise_lifted(c.wrapping_sub(d), [m3, r3, e3]),
     ]
 }
 
@@ -204,9 +203,23 @@ fn low_bytes([a, _, b, _]: [u8; 4]) -> [u8; 4] {
     [a0, a1, b0, b1]
 }
 
-/// `sat((⌊sum·factor / 2³²⌋ + offset) >> shift)`; the addition is modulo 2³².
-pub(crate) fn requantise(sum: i32, factor: i32, offset: i32, shift: u32) -> u8 {
+/// `sat((⌊sum·M / 2³²⌋ + R) >> shift)` with the words `M`, `R` and shift; the addition is modulo 2³².
+pub(crate) fn requantise(sum: i32, words: [[u8; 4]; 3]) -> u8 {
+    saturate(scaled(sum, words))
+}
+
+/// As [`requantise`], shifted by 8 more.
+fn requantise_lifted(sum: i32, words: [[u8; 4]; 3]) -> u8 {
+    saturate(scaled(sum, words) >> 8)
+}
+
+fn scaled(sum: i32, [factor, offset, shift]: [[u8; 4]; 3]) -> i32 {
+    let [factor, offset] = [factor, offset].map(i32::from_le_bytes);
+    let [shift, ..] = shift;
     let high = ((i64::from(sum) * i64::from(factor)) >> 32) as i32;
-    let value = high.wrapping_add(offset) >> shift.min(31);
+    high.wrapping_add(offset) >> shift.min(31)
+}
+
+fn saturate(value: i32) -> u8 {
     value.clamp(-128, 127) as i8 as u8
 }

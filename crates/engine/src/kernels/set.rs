@@ -87,7 +87,13 @@ impl KernelSet {
     pub(crate) fn find(&self, id: KernelId) -> Option<&'static Kernel> {
         let code = usize::from(id.opcode());
         let from = usize::from(*self.first.get(code)?);
-        let mut variants = self.kernels.get(from..)?.iter();
+        let variants = self.kernels.get(from..)?;
+        // Where no variant is left out, one stands at its number.
+        let likely = variants.get(usize::from(id.variant()));
+        if let Some(kernel) = likely.filter(|kernel| kernel.id == id) {
+            return Some(kernel);
+        }
+        let mut variants = variants.iter();
         variants
             .find(|kernel| kernel.id >= id)
             .copied()

@@ -3,6 +3,7 @@
 use super::error::{CompileError, Refusal};
 use super::graph::{Border, Content, Element, Graph, Node, Op, ValueId, Window};
 use super::memory::{Layout, Scratch};
+use super::packing::depthwise::plane_width;
 use super::stack::stack_bytes;
 use dunlin_engine::format::{CONSTANT_ALIGNMENT, DType, MAX_OUTPUTS, MAX_RANK, OpCode, Role};
 use dunlin_engine::record::{Header, OpRecord, Port};
@@ -16,6 +17,8 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::FullyConnectedI8 { .. } => (OpCode::FullyConnected, 1),
         Op::FullyConnectedI8ToF32 { .. } => (OpCode::FullyConnected, 2),
         Op::FullyConnectedPacked { .. } => (OpCode::FullyConnected, 3),
+        Op::Conv2dPacked { .. } => (OpCode::Conv2d, 3),
+        Op::DepthwisePacked { .. } => (OpCode::Conv2d, 4),
         Op::Conv2d { transposed, .. } => (convolution(*transposed), 0),
         Op::Conv2dI8 { transposed, .. } => (convolution(*transposed), 1),
         Op::Conv2dI8ToF32 { transposed, .. } => (convolution(*transposed), 2),
@@ -57,7 +60,9 @@ fn words(op: &Op) -> Vec<u32> {
         Op::FullyConnected { minimum, maximum } | Op::Clamp { minimum, maximum } => {
             vec![minimum.to_bits(), maximum.to_bits()]
         }
-        Op::FullyConnectedPacked { .. } => packed_words(op),
+        Op::FullyConnectedPacked { .. } | Op::Conv2dPacked { .. } | Op::DepthwisePacked { .. } => {
+            packed_words(op)
+        }
         Op::FullyConnectedI8 { .. }
         | Op::FullyConnectedI8ToF32 { .. }
         | Op::QuantizeLinear { .. }
@@ -132,9 +137,19 @@ fn packed_words(op: &Op) -> Vec<u32> {
             rows,
             k,
             n,
-            shift,
             limits: limited,
-        } => vec![rows as u32, k as u32, n as u32, shift, limits(limited)],
+        } => vec![rows as u32, k as u32, n as u32, limits(limited)],
+        Op::Conv2dPacked {
+            ref geometry,
+            limits: limited,
+        } => [&geometry.words()[..], &[limits(limited)]].concat(),
+        Op::DepthwisePacked {
+            ref geometry,
+            limits: limited,
+        } => {
+            let width = plane_width(geometry) as u32;
+            [&geometry.words()[..], &[limits(limited), width]].concat()
+        }
         _ => Vec::new(),
     }
 }
@@ -500,7 +515,7 @@ impl Writer<'_> {
     fn records(&self) -> (Vec<OpRecord>, Vec<u16>, Vec<u32>) {
         let (mut records, mut operands, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
         for node in &self.graph.nodes {
-            let words = words(&node.op);
+            let words = [words(&node.op), self.places(node)].concat();
             records.push(OpRecord {
                 kernel: kernel(&node.op),
                 inputs: node.inputs.len() as u8,
@@ -514,6 +529,21 @@ impl Writer<'_> {
             parameters.extend(words);
         }
         (records, operands, parameters)
+    }
+
+    /// Where the operands lie, for the kernel that has this among its parameters.
+    fn places(&self, node: &Node) -> Vec<u32> {
+        let Op::FullyConnectedPacked { .. } = node.op else {
+            return Vec::new();
+        };
+        let tensors = || self.arena.iter().chain(&self.constants.tensors);
+        let place = |index: u16| {
+            tensors()
+                .nth(index.into())
+                .map_or(0, |tensor| tensor.offset)
+        };
+        let operands = self.operands(node).into_iter().take(3);
+        operands.map(place).collect()
     }
 
     fn operands(&self, node: &Node) -> Vec<u16> {

@@ -3,6 +3,7 @@
 use super::byte_op::ByteOp;
 use super::constant::{Data, QuantizedConstant};
 use super::forest::Packing;
+use super::packing::Geometry;
 use super::recurrent::Recurrent;
 use dunlin_engine::format::{MAX_ELEMENTS, OpCode};
 
@@ -118,12 +119,21 @@ pub(crate) enum Op {
         minimum: i32,
         maximum: i32,
     },
+    /// Inputs x and the groups of the filters, see `packing`.
+    Conv2dPacked {
+        geometry: Geometry,
+        limits: (i8, i8),
+    },
+    /// Inputs x and the taps of the channels, see `packing`.
+    DepthwisePacked {
+        geometry: Geometry,
+        limits: (i8, i8),
+    },
     /// Inputs x and the groups of `n` channels, see `packing`.
     FullyConnectedPacked {
         rows: usize,
         k: usize,
         n: usize,
-        shift: u32,
         limits: (i8, i8),
     },
     FullyConnectedI8ToF32 {

@@ -7,8 +7,9 @@
 //! must not overlap in the arena, with one exception: an op that reads its input ahead of what it
 //! writes ([`needs::lead`]) lets its output reach into an input that dies with it, as far as the
 //! output stays behind. For an output at `y`, an input at `x` and a lead `l` that forbids
-//! `x - y < l` alone, where apart would forbid `x - y < bytes of y`. Placing the blocks in the best order at the lowest free
-//! offset is a small packing problem, tried in several orders, and the smallest arena wins.
+//! `x - y < l` alone, where apart would forbid `x - y < bytes of y`. Placing the blocks in the best
+//! order at the lowest free offset is a small packing problem: several orders are tried, then
+//! exchanges of two blocks in the best of them.
 //! [`Layout::floor_bytes`] is the most bytes alive at once, what no placement without such overlaps can undercut.
 
 use super::graph::{Element, Graph, Node, Op, ValueId};
@@ -81,15 +82,20 @@ impl Block {
 /// Sorts blocks; the smallest is placed first.
 type Rank = (Reverse<usize>, Reverse<usize>, usize);
 
-/// The orders in which blocks are placed; the smallest arena wins.
-const ORDERS: [fn(&Block) -> Rank; 3] = [
+/// The orders with which the search begins: large ones first, long lives first, in the order of
+/// their ops, and against it.
+const ORDERS: [fn(&Block) -> Rank; 4] = [
     |block| (Reverse(block.bytes), Reverse(block.life()), block.first),
     |block| (Reverse(block.life()), Reverse(block.bytes), block.first),
     |block| {
         let from_end = Reverse(usize::MAX - block.first);
         (from_end, Reverse(block.bytes), block.first)
     },
+    |block| (Reverse(block.first), Reverse(block.bytes), block.first),
 ];
+
+/// Exchanges of two blocks in the best order that are tried behind that.
+const EXCHANGES: usize = 1500;
 
 pub(crate) fn plan(graph: &Graph) -> Layout {
     let mut blocks = blocks(graph);
@@ -101,26 +107,45 @@ pub(crate) fn plan(graph: &Graph) -> Layout {
     };
     let most_held = (0..=graph.nodes.len() + 1).map(held_at).max();
     let floor_bytes = kept_bytes + most_held.unwrap_or(0);
-    let layouts = ORDERS.map(|key| {
+    let empty = Layout {
+        offsets: HashMap::new(),
+        scratch: vec![None; graph.nodes.len()],
+        kept_bytes,
+        arena_bytes: kept_bytes,
+        floor_bytes,
+    };
+    let order = best_order(&blocks, &empty);
+    place(&order, empty)
+}
+
+/// The order of placing that gives the smallest arena of those tried.
+fn best_order<'b>(blocks: &'b [Block], empty: &Layout) -> Vec<&'b Block> {
+    let arena = |order: &[&Block]| place(order, empty.clone()).arena_bytes;
+    let sorted = ORDERS.map(|key| {
         let mut order: Vec<&Block> = blocks.iter().collect();
         order.sort_by_key(|block| key(block));
-        let empty = Layout {
-            offsets: HashMap::new(),
-            scratch: vec![None; graph.nodes.len()],
-            kept_bytes,
-            arena_bytes: kept_bytes,
-            floor_bytes,
-        };
-        place(&order, empty)
+        (arena(&order), order)
     });
-    let [first, rest @ ..] = layouts;
-    rest.into_iter().fold(first, |best, next| {
-        if next.arena_bytes < best.arena_bytes {
-            next
+    let best = sorted.into_iter().min_by_key(|(bytes, _)| *bytes);
+    let (mut least, mut best) = best.unwrap_or_default();
+    let mut random = 1_u64;
+    let mut position = || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % blocks.len()
+    };
+    for _ in 0..EXCHANGES {
+        let (a, b) = (position(), position());
+        best.swap(a, b);
+        let bytes = arena(&best);
+        if bytes <= least {
+            least = bytes;
         } else {
-            best
+            best.swap(a, b);
         }
-    })
+    }
+    best
 }
 
 /// Gives blocks that are kept their places, in the order in which they are written, and the end of these.
@@ -244,8 +269,10 @@ fn shared_block(graph: &Graph, node: &Node, blocks: &[Block], time: usize) -> Op
         };
         let dies_here = blocks[block].last <= time && !blocks[block].values.iter().any(is_kept);
         let same_size = byte_count(graph, input) == byte_count(graph, node.output);
-        let may_share =
-            node.op == Op::Reshape || dies_here && same_size && overwrites(graph, node, input);
+        let shrinks = matches!(node.op, Op::DepthwisePacked { .. })
+            && byte_count(graph, node.output) <= byte_count(graph, input);
+        let may_share = node.op == Op::Reshape
+            || dies_here && (shrinks || same_size && overwrites(graph, node, input));
         may_share.then_some(block)
     })
 }

@@ -1,6 +1,7 @@
 //! Memory that ops need beside their operands, and where they spare some.
 
 use super::graph::Op;
+use super::packing::depthwise::plane_bytes;
 use dunlin_engine::Walk;
 
 /// Bytes of scratch that the engine's kernel asks for.
@@ -9,6 +10,8 @@ pub(crate) fn scratch_bytes(op: &Op) -> usize {
         Op::FullyConnectedPacked { rows, k, n, .. } if rows > 1 => {
             k.div_ceil(4) * 16 + if rows % 2 == 0 { 0 } else { n }
         }
+        Op::Conv2dPacked { ref geometry, .. } => geometry.column_bytes(),
+        Op::DepthwisePacked { ref geometry, .. } => plane_bytes(geometry),
         Op::Recurrent(layer) => layer.scratch_bytes(),
         Op::TreeEnsemble { packing, .. } => packing.scratch_bytes(),
         _ => 0,
@@ -32,6 +35,7 @@ pub(crate) fn lead(op: &Op) -> Option<i64> {
         Op::FullyConnectedPacked { rows, k, n, .. } if rows > 1 => {
             Walk::over_rows(rows, k, n).lead()
         }
+        Op::Conv2dPacked { ref geometry, .. } => Walk::over_image(&geometry.words()).lead(),
         _ => None,
     }
 }

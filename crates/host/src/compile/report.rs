@@ -120,6 +120,13 @@ fn macs(graph: &Graph, node: &super::graph::Node) -> u64 {
             sizes: [_, _, k, ..],
             ..
         }) => output * k as u64,
+        Op::Conv2dPacked { ref geometry, .. } => {
+            let taps: usize = geometry.kernel.iter().product();
+            output * (taps * geometry.channels) as u64
+        }
+        Op::DepthwisePacked { ref geometry, .. } => {
+            output * geometry.kernel.iter().product::<usize>() as u64
+        }
         Op::Recurrent(_) => {
             let weights = |index: usize| graph.values[node.inputs[index]].elements() as u64;
             let steps = graph.values[node.inputs[0]].shape[0] as u64;

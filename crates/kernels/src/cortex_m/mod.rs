@@ -3,10 +3,12 @@
 //! Each loop is one naked function. Instruction counts per multiply-accumulate stand beside them;
 //! `dunlin bench` measures what a model takes.
 
+mod columns;
 mod depthwise;
 mod multiply;
 
-pub(crate) use depthwise::{depthwise3, fill_plane_row};
+pub(crate) use columns::write;
+pub(crate) use depthwise::{depthwise3, fill_plane};
 pub(crate) use multiply::{multiply_pair, multiply_row};
 
 use core::arch::asm;

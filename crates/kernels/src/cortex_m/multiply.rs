@@ -4,7 +4,7 @@
 //! loads of two words, two extensions and eight `SMLAD` for 16 products, 0.75 instructions each;
 //! the loop runs over eight steps and is entered in the middle where their number is not a
 //! multiple. A row, whose bytes are extended on the way, takes 16 instructions for 16 products.
-//! Requantisation and everything else that a group needs is 56 instructions for eight outputs, 28
+//! Requantisation and everything else that a group needs is 55 instructions for eight outputs, 27
 //! for four.
 
 use super::is_aligned;
@@ -40,7 +40,6 @@ pub(crate) fn multiply_pair(
             out.start,
             second,
             out.end,
-            layer.shift,
             skipped,
         )
     };
@@ -68,7 +67,6 @@ pub(crate) fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Opti
             inputs.end,
             out.start,
             out.end,
-            layer.shift,
             skipped,
         )
     };
@@ -88,7 +86,6 @@ fn is_sound(layer: &Layer, inputs: &[u8], channels: usize) -> bool {
         && channels.is_multiple_of(GROUP)
         && layer.steps >= 2
         && layer.steps.is_multiple_of(2)
-        && layer.shift <= 23
         && is_aligned(inputs)
         && is_aligned(layer.groups)
 }
@@ -117,21 +114,20 @@ unsafe extern "C" fn pair(
     first: *mut u8,
     second: *mut u8,
     first_end: *mut u8,
-    shift: u32,
     skipped: usize,
 ) {
     naked_asm!(
         // On the stack: groups 0, columns 4, their end 8, first 12, saved registers 16,
-        // second 52, end of first 56, shift 60, skipped 64.
+        // second 52, end of first 56, skipped 60.
         "push {{r0-r11, lr}}",
         "adr r2, 2f",
-        "ldr r1, [sp, #64]",
+        "ldr r1, [sp, #60]",
         "adds r2, r2, #1",
         "add r2, r1",
-        "str r2, [sp, #64]",
+        "str r2, [sp, #60]",
         "1:",
         "ldr r1, [sp, #4]",
-        "ldr r2, [sp, #64]",
+        "ldr r2, [sp, #60]",
         "ldm r0!, {{r4, r6, r8, r10}}",
         "mov r5, r4",
         "mov r7, r6",
@@ -159,41 +155,40 @@ unsafe extern "C" fn pair(
         "bne.w 2b",
         "ldr r12, [sp, #12]",
         "ldr lr, [sp, #52]",
-        "ldr r3, [sp, #60]",
-        "ldrd r1, r2, [r0], #8",
+        "ldm r0!, {{r1, r2, r3}}",
         "subs r4, r4, r6",
         "subs r5, r5, r7",
         "smmla r6, r6, r1, r2",
         "smmla r7, r7, r1, r2",
-        "ldrd r1, r2, [r0], #8",
         "asrs r6, r3",
         "asrs r7, r3",
-        "smmla r4, r4, r1, r2",
-        "smmla r5, r5, r1, r2",
+        "ldm r0!, {{r1, r2, r3}}",
         "ssat r6, #8, r6",
         "ssat r7, #8, r7",
         "strb r6, [r12], #1",
         "strb r7, [lr], #1",
+        "smmla r4, r4, r1, r2",
+        "smmla r5, r5, r1, r2",
         "asrs r4, r3",
         "asrs r5, r3",
+        "ldm r0!, {{r1, r2, r3}}",
         "ssat r4, #8, r4, asr #8",
         "ssat r5, #8, r5, asr #8",
         "strb r4, [r12], #1",
         "strb r5, [lr], #1",
-        "ldrd r1, r2, [r0], #8",
         "sub r8, r8, r10",
         "sub r9, r9, r11",
         "smmla r10, r10, r1, r2",
         "smmla r11, r11, r1, r2",
-        "ldrd r1, r2, [r0], #8",
         "asr r10, r10, r3",
         "asr r11, r11, r3",
-        "smmla r8, r8, r1, r2",
-        "smmla r9, r9, r1, r2",
+        "ldm r0!, {{r1, r2, r3}}",
         "ssat r10, #8, r10",
         "ssat r11, #8, r11",
         "strb r10, [r12], #1",
         "strb r11, [lr], #1",
+        "smmla r8, r8, r1, r2",
+        "smmla r9, r9, r1, r2",
         "asr r8, r8, r3",
         "asr r9, r9, r3",
         "ssat r8, #8, r8, asr #8",
@@ -218,15 +213,14 @@ unsafe extern "C" fn row(
     inputs_end: *const u8,
     out: *mut u8,
     out_end: *mut u8,
-    shift: u32,
     skipped: usize,
 ) {
     naked_asm!(
         // On the stack: groups 0, inputs 4, their end 8, out 12, saved registers 16,
-        // end of out 52, shift 56, skipped 60.
+        // end of out 52, skipped 56.
         "push {{r0-r11, lr}}",
         "adr r12, 2f",
-        "ldr r1, [sp, #60]",
+        "ldr r1, [sp, #56]",
         "add r12, r12, #1",
         "add lr, r12, r1",
         "mov r12, r2",
@@ -256,22 +250,21 @@ unsafe extern "C" fn row(
         ),
         "cmp r1, r12",
         "bne.w 2b",
-        "ldr r10, [sp, #56]",
         "ldr r1, [sp, #12]",
-        "ldm r0!, {{r2, r3, r8, r9}}",
+        "ldm r0!, {{r2, r3, r8, r9, r10, r11}}",
         "subs r4, r4, r5",
         "subs r6, r6, r7",
         "smmla r5, r5, r2, r3",
-        "smmla r4, r4, r8, r9",
-        "ldm r0!, {{r2, r3, r8, r9}}",
-        "asr r5, r5, r10",
-        "asr r4, r4, r10",
-        "smmla r7, r7, r2, r3",
-        "smmla r6, r6, r8, r9",
+        "smmla r4, r4, r9, r10",
+        "asr r5, r5, r8",
+        "asr r4, r4, r11",
+        "ldm r0!, {{r2, r3, r8, r9, r10, r11}}",
         "ssat r5, #8, r5",
         "ssat r4, #8, r4, asr #8",
-        "asr r7, r7, r10",
-        "asr r6, r6, r10",
+        "smmla r7, r7, r2, r3",
+        "smmla r6, r6, r9, r10",
+        "asr r7, r7, r8",
+        "asr r6, r6, r11",
         "ssat r7, #8, r7",
         "ssat r6, #8, r6, asr #8",
         "ldr r2, [sp, #52]",

@@ -3,7 +3,7 @@
 //! Inputs `x [1, h, w, c]` in the arena and the groups of `n` filters, `u8`; output `[1, h', w', n]`;
 //! scratch for two columns and, where the pixels are odd, `n` bytes. Parameters: the geometry (`h`, `w`,
 //! `c`, `h'`, `w'`, `n`, then kernel, strides, dilations and padding before the image, rows before
-//! columns, x₀), shift, limits (two `i8` in the low bytes). `h'·w'·n` times the taps and `c` in steps.
+//! columns, x₀), limits (two `i8` in the low bytes). `h'·w'·n` times the taps and `c` in steps.
 //!
 //! A column holds the inputs under a window, row by row of the kernel; where taps lie side by side,
 //! so do their channels, and every run is filled up to a multiple of four. Taps on the padding see x₀.
@@ -12,7 +12,7 @@
 
 use super::geometry::{self, Geometry};
 use super::pixels::Walk;
-use super::{check_operands, layer, limit, limits};
+use super::{Operands, limit, limits};
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::{MAX_ROW, OpCode};
@@ -27,8 +27,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     run,
 };
 
-const WORDS: usize = geometry::WORDS + 2;
-const MAX_SHIFT: u32 = 23;
+const WORDS: usize = geometry::WORDS + 1;
 
 /// Steps of a column; none where it would be too long.
 fn steps(geometry: &Geometry) -> Option<usize> {
@@ -42,50 +41,26 @@ fn steps(geometry: &Geometry) -> Option<usize> {
     (inputs <= 2 * MAX_ROW as usize).then_some(inputs / 2)
 }
 
-fn walk(geometry: &Geometry) -> Walk {
-    let ([_, width], [rows, columns], [stride, step]) =
-        (geometry.input, geometry.output, geometry.stride);
-    let row_bytes = width.saturating_mul(geometry.channels);
-    let [top, _] = geometry.padding;
-    let is_pixel = geometry.kernel == [1, 1] && geometry.padding == [0, 0];
-    Walk {
-        rows,
-        columns,
-        out_bytes: geometry.filters,
-        pixel_bytes: if is_pixel {
-            step.saturating_mul(geometry.channels)
-        } else {
-            0
-        },
-        row_bytes: stride.saturating_mul(row_bytes),
-        padding_bytes: top.saturating_mul(row_bytes),
-    }
-}
-
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    check_operands(op, WORDS, true)?;
+    let Operands {
+        x,
+        y,
+        constants,
+        scratch,
+    } = Operands::check(op, WORDS, true)?;
     let words = op.parameters().words().ok_or(OpFault::Parameters)?;
     let geometry = Geometry::read(&words);
-    geometry.check(op)?;
-    check(
-        op.parameters().need_u32(geometry::WORDS)? <= MAX_SHIFT,
-        OpFault::Parameters,
-    )?;
+    geometry.check(&x, &y)?;
     let steps = steps(&geometry).ok_or(OpFault::Shape)?;
     let expected = geometry
         .filters
         .div_ceil(GROUP)
         .saturating_mul(group_bytes(steps));
-    check(
-        op.need_input(1)?.info.elements() == expected,
-        OpFault::Constant,
-    )?;
-    let (x, y) = (op.need_input(0)?.info, op.need_output(0)?);
-    let scratch = op.need_scratch(0)?.elements();
+    check(constants == expected, OpFault::Constant)?;
     let needed = (8 * steps).saturating_add(spare_bytes(&geometry));
     check(scratch >= needed, OpFault::Shape)?;
     check(
-        walk(&geometry).allows(&x.range(), &y.range()),
+        Walk::over_image(&words).allows(&x.range(), &y.range()),
         OpFault::Aliasing,
     )?;
     Ok((y.elements() as u64).saturating_mul(2 * steps as u64))
@@ -105,8 +80,11 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let words = op.parameters();
     let geometry = Geometry::read(&words.words()?);
     let steps = steps(&geometry)?;
-    let layer = layer(op.constants_from(1)?, steps, words.u32(geometry::WORDS)?);
-    let limits = limits(words.u32(geometry::WORDS + 1)?);
+    let layer = Layer {
+        groups: op.constants_from(1)?,
+        steps,
+    };
+    let limits = limits(words.u32(geometry::WORDS)?);
     let input = op.input(0)?.info.range();
     let scratch = op.offset(3)?;
     let scratch = scratch
@@ -240,6 +218,9 @@ fn gather_edge<'c>(
     if row.is_empty() {
         return Some(repeat(columns, which, geometry.zero, length));
     }
+    if geometry.channels.is_multiple_of(4) {
+        return gather_pieces(geometry, row, first, columns, which);
+    }
     for start in (0..length).step_by(4) {
         let mut quad = [0; 4];
         for (place, input) in (start..length).zip(&mut quad) {
@@ -252,4 +233,28 @@ fn gather_edge<'c>(
         columns = fill(columns, which, &quad);
     }
     Some(columns)
+}
+
+/// As [`gather_edge`] where every tap fills whole words: padding, inputs, padding.
+#[inline(always)]
+fn gather_pieces<'c>(
+    geometry: &Geometry,
+    row: &[u8],
+    first: i64,
+    columns: &'c mut [u8],
+    which: Column,
+) -> Option<&'c mut [u8]> {
+    let length = geometry.taps_in_run().checked_mul(geometry.channels)?;
+    let before = usize::try_from(first.saturating_neg())
+        .unwrap_or(0)
+        .min(length);
+    let start = usize::try_from(first).unwrap_or(0).min(row.len());
+    let inside = row
+        .len()
+        .saturating_sub(start)
+        .min(length.checked_sub(before)?);
+    let behind = length.checked_sub(before)?.checked_sub(inside)?;
+    let columns = repeat(columns, which, geometry.zero, before);
+    let columns = fill(columns, which, row.get(start..start.checked_add(inside)?)?);
+    Some(repeat(columns, which, geometry.zero, behind))
 }

@@ -1,23 +1,23 @@
 //! `conv_2d` variant 4: `i8` → `i8`, depthwise, with prepared taps.
 //!
 //! Inputs `x [1, h, w, c]` in the arena and the taps, `u8`; output `[1, h', w', c]`; scratch for one
-//! plane. Parameters: the geometry as in variant 3, shift, limits, even width of a row of the plane.
+//! plane. Parameters: the geometry as in variant 3, limits, even width of a row of the plane.
 //! `h'·w'·c` times the taps in steps; dilation is 1.
 //!
 //! Channel after channel is widened into a plane of 16-bit inputs with its padding around, and
 //! computed from there. So the output may begin where `x` does: a channel only overwrites itself.
-//! Taps of a channel: rows of words of two taps, then start, `M` and `R`. With 3 × 3 taps and strides
+//! Taps of a channel: rows of words of two taps, then start, `M`, `R` and shift. With 3 × 3 taps and strides
 //! of 1 or 2 a row is `(w₀, w₁)`, `(w₁, w₂)`; otherwise `(w₀, w₁)`, `(w₂, w₃)` and so on, filled up with
 //! zero.
 
 use super::geometry::{self, Geometry};
-use super::{check_operands, limit, limits};
+use super::{Operands, limit, limits};
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::{MAX_ROW, OpCode};
 use crate::kernels::Kernel;
 use crate::op::{Op, check, disjoint, split};
-use dunlin_kernels::{Depthwise3, Window, depthwise_output, depthwise3, fill_plane_row};
+use dunlin_kernels::{Depthwise3, Rows, Window, depthwise_output, depthwise3, fill_plane};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Conv2d as u16, 1, 4),
@@ -25,8 +25,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     run,
 };
 
-const WORDS: usize = geometry::WORDS + 3;
-const MAX_SHIFT: u32 = 23;
+const WORDS: usize = geometry::WORDS + 2;
 
 /// The planes of an op.
 #[derive(Clone, Copy)]
@@ -77,46 +76,46 @@ impl Planes {
         let [kernel_rows, _] = geometry.kernel;
         kernel_rows
             .checked_mul(self.row_words)?
-            .checked_add(3)?
+            .checked_add(4)?
             .checked_mul(4)
     }
 }
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    check_operands(op, WORDS, true)?;
+    let Operands {
+        x,
+        y,
+        constants,
+        scratch,
+    } = Operands::check(op, WORDS, true)?;
     let geometry = Geometry::read(&op.parameters().words().ok_or(OpFault::Parameters)?);
-    geometry.check(op)?;
-    let [shift, width] = [geometry::WORDS, geometry::WORDS + 2]
-        .map(|word| op.parameters().u32(word).unwrap_or(u32::MAX));
+    geometry.check(&x, &y)?;
+    let width = op.parameters().need_u32(geometry::WORDS + 1)?;
     let depthwise = geometry.channels == geometry.filters && geometry.dilation == [1, 1];
     check(depthwise, OpFault::Shape)?;
     let planes = Planes::of(&geometry, width as usize).ok_or(OpFault::Shape)?;
     let wide = planes
         .least_width(&geometry)
         .is_some_and(|least| planes.width >= least && planes.width.is_multiple_of(2));
-    check(wide && shift <= MAX_SHIFT, OpFault::Parameters)?;
+    check(wide, OpFault::Parameters)?;
     let tap_bytes = planes
         .tap_bytes(&geometry)
         .filter(|&bytes| bytes <= MAX_ROW as usize * 4)
         .ok_or(OpFault::Shape)?;
     let expected = tap_bytes.saturating_mul(geometry.channels);
-    check(
-        op.need_input(1)?.info.elements() == expected,
-        OpFault::Constant,
-    )?;
-    let scratch = op.need_scratch(0)?.elements();
+    check(constants == expected, OpFault::Constant)?;
     check(
         planes.bytes().is_some_and(|bytes| scratch >= bytes),
         OpFault::Shape,
     )?;
-    let (x, y) = (op.need_input(0)?.info.range(), op.need_output(0)?.range());
+    let outputs = y.elements() as u64;
+    let (x, y) = (x.range(), y.range());
     let apart = disjoint(&x, &y) || x.start == y.start && y.end <= x.end;
     check(apart, OpFault::Aliasing)?;
     let planes_work = planes
         .bytes()
         .unwrap_or(0)
         .saturating_mul(geometry.channels) as u64;
-    let outputs = op.need_output(0)?.elements() as u64;
     Ok(outputs
         .saturating_mul(tap_bytes as u64)
         .saturating_add(planes_work))
@@ -125,7 +124,7 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let words = op.parameters();
     let geometry = Geometry::read(&words.words()?);
-    let (shift, width) = (words.u32(geometry::WORDS)?, words.u32(geometry::WORDS + 2)?);
+    let width = words.u32(geometry::WORDS + 1)?;
     let planes = Planes::of(&geometry, width as usize)?;
     let tap_bytes = planes.tap_bytes(&geometry)?;
     let mut taps = op.constants_from(1)?;
@@ -138,12 +137,11 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
         let (these, rest) = taps.split_at_checked(tap_bytes)?;
         taps = rest;
         let (x, place) = split(arena, input.clone(), plane.clone())?;
-        fill_plane(&geometry, planes.width, x.get(index..)?, place)?;
+        widen(&geometry, &planes, x.get(index..)?, place)?;
         let (place, out) = split(arena, plane.clone(), output.clone())?;
         let channel = Channel {
             plane: place,
             taps: these,
-            shift,
         };
         let out = out.get_mut(index..)?;
         if planes.is_3 {
@@ -152,10 +150,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
             compute_any(&geometry, &planes, &channel, out);
         }
     }
-    limit(
-        arena.get_mut(output)?,
-        limits(words.u32(geometry::WORDS + 1)?),
-    );
+    limit(arena.get_mut(output)?, limits(words.u32(geometry::WORDS)?));
     Some(())
 }
 
@@ -163,22 +158,22 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
 struct Channel<'a> {
     plane: &'a [u8],
     taps: &'a [u8],
-    shift: u32,
 }
 
 /// Widens a channel, whose first input begins `x`, into the plane.
-fn fill_plane(geometry: &Geometry, width: usize, x: &[u8], plane: &mut [u8]) -> Option<()> {
+fn widen(geometry: &Geometry, planes: &Planes, x: &[u8], plane: &mut [u8]) -> Option<()> {
     let ([height, columns], [top, left]) = (geometry.input, geometry.padding);
-    let row_bytes = columns.checked_mul(geometry.channels)?;
-    let inside = width.saturating_sub(left).min(columns).checked_mul(2)?;
-    let mut inputs = x;
-    let rows = plane.chunks_exact_mut(width.checked_mul(2)?);
-    for row in rows.skip(top).take(height) {
-        let start = left.saturating_mul(2);
-        let row = row.get_mut(start..).unwrap_or_default();
-        fill_plane_row(inputs, geometry.channels, row.get_mut(..inside)?);
-        inputs = inputs.get(row_bytes..).unwrap_or_default();
-    }
+    let rows = Rows {
+        count: planes.rows.saturating_sub(top).min(height),
+        columns: planes.width.saturating_sub(left).min(columns),
+        pitch: geometry.channels,
+        input_bytes: columns.checked_mul(geometry.channels)?,
+        plane_bytes: planes.width.checked_mul(2)?,
+    };
+    let first = (top.checked_mul(planes.width)?)
+        .checked_add(left)?
+        .checked_mul(2)?;
+    fill_plane(&rows, x, plane.get_mut(first..).unwrap_or_default());
     Some(())
 }
 
@@ -194,7 +189,6 @@ fn compute_3(
         width: planes.width,
         stride,
         taps: channel.taps.first_chunk()?,
-        shift: channel.shift,
         pitch: geometry.channels,
         columns,
     };
@@ -214,7 +208,6 @@ fn compute_any(geometry: &Geometry, planes: &Planes, channel: &Channel, out: &mu
             row_bytes,
             taps: channel.taps,
             row_words: planes.row_words,
-            shift: channel.shift,
         });
         column += 1;
         if column == columns {

@@ -1,7 +1,8 @@
 //! Windows over an image, as the parameter words of packed convolutions give them.
 
+use crate::TensorInfo;
 use crate::error::OpFault;
-use crate::op::{Op, check};
+use crate::op::check;
 
 /// Words of a [`Geometry`].
 pub(super) const WORDS: usize = 15;
@@ -41,9 +42,8 @@ impl Geometry {
         }
     }
 
-    /// Checks the words against input 0 and output 0, both `[1, h, w, c]`.
-    pub fn check(&self, op: &Op) -> Result<(), OpFault> {
-        let (x, y) = (op.need_input(0)?.info, op.need_output(0)?);
+    /// Checks the words against input and output, both `[1, h, w, c]`.
+    pub fn check(&self, x: &TensorInfo, y: &TensorInfo) -> Result<(), OpFault> {
         let ([h, w], [oh, ow]) = (self.input, self.output);
         let x_fits = x.dims.map(|extent| extent as usize) == [1, h, w, self.channels];
         let y_fits = y.dims.map(|extent| extent as usize) == [1, oh, ow, self.filters];

@@ -13,10 +13,10 @@ mod pixels;
 
 pub use pixels::Walk;
 
+use crate::TensorInfo;
 use crate::error::OpFault;
 use crate::format::DType;
 use crate::op::{Op, check, disjoint};
-use dunlin_kernels::Layer;
 
 /// Limits that say nothing.
 const ALL: (i8, i8) = (i8::MIN, i8::MAX);
@@ -36,34 +36,48 @@ fn limit(bytes: &mut [u8], limits: (i8, i8)) {
     }
 }
 
-/// Checks the operands `x`, constants, output and scratch that packed kernels have.
-fn check_operands(op: &Op, words: usize, has_scratch: bool) -> Result<(), OpFault> {
-    let record = op.record;
-    let counts = (record.inputs, record.outputs, record.scratch) == (2, 1, has_scratch.into());
-    check(counts, OpFault::Operands)?;
-    check(
-        record.parameters_bytes as usize == 4 * words,
-        OpFault::Parameters,
-    )?;
-    let (x, y) = (op.need_input(0)?, op.need_output(0)?);
-    x.in_arena(DType::I8)?;
-    op.need_input(1)?.is_constant(DType::U8)?;
-    check(y.dtype == DType::I8, OpFault::Type)?;
-    if has_scratch {
-        let scratch = op.need_scratch(0)?;
-        check(scratch.dtype == DType::U8, OpFault::Type)?;
-        let scratch = scratch.range();
-        let apart = disjoint(&x.info.range(), &scratch) && disjoint(&y.range(), &scratch);
-        check(apart, OpFault::Aliasing)?;
-    }
-    Ok(())
+/// The operands of a packed kernel.
+struct Operands {
+    x: TensorInfo,
+    y: TensorInfo,
+    constants: usize,
+    /// Bytes of scratch, 0 without.
+    scratch: usize,
 }
 
-/// The groups of a layer, as the kernel's constants hold them.
-fn layer(groups: &[u8], steps: usize, shift: u32) -> Layer<'_> {
-    Layer {
-        groups,
-        steps,
-        shift,
+impl Operands {
+    /// Checks types and counts, and that scratch lies apart.
+    fn check(op: &Op, words: usize, has_scratch: bool) -> Result<Operands, OpFault> {
+        let record = op.record;
+        let counts = (record.inputs, record.outputs, record.scratch) == (2, 1, has_scratch.into());
+        check(counts, OpFault::Operands)?;
+        let length = record.parameters_bytes as usize == 4 * words;
+        check(length, OpFault::Parameters)?;
+        let [x, constants, y] = [0, 1, 2].map(|position| op.tensor(position));
+        let missing = OpFault::Operands;
+        let ((x, in_arena), (constants, is_not_constant), (y, _)) = (
+            x.ok_or(missing)?,
+            constants.ok_or(missing)?,
+            y.ok_or(missing)?,
+        );
+        let types = in_arena && x.dtype == DType::I8 && y.dtype == DType::I8;
+        let packed = !is_not_constant && constants.dtype == DType::U8;
+        check(types && packed, OpFault::Type)?;
+        let mut operands = Operands {
+            x,
+            y,
+            constants: constants.elements(),
+            scratch: 0,
+        };
+        if has_scratch {
+            let scratch = op.need_scratch(0)?;
+            check(scratch.dtype == DType::U8, OpFault::Type)?;
+            operands.scratch = scratch.elements();
+            let scratch = scratch.range();
+            let apart =
+                disjoint(&operands.x.range(), &scratch) && disjoint(&operands.y.range(), &scratch);
+            check(apart, OpFault::Aliasing)?;
+        }
+        Ok(operands)
     }
 }

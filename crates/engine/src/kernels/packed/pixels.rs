@@ -3,6 +3,7 @@
 //! Pixels are computed two by two, in order; the inputs of both are in the scratch before either
 //! is written. Then an output may overlap the input, as long as it stays behind what is still to be read.
 
+use super::geometry::{Geometry, WORDS as GEOMETRY_WORDS};
 use crate::op::disjoint;
 use core::ops::Range;
 
@@ -33,6 +34,26 @@ impl Walk {
             pixel_bytes: k,
             row_bytes: 0,
             padding_bytes: 0,
+        }
+    }
+
+    /// The walk of a packed `conv_2d` with these first parameter words: its geometry.
+    pub fn over_image(words: &[u32; GEOMETRY_WORDS]) -> Walk {
+        let geometry = Geometry::read(words);
+        let ([_, width], [rows, columns]) = (geometry.input, geometry.output);
+        let ([stride, step], [top, left]) = (geometry.stride, geometry.padding);
+        let row_bytes = width.saturating_mul(geometry.channels);
+        let is_pixel = geometry.kernel == [1, 1] && [top, left] == [0, 0];
+        Walk {
+            rows,
+            columns,
+            out_bytes: geometry.filters,
+            pixel_bytes: match is_pixel {
+                true => step.saturating_mul(geometry.channels),
+                false => 0,
+            },
+            row_bytes: stride.saturating_mul(row_bytes),
+            padding_bytes: top.saturating_mul(row_bytes),
         }
     }
 

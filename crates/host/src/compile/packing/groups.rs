@@ -1,15 +1,8 @@
 //! Packs the weights of four channels into one stream, with start, factor and offset of each.
 
 use super::IntegerLayer;
-use super::requantisation::{Fast, fit, shift};
+use super::requantisation::{Fast, fit};
 use dunlin_kernels::{GROUP, group_bytes};
-
-/// Bytes of a layer for the engine, and its right shift.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Packed {
-    pub bytes: Vec<u8>,
-    pub shift: u32,
-}
 
 /// Which weight each place of a column takes; none where the column is filled up.
 pub(crate) type Places = Vec<Option<usize>>;
@@ -31,13 +24,11 @@ pub(crate) fn places(runs: usize, run: usize) -> Places {
 }
 
 /// Packs a layer; none where a lane overflows or a channel has no proved requantisation.
-pub(crate) fn pack(layer: &IntegerLayer, places: &Places) -> Option<Packed> {
+pub(crate) fn pack(layer: &IntegerLayer, places: &Places) -> Option<Vec<u8>> {
     let count = layer.weights.len();
-    let channels: Vec<_> = (0..count).map(|index| layer.channel(index)).collect();
-    let shift = shift(&channels);
     let fasts: Option<Vec<Fast>> = (0..count)
         .map(|index| {
-            let fast = fit(&channels[index], layer.reach(index), shift, index & 1 == 1)?;
+            let fast = fit(&layer.channel(index), layer.reach(index), index & 1 == 1)?;
             sums_fit(layer.reach(index), fast).then_some(fast)
         })
         .collect();
@@ -57,7 +48,7 @@ pub(crate) fn pack(layer: &IntegerLayer, places: &Places) -> Option<Packed> {
         bytes.len(),
         count.div_ceil(GROUP) * group_bytes(places.len() / 2)
     );
-    Some(Packed { bytes, shift })
+    Some(bytes)
 }
 
 /// A channel that fills a group up.
@@ -65,6 +56,7 @@ const NO_CHANNEL: Fast = Fast {
     start: 0,
     factor: 0,
     offset: 0,
+    shift: 0,
 };
 
 /// Whether 256 times every sum fits 32 bits.
@@ -106,6 +98,7 @@ fn group(lanes: &[Lane; GROUP], places: &Places, bytes: &mut Vec<u8>) -> Option<
     for lane in lanes {
         bytes.extend(lane.fast.factor.to_le_bytes());
         bytes.extend(lane.fast.offset.to_le_bytes());
+        bytes.extend(lane.fast.shift.to_le_bytes());
     }
     Some(())
 }

@@ -6,6 +6,7 @@
 //! the constants of a channel, [`groups`] packs the weights and proves that no lane overflows. A
 //! layer for which either fails keeps its reference kernel.
 
+pub(crate) mod depthwise;
 pub(crate) mod groups;
 pub(crate) mod requantisation;
 
@@ -78,6 +79,55 @@ impl<'g> IntegerLayer<'g> {
             row().map(|w| (w * -128).min(w * 127)).sum(),
             row().map(|w| (w * -128).max(w * 127)).sum(),
         )
+    }
+}
+
+/// Geometry of a convolution, in the words that the engine's packed kernels begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// Rows and columns.
+    pub input: [usize; 2],
+    pub channels: usize,
+    pub output: [usize; 2],
+    pub filters: usize,
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    /// Before the image.
+    pub padding: [usize; 2],
+    /// The code that stands for 0.0.
+    pub zero: i8,
+}
+
+impl Geometry {
+    pub fn words(&self) -> [u32; 15] {
+        let ([h, w], [oh, ow], [kh, kw]) = (self.input, self.output, self.kernel);
+        let ([sh, sw], [dh, dw], [top, left]) = (self.stride, self.dilation, self.padding);
+        let extents = [h, w, self.channels, oh, ow, self.filters];
+        let [h, w, c, oh, ow, n] = extents;
+        let zero = usize::from(self.zero as u8);
+        [h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, zero].map(|word| word as u32)
+    }
+
+    /// Runs of neighbouring taps in a column, and inputs of a run.
+    pub fn runs(&self) -> (usize, usize) {
+        let ([rows, columns], [_, dilation]) = (self.kernel, self.dilation);
+        match dilation {
+            1 => (rows, columns * self.channels),
+            _ => (rows * columns, self.channels),
+        }
+    }
+
+    /// Bytes of scratch for two columns, and for the outputs that a pixel without a neighbour
+    /// gives beside its own.
+    pub fn column_bytes(&self) -> usize {
+        let (runs, run) = self.runs();
+        let is_odd = self.output.iter().all(|extent| extent % 2 == 1);
+        runs * run.next_multiple_of(4) * 4 + if is_odd { self.filters } else { 0 }
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.output.iter().product()
     }
 }
 

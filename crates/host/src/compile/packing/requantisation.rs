@@ -46,12 +46,17 @@ pub(crate) struct Fast {
     pub start: i32,
     pub factor: i32,
     pub offset: i32,
+    pub shift: u32,
 }
 
 /// Largest right shift: with 8 more in odd channels, offsets stay below 2³¹.
 const MAX_SHIFT: u32 = 15;
+/// How many smaller shifts are tried, in case multiples of a factor lie close together modulo 2³².
+const SHIFTS: u32 = 3;
 /// How far the start of a sum is moved in search of a fit.
-const MAX_MOVE: i64 = 4096;
+const MAX_MOVE: i64 = 1 << 17;
+/// Where sums start at most, so that there is room for the sum; what a bias has more is in the offset.
+const MAX_START: i128 = 1 << 21;
 /// Neighbours of the rounded factor that are tried.
 const FACTORS: [i64; 5] = [0, 1, -1, 2, -2];
 
@@ -80,6 +85,12 @@ impl Exact {
         self.factor as f64 / self.divisor as f64 * (-f64::from(self.shift)).exp2()
     }
 
+    /// The largest right shift with which the factor fits 31 bits.
+    fn device_shift(&self) -> u32 {
+        let room = -(self.scale() * 2.0).log2();
+        (room.ceil() - 1.0).clamp(0.0, f64::from(MAX_SHIFT)) as u32
+    }
+
     /// Least sum in `reach` that gives at least each result; those all sums or none give are left out.
     fn thresholds(&self, (low, high): (i64, i64)) -> Vec<(i64, i64)> {
         let (first, last) = (self.result(low), self.result(high));
@@ -102,79 +113,98 @@ impl Exact {
     }
 }
 
-/// The right shift of a layer: the largest for which every channel's factor fits.
-pub(crate) fn shift(channels: &[Exact]) -> u32 {
-    let largest = channels.iter().map(Exact::scale).fold(0.0, f64::max);
-    let room = -(largest * 2.0).log2();
-    (room.ceil() - 1.0).clamp(0.0, f64::from(MAX_SHIFT)) as u32
-}
-
 /// Constants that give the exact result for every sum in `reach`; none where none are found.
-pub(crate) fn fit(exact: &Exact, reach: (i64, i64), shift: u32, is_odd: bool) -> Option<Fast> {
-    let thresholds = exact.thresholds(reach);
-    let total = 32 + shift + if is_odd { 8 } else { 0 };
-    let device = Device { is_odd, shift };
-    let rounded = (exact.scale() * f64::from(shift + 32).exp2()).round() as i64;
-    let start = -((-exact.offset).checked_div(exact.factor).unwrap_or(0)) as i64;
-    FACTORS.iter().find_map(|near| {
-        let factor = i32::try_from(rounded + near)
-            .ok()
-            .filter(|&factor| factor >= 0)?;
-        let whole = i128::from(device.whole(factor));
-        let window = window(exact, &thresholds, reach, whole, total)?;
-        let moves = (0..=MAX_MOVE).flat_map(|step| [step, -step]);
-        moves
-            .take(if whole == 0 { 1 } else { usize::MAX })
-            .find_map(|step| {
-                let start = i32::try_from(start + step).ok()?;
-                let base = i128::from(start) * whole;
-                let offset = -((base - window.0).div_euclid(1 << 32));
-                let fits = base + (offset << 32) < window.1;
-                let fast = Fast {
-                    start,
-                    factor,
-                    offset: i32::try_from(offset).ok()?,
-                };
-                (fits && is_proved(exact, &thresholds, reach, device, fast)).then_some(fast)
-            })
-    })
+pub(crate) fn fit(exact: &Exact, reach: (i64, i64), is_odd: bool) -> Option<Fast> {
+    let shift = exact.device_shift();
+    let search = Search {
+        exact,
+        reach,
+        thresholds: exact.thresholds(reach),
+        device: Device { is_odd },
+    };
+    if search.thresholds.is_empty() {
+        return Some(constant(exact.result(reach.0), shift, is_odd));
+    }
+    let shifts = (shift.saturating_sub(SHIFTS)..=shift).rev();
+    let mut tried = shifts.flat_map(|shift| FACTORS.map(|near| (shift, near)));
+    tried.find_map(|(shift, near)| search.near(shift, near))
 }
 
-/// The `O` that put every threshold in its place: from the first on, below the second.
-fn window(
-    exact: &Exact,
-    thresholds: &[(i64, i64)],
+/// A channel whose constants are looked for.
+struct Search<'e> {
+    exact: &'e Exact,
     reach: (i64, i64),
-    whole: i128,
-    total: u32,
-) -> Option<(i128, i128)> {
-    let at = |result: i64, sum: i64| (i128::from(result) << total) - i128::from(sum) * whole;
-    let (first, last) = (exact.result(reach.0), exact.result(reach.1));
-    let mut low = if first > -128 {
-        at(first.into(), reach.0)
-    } else {
-        i128::MIN
-    };
-    let mut high = if last < 127 {
-        at(i64::from(last) + 1, reach.1)
-    } else {
-        i128::MAX
-    };
-    for &(result, sum) in thresholds {
-        low = low.max(at(result, sum));
-        high = high.min(at(result, sum - 1));
+    thresholds: Vec<(i64, i64)>,
+    device: Device,
+}
+
+impl Search<'_> {
+    /// Constants with this shift and the rounded factor moved by `near`.
+    fn near(&self, shift: u32, near: i64) -> Option<Fast> {
+        let lift = if self.device.is_odd { 8 } else { 0 };
+        let rounded = (self.exact.scale() * f64::from(shift + 32).exp2()).round() as i64;
+        let factor = i32::try_from(rounded + near).ok();
+        let factor = factor.filter(|&factor| factor >= 0)?;
+        let whole = i128::from(self.device.whole(factor));
+        let (low, high) = self.window(whole, 32 + shift + lift)?;
+        let bias = self.exact.offset.checked_div(self.exact.factor);
+        let start = bias.unwrap_or(0).clamp(-MAX_START, MAX_START) as i64;
+        let mut moves = (0..=MAX_MOVE).flat_map(|step| [step, -step]);
+        moves.find_map(|step| {
+            let start = i32::try_from(start + step).ok()?;
+            let base = i128::from(start) * whole;
+            let offset = -((base - low).div_euclid(1 << 32));
+            if base + (offset << 32) >= high {
+                return None;
+            }
+            let fast = Fast {
+                start,
+                factor,
+                offset: i32::try_from(offset).ok()?,
+                shift,
+            };
+            self.is_proved(fast).then_some(fast)
+        })
     }
-    if low == i128::MIN {
-        low = high.saturating_sub(1 << total).max(-1 << 100);
+
+    /// The `O` that put every threshold in its place: from the first on, below the second.
+    fn window(&self, whole: i128, total: u32) -> Option<(i128, i128)> {
+        let at = |result: i64, sum: i64| (i128::from(result) << total) - i128::from(sum) * whole;
+        let [first, last] =
+            [self.reach.0, self.reach.1].map(|sum| i64::from(self.exact.result(sum)));
+        let from = self.thresholds.iter().map(|&(result, sum)| at(result, sum));
+        let before = |&(result, sum): &(i64, i64)| at(result, sum - 1);
+        let below = self.thresholds.iter().map(before);
+        let lowest = (first > -128).then(|| at(first, self.reach.0));
+        let highest = (last < 127).then(|| at(last + 1, self.reach.1));
+        let low = from.chain(lowest).max()?;
+        let high = below.chain(highest).min()?;
+        (low < high).then_some((low, high))
     }
-    (low < high).then_some((low, high))
+
+    /// Whether the device gives the exact result at every threshold, beside it, and at the ends.
+    fn is_proved(&self, fast: Fast) -> bool {
+        let beside = self.thresholds.iter().flat_map(|&(_, sum)| [sum - 1, sum]);
+        beside
+            .chain([self.reach.0, self.reach.1])
+            .all(|sum| self.device.result(fast, sum) == Some(self.exact.result(sum)))
+    }
+}
+
+/// Constants of a channel that always gives `result`.
+fn constant(result: i32, shift: u32, is_odd: bool) -> Fast {
+    Fast {
+        start: 0,
+        factor: 0,
+        offset: result << (shift + if is_odd { 8 } else { 0 }),
+        shift,
+    }
 }
 
 /// What the loops compute.
 #[derive(Clone, Copy)]
 struct Device {
     is_odd: bool,
-    shift: u32,
 }
 
 impl Device {
@@ -188,21 +218,8 @@ impl Device {
         let sum = i32::try_from((sum + i64::from(fast.start)) << lift).ok()?;
         let high = (i64::from(sum) * i64::from(fast.factor)) >> 32;
         let value = i32::try_from(high + i64::from(fast.offset)).ok()?;
-        Some((value >> (self.shift + lift)).clamp(-128, 127))
+        Some((value >> (fast.shift + lift)).clamp(-128, 127))
     }
-}
-
-fn is_proved(
-    exact: &Exact,
-    thresholds: &[(i64, i64)],
-    reach: (i64, i64),
-    device: Device,
-    fast: Fast,
-) -> bool {
-    let beside = thresholds.iter().flat_map(|&(_, sum)| [sum - 1, sum]);
-    beside
-        .chain([reach.0, reach.1])
-        .all(|sum| sum < reach.0 || device.result(fast, sum) == Some(exact.result(sum)))
 }
 
 #[cfg(test)]
@@ -211,10 +228,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn every_sum(exact: &Exact, reach: (i64, i64), is_odd: bool) -> Option<Fast> {
-        let shift = shift(&[*exact]);
-        let fast = fit(exact, reach, shift, is_odd)?;
+        let fast = fit(exact, reach, is_odd)?;
         for sum in reach.0..=reach.1 {
-            let got = Device { is_odd, shift }.result(fast, sum);
+            let got = Device { is_odd }.result(fast, sum);
             assert_eq!(got, Some(exact.result(sum)), "sum {sum} with {fast:?}");
         }
         Some(fast)
@@ -259,7 +275,22 @@ mod tests {
             zero_point: 0,
         };
         assert_eq!((exact.result(8), exact.result(24)), (0, 2));
-        assert_eq!(fit(&exact, (-1000, 1000), shift(&[exact]), false), None);
+        assert_eq!(fit(&exact, (-1000, 1000), false), None);
+    }
+
+    #[test]
+    fn a_bias_far_beyond_the_sums_stays_in_the_offset() {
+        let divisor = (1_i128 << 23) + 3;
+        let exact = Exact {
+            factor: (1 << 40) + 7,
+            offset: 255 * divisor << 36,
+            divisor,
+            shift: 37,
+            zero_point: -90,
+        };
+        assert_eq!((exact.result(-30_000), exact.result(30_000)), (37, 38));
+        let fast = every_sum(&exact, (-30_000, 30_000), false).expect("it fits");
+        assert!(exact.offset / exact.factor > i128::from(fast.start) * 10);
     }
 
     #[test]

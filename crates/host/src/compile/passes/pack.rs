@@ -1,27 +1,38 @@
 //! Integer layers whose requantisation can be proved take the engine's packed kernels.
+//!
+//! A convolution of single pixels is a fully connected layer over all pixels. One with a filter per
+//! channel is computed plane by plane. Other groups, transposed windows and layers without a proof keep
+//! their reference kernel.
 
 use super::super::constant::Data;
 use super::super::graph::{Graph, Node, Op};
 use super::super::packing::groups::{pack, places};
-use super::super::packing::{Constants, IntegerLayer};
+use super::super::packing::{Constants, Geometry, IntegerLayer, depthwise};
 
 pub(super) fn run(graph: &mut Graph) {
     for at in 0..graph.nodes.len() {
-        if let Some(node) = packed(graph, at) {
-            graph.nodes[at] = node;
+        let packed = match graph.nodes[at].op {
+            Op::FullyConnectedI8 { .. } => fully_connected(graph, at),
+            Op::Conv2dI8 { .. } => convolution(graph, at),
+            _ => None,
+        };
+        if let Some((op, bytes)) = packed {
+            replace_constants(graph, at, op, bytes);
         }
     }
 }
 
-fn packed(graph: &mut Graph, at: usize) -> Option<Node> {
-    match graph.nodes[at].op {
-        Op::FullyConnectedI8 { .. } => fully_connected(graph, at),
-        _ => None,
-    }
+/// Gives a node another op, whose inputs are the first one and the packed constants.
+fn replace_constants(graph: &mut Graph, at: usize, op: Op, bytes: Vec<u8>) {
+    let name = graph.values[graph.nodes[at].inputs[1]].name.clone();
+    let constants = graph.add_constant(&name, &[bytes.len()], Data::Bytes(bytes));
+    let node: &mut Node = &mut graph.nodes[at];
+    node.op = op;
+    node.inputs = vec![node.inputs[0], constants];
 }
 
-fn fully_connected(graph: &mut Graph, at: usize) -> Option<Node> {
-    let node = graph.nodes[at].clone();
+fn fully_connected(graph: &Graph, at: usize) -> Option<(Op, Vec<u8>)> {
+    let node = &graph.nodes[at];
     let Op::FullyConnectedI8 {
         weight_zero_point,
         divisor,
@@ -37,21 +48,100 @@ fn fully_connected(graph: &mut Graph, at: usize) -> Option<Node> {
         divisor,
         zero_point,
     };
+    let layer = IntegerLayer::of(graph, node, constants)?;
+    let limits = (minimum as i8, maximum as i8);
+    let rows = graph.values[node.inputs[0]].elements();
     let k = graph.values[node.inputs[0]].columns();
-    let layer = IntegerLayer::of(graph, &node, constants)?;
-    let packed = pack(&layer, &places(1, k))?;
-    let name = graph.values[node.inputs[1]].name.clone();
-    let length = packed.bytes.len();
-    let groups = graph.add_constant(&name, &[length], Data::Bytes(packed.bytes));
-    Some(Node {
-        op: Op::FullyConnectedPacked {
-            rows: graph.values[node.inputs[0]].elements() / k.max(1),
-            k,
-            n: graph.values[node.output].columns(),
-            shift: packed.shift,
-            limits: (minimum as i8, maximum as i8),
-        },
-        inputs: vec![node.inputs[0], groups],
-        ..node
+    over_rows(&layer, rows / k.max(1), limits)
+}
+
+/// The layer over rows of inputs.
+fn over_rows(layer: &IntegerLayer, rows: usize, limits: (i8, i8)) -> Option<(Op, Vec<u8>)> {
+    let k = layer.weights.first()?.len();
+    let bytes = pack(layer, &places(1, k))?;
+    let op = Op::FullyConnectedPacked {
+        rows,
+        k,
+        n: layer.weights.len(),
+        limits,
+    };
+    Some((op, bytes))
+}
+
+fn convolution(graph: &Graph, at: usize) -> Option<(Op, Vec<u8>)> {
+    let node = &graph.nodes[at];
+    let Op::Conv2dI8 {
+        transposed: false,
+        weight_zero_point,
+        divisor,
+        zero_point,
+        minimum,
+        maximum,
+        ..
+    } = node.op
+    else {
+        return None;
+    };
+    let constants = Constants {
+        weight_zero_point,
+        divisor,
+        zero_point,
+    };
+    let layer = IntegerLayer::of(graph, node, constants)?;
+    let geometry = geometry(graph, node)?;
+    let limits = (minimum as i8, maximum as i8);
+    let [.., in_group] = graph.values[node.inputs[1]].shape[..] else {
+        return None;
+    };
+    let groups = geometry.channels / in_group.max(1);
+    if groups == 1 && is_pointwise(&geometry) {
+        return over_rows(&layer, geometry.outputs(), limits);
+    }
+    if groups == 1 {
+        let (runs, run) = geometry.runs();
+        let bytes = pack(&layer, &places(runs, run))?;
+        return Some((Op::Conv2dPacked { geometry, limits }, bytes));
+    }
+    let is_depthwise = groups == geometry.channels && geometry.filters == geometry.channels;
+    if !is_depthwise || geometry.dilation != [1, 1] {
+        return None;
+    }
+    let bytes = depthwise::pack(&layer, &geometry)?;
+    Some((Op::DepthwisePacked { geometry, limits }, bytes))
+}
+
+/// Whether every output pixel is computed from the input pixel at its place.
+fn is_pointwise(geometry: &Geometry) -> bool {
+    geometry.kernel == [1, 1]
+        && geometry.stride == [1, 1]
+        && geometry.padding == [0, 0]
+        && geometry.input == geometry.output
+}
+
+fn geometry(graph: &Graph, node: &Node) -> Option<Geometry> {
+    let Op::Conv2dI8 {
+        ref window,
+        input_zero_point,
+        ..
+    } = node.op
+    else {
+        return None;
+    };
+    let shape = |id: usize| graph.values[id].shape.as_slice();
+    let (&[1, h, w, c], &[1, rows, columns, filters]) = (shape(node.inputs[0]), shape(node.output))
+    else {
+        return None;
+    };
+    let [top, left, ..] = window.pads;
+    Some(Geometry {
+        input: [h, w],
+        channels: c,
+        output: [rows, columns],
+        filters,
+        kernel: window.kernel,
+        stride: window.strides,
+        dilation: window.dilations,
+        padding: [top, left],
+        zero: i8::try_from(input_zero_point).ok()?,
     })
 }

@@ -251,3 +251,30 @@ fn a_residual_network_of_1_d_convolutions_has_no_transposition_inside() {
     let (worst, compared) = difference(&model, &shape, 6);
     assert!(worst < 2e-5 && compared == 3, "{worst:e}");
 }
+
+#[test]
+fn edges_and_mirrors_stand_around_the_image() {
+    let shape = [1, 1, 2, 3];
+    for (mode, expected) in [
+        (
+            "edge",
+            [
+                1.0, 1.0, 2.0, 3.0, 3.0, 1.0, 1.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 6.0, 6.0,
+            ],
+        ),
+        (
+            "reflect",
+            [
+                5.0, 4.0, 5.0, 6.0, 5.0, 2.0, 1.0, 2.0, 3.0, 2.0, 5.0, 4.0, 5.0, 6.0, 5.0,
+            ],
+        ),
+    ] {
+        let model = of_floats(&shape, |graph, x| {
+            let pads = graph.constant_i64("pads", &[8], &[0, 0, 1, 1, 0, 0, 0, 1]);
+            graph.node("Pad", &[x, &pads], vec![string("mode", mode)])
+        });
+        let input = super::f32_bytes(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let ours = super::f32_values(&run(&compiled(&model).plan, &input)[0]);
+        assert_eq!(ours, expected, "{mode}");
+    }
+}

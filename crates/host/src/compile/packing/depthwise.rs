@@ -1,0 +1,66 @@
+//! Taps of depthwise convolutions in pairs, with start, factor and offset of each channel.
+
+use super::requantisation::fit;
+use super::{Geometry, IntegerLayer};
+
+/// Whether the engine's loop for 3 × 3 taps takes the layer.
+fn is_3(geometry: &Geometry) -> bool {
+    let [stride, step] = geometry.stride;
+    geometry.kernel == [3, 3] && stride == step && stride <= 2
+}
+
+/// Even width of a row of the plane: every window of a row of results lies in it.
+pub(crate) fn plane_width(geometry: &Geometry) -> usize {
+    let ([_, columns], [_, step], [_, taps]) = (geometry.output, geometry.stride, geometry.kernel);
+    let width = match (is_3(geometry), step) {
+        (true, 1) => columns.next_multiple_of(2) + 2,
+        (true, _) => 2 * columns + 2,
+        _ => (columns - 1) * step + step.min(2) + taps.next_multiple_of(2),
+    };
+    width.next_multiple_of(2)
+}
+
+/// Bytes of a channel's plane.
+pub(crate) fn plane_bytes(geometry: &Geometry) -> usize {
+    let ([rows, _], [stride, _], [taps, _]) = (geometry.output, geometry.stride, geometry.kernel);
+    2 * plane_width(geometry) * ((rows - 1) * stride + taps)
+}
+
+/// Packs a layer with one filter per channel; none where a channel has no proved requantisation.
+pub(crate) fn pack(layer: &IntegerLayer, geometry: &Geometry) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for index in 0..layer.weights.len() {
+        let fast = fit(&layer.channel(index), layer.reach(index), false)?;
+        let [_, columns] = geometry.kernel;
+        for row in layer.weights[index].chunks_exact(columns) {
+            for tap in words(row, is_3(geometry)).into_iter().flatten() {
+                bytes.extend(i16::try_from(tap).ok()?.to_le_bytes());
+            }
+        }
+        for word in [fast.start, fast.factor, fast.offset, fast.shift as i32] {
+            bytes.extend(word.to_le_bytes());
+        }
+    }
+    Some(bytes)
+}
+
+/// A row of taps in pairs: overlapping for the loop of 3 × 3, else side by side with a zero behind.
+fn words(row: &[i32], is_3: bool) -> Vec<[i32; 2]> {
+    if is_3 {
+        return row.windows(2).map(|pair| [pair[0], pair[1]]).collect();
+    }
+    let pair = |pair: &[i32]| [pair[0], pair.get(1).copied().unwrap_or(0)];
+    row.chunks(2).map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_taps_overlap_and_others_do_not() {
+        assert_eq!(words(&[1, 2, 3], true), [[1, 2], [2, 3]]);
+        assert_eq!(words(&[1, 2, 3], false), [[1, 2], [3, 0]]);
+        assert_eq!(words(&[1, 2, 3, 4], false), [[1, 2], [3, 4]]);
+    }
+}
