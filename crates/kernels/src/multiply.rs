@@ -62,7 +62,9 @@ pub fn multiply_pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &m
     let Some((b, b_tail)) = second.split_at_mut_checked(a.len()) else {
         return;
     };
-    pair(&whole, columns, a, b);
+    if !a.is_empty() {
+        pair(&whole, columns, a, b);
+    }
     if !a_tail.is_empty() {
         let (mut last_a, mut last_b) = ([0; GROUP], [0; GROUP]);
         pair(&tail, columns, &mut last_a, &mut last_b);
@@ -80,7 +82,9 @@ pub fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) {
         return;
     };
     let (out, out_tail) = out.split_at_mut(out.len() & !(GROUP - 1));
-    row(&whole, inputs, out);
+    if !out.is_empty() {
+        row(&whole, inputs, out);
+    }
     if !out_tail.is_empty() {
         let mut last = [0; GROUP];
         row(&tail, inputs, &mut last);

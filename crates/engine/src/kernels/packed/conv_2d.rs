@@ -6,13 +6,14 @@
 //! columns, x₀), limits (two `i8` in the low bytes). `h'·w'·n` times the taps and `c` in steps.
 //!
 //! A column holds the inputs under a window, row by row of the kernel; where taps lie side by side,
-//! so do their channels, and every run is filled up to a multiple of four. Taps on the padding see x₀.
+//! so do their channels, and every run is filled up to a multiple of four, with
+//! what the row has there or with zeros: the compiler gives these places weights of zero. Taps on the padding see x₀.
 //! Pixels are computed two by two, so the output may overlap `x` where it stays behind what is
 //! still to be read ([`Walk`]).
 
 use super::geometry::{self, Geometry};
 use super::pixels::Walk;
-use super::{Operands, limit, limits};
+use super::{Limits, Operands};
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::{MAX_ROW, OpCode};
@@ -84,7 +85,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
         groups: op.constants_from(1)?,
         steps,
     };
-    let limits = limits(words.u32(geometry::WORDS)?);
+    let limits = Limits(words.u32(geometry::WORDS)?);
     let input = op.input(0)?.info.range();
     let scratch = op.offset(3)?;
     let scratch = scratch
@@ -131,13 +132,13 @@ fn write_pair(
     arena: &mut [u8],
     scratch: Range<usize>,
     [y, n]: [usize; 2],
-    limits: (i8, i8),
+    limits: Limits,
 ) -> Option<usize> {
     let end = y.checked_add(n.checked_mul(2)?)?;
     let (columns, out) = split(arena, scratch, y..end)?;
     let (first, second) = out.split_at_mut_checked(n)?;
     multiply_pair(layer, columns, first, second);
-    limit(out, limits);
+    limits.hold(out);
     Some(end)
 }
 
@@ -147,12 +148,12 @@ fn write_last(
     arena: &mut [u8],
     scratch: Range<usize>,
     [y, n]: [usize; 2],
-    limits: (i8, i8),
+    limits: Limits,
 ) -> Option<()> {
     let (scratch, out) = split_mut(arena, scratch, y..y.checked_add(n)?)?;
     let (columns, unwanted) = scratch.split_at_mut_checked(scratch.len().checked_sub(n)?)?;
     multiply_pair(layer, columns, out, unwanted);
-    limit(out, limits);
+    limits.hold(out);
     Some(())
 }
 
@@ -198,7 +199,10 @@ fn gather_run<'c>(
     let length = geometry.taps_in_run().checked_mul(c)?;
     if let Ok(first) = usize::try_from(first) {
         let start = first.checked_mul(c)?;
-        if let Some(run) = row.get(start..start.checked_add(length)?) {
+        // What fills a run up has weights of zero, so whatever the row has there will do.
+        let filled = length.next_multiple_of(4);
+        let run = row.get(start..start.checked_add(filled)?);
+        if let Some(run) = run.or_else(|| row.get(start..start.checked_add(length)?)) {
             return Some(fill(columns, which, run));
         }
     }

@@ -11,7 +11,7 @@
 //! zero.
 
 use super::geometry::{self, Geometry};
-use super::{Operands, limit, limits};
+use super::{Limits, Operands};
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::{MAX_ROW, OpCode};
@@ -150,7 +150,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
             compute_any(&geometry, &planes, &channel, out);
         }
     }
-    limit(arena.get_mut(output)?, limits(words.u32(geometry::WORDS)?));
+    Limits(words.u32(geometry::WORDS)?).hold(arena.get_mut(output)?);
     Some(())
 }
 

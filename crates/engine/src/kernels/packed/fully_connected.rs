@@ -10,7 +10,7 @@
 //! read ([`Walk`]).
 
 use super::pixels::Walk;
-use super::{Operands, limit, limits};
+use super::{Limits, Operands};
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::OpCode;
@@ -70,7 +70,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
         groups: op.tables.constants.get(groups..)?,
         steps: steps(k),
     };
-    let limits = limits(limited);
+    let limits = Limits(limited);
     if rows != 1 {
         let scratch = op.offset(3)?;
         let work = Rows {
@@ -85,7 +85,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let x_end = x.checked_add(k.next_multiple_of(4))?;
     let (inputs, out) = split(arena, x..x_end, y..y.checked_add(n)?)?;
     multiply_row(&layer, inputs, out);
-    limit(out, limits);
+    limits.hold(out);
     Some(())
 }
 
@@ -94,7 +94,7 @@ struct Rows<'a> {
     layer: Layer<'a>,
     k: usize,
     n: usize,
-    limits: (i8, i8),
+    limits: Limits,
     scratch: Range<usize>,
 }
 
@@ -111,7 +111,7 @@ impl Rows<'_> {
             let (columns, out) = split(arena, self.scratch.clone(), y..end)?;
             let (first, second) = out.split_at_mut_checked(n)?;
             multiply_pair(&self.layer, columns, first, second);
-            limit(out, self.limits);
+            self.limits.hold(out);
             y = end;
         }
         if !rows.is_multiple_of(2) {
@@ -125,7 +125,7 @@ impl Rows<'_> {
             let (scratch, out) = split_mut(arena, self.scratch.clone(), y..end)?;
             let (columns, unwanted) = scratch.split_at_mut_checked(self.layer.steps * 8)?;
             multiply_pair(&self.layer, columns, out, unwanted);
-            limit(out, self.limits);
+            self.limits.hold(out);
         }
         Some(())
     }

@@ -18,20 +18,27 @@ use crate::error::OpFault;
 use crate::format::DType;
 use crate::op::{Op, check, disjoint};
 
+/// Lowest and highest result, as `i8` in the two low bytes of a word.
+#[derive(Clone, Copy)]
+struct Limits(u32);
+
 /// Limits that say nothing.
-const ALL: (i8, i8) = (i8::MIN, i8::MAX);
+const ALL: u32 = 0x7F80;
 
-/// Lowest and highest result, in the two low bytes of a word.
-fn limits(word: u32) -> (i8, i8) {
-    let [low, high, _, _] = word.to_le_bytes();
-    (low as i8, high as i8)
-}
+impl Limits {
+    /// Holds `bytes` to the limits.
+    #[inline(always)]
+    fn hold(self, bytes: &mut [u8]) {
+        if self.0 != ALL {
+            self.hold_all(bytes);
+        }
+    }
 
-/// Holds `bytes` to the limits.
-fn limit(bytes: &mut [u8], limits: (i8, i8)) {
-    if limits != ALL {
+    #[inline(never)]
+    fn hold_all(self, bytes: &mut [u8]) {
+        let [low, high, _, _] = self.0.to_le_bytes();
         for byte in bytes {
-            *byte = (*byte as i8).max(limits.0).min(limits.1) as u8;
+            *byte = (*byte as i8).max(low as i8).min(high as i8) as u8;
         }
     }
 }
