@@ -24,16 +24,6 @@ impl Data {
         }
     }
 
-    pub fn len(&self) -> usize {
-        match self {
-            Data::F32(values) => values.len(),
-            Data::I8(values) => values.len(),
-            Data::I32(values) => values.len(),
-            Data::I64(values) => values.len(),
-            Data::Bytes(values) => values.len(),
-        }
-    }
-
     /// The elements at `places`, in that order.
     pub fn gather(&self, places: &[usize]) -> Data {
         fn pick<T: Copy>(values: &[T], places: &[usize]) -> Vec<T> {

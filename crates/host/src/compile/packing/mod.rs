@@ -10,7 +10,7 @@ pub(crate) mod depthwise;
 pub(crate) mod groups;
 pub(crate) mod requantisation;
 
-use super::graph::{Graph, Node};
+use super::graph::{Graph, Node, Op};
 use requantisation::Exact;
 
 /// The integer constants of a layer, as `fully_connected` variant 1 and its kin have them.
@@ -21,11 +21,32 @@ pub(crate) struct IntegerLayer<'g> {
     offsets: &'g [[u8; 12]],
     divisor: u32,
     zero_point: i32,
+    /// Lowest and highest result.
+    pub limits: (i8, i8),
 }
 
 impl<'g> IntegerLayer<'g> {
-    /// Reads the constants of a node with inputs x, weights, multipliers, offsets.
-    pub fn of(graph: &'g Graph, node: &Node, constants: Constants) -> Option<Self> {
+    /// Reads a node with inputs x, weights, multipliers, offsets; none where it is no such layer.
+    pub fn of(graph: &'g Graph, node: &Node) -> Option<Self> {
+        let (Op::FullyConnectedI8 {
+            weight_zero_point,
+            divisor,
+            zero_point,
+            minimum,
+            maximum,
+        }
+        | Op::Conv2dI8 {
+            weight_zero_point,
+            divisor,
+            zero_point,
+            minimum,
+            maximum,
+            transposed: false,
+            ..
+        }) = node.op
+        else {
+            return None;
+        };
         let bytes = |input: usize| match graph.constant(*node.inputs.get(input)?)? {
             super::constant::Data::Bytes(bytes) => Some(bytes.as_slice()),
             _ => None,
@@ -34,16 +55,15 @@ impl<'g> IntegerLayer<'g> {
         let offsets = bytes(3)?.as_chunks().0;
         let taps = weights.len() / offsets.len().max(1);
         let less = |row: &[i64]| -> Vec<i32> {
-            row.iter()
-                .map(|&w| w as i32 - constants.weight_zero_point)
-                .collect()
+            row.iter().map(|&w| w as i32 - weight_zero_point).collect()
         };
         Some(IntegerLayer {
             weights: weights.chunks_exact(taps.max(1)).map(less).collect(),
             multipliers: bytes(2)?.as_chunks().0,
             offsets,
-            divisor: constants.divisor,
-            zero_point: constants.zero_point,
+            divisor,
+            zero_point,
+            limits: (minimum as i8, maximum as i8),
         })
     }
 
@@ -129,12 +149,4 @@ impl Geometry {
     pub fn outputs(&self) -> usize {
         self.output.iter().product()
     }
-}
-
-/// What an integer layer's op says beside its constants.
-#[derive(Clone, Copy)]
-pub(crate) struct Constants {
-    pub weight_zero_point: i32,
-    pub divisor: u32,
-    pub zero_point: i32,
 }

@@ -7,7 +7,7 @@
 use super::super::constant::Data;
 use super::super::graph::{Graph, Node, Op};
 use super::super::packing::groups::{pack, places};
-use super::super::packing::{Constants, Geometry, IntegerLayer, depthwise};
+use super::super::packing::{Geometry, IntegerLayer, depthwise};
 
 pub(super) fn run(graph: &mut Graph) {
     for at in 0..graph.nodes.len() {
@@ -33,69 +33,35 @@ fn replace_constants(graph: &mut Graph, at: usize, op: Op, bytes: Vec<u8>) {
 
 fn fully_connected(graph: &Graph, at: usize) -> Option<(Op, Vec<u8>)> {
     let node = &graph.nodes[at];
-    let Op::FullyConnectedI8 {
-        weight_zero_point,
-        divisor,
-        zero_point,
-        minimum,
-        maximum,
-    } = node.op
-    else {
-        return None;
-    };
-    let constants = Constants {
-        weight_zero_point,
-        divisor,
-        zero_point,
-    };
-    let layer = IntegerLayer::of(graph, node, constants)?;
-    let limits = (minimum as i8, maximum as i8);
-    let rows = graph.values[node.inputs[0]].elements();
-    let k = graph.values[node.inputs[0]].columns();
-    over_rows(&layer, rows / k.max(1), limits)
+    let x = &graph.values[node.inputs[0]];
+    let rows = x.elements() / x.columns().max(1);
+    over_rows(&IntegerLayer::of(graph, node)?, rows)
 }
 
 /// The layer over rows of inputs.
-fn over_rows(layer: &IntegerLayer, rows: usize, limits: (i8, i8)) -> Option<(Op, Vec<u8>)> {
+fn over_rows(layer: &IntegerLayer, rows: usize) -> Option<(Op, Vec<u8>)> {
     let k = layer.weights.first()?.len();
     let bytes = pack(layer, &places(1, k))?;
     let op = Op::FullyConnectedPacked {
         rows,
         k,
         n: layer.weights.len(),
-        limits,
+        limits: layer.limits,
     };
     Some((op, bytes))
 }
 
 fn convolution(graph: &Graph, at: usize) -> Option<(Op, Vec<u8>)> {
     let node = &graph.nodes[at];
-    let Op::Conv2dI8 {
-        transposed: false,
-        weight_zero_point,
-        divisor,
-        zero_point,
-        minimum,
-        maximum,
-        ..
-    } = node.op
-    else {
-        return None;
-    };
-    let constants = Constants {
-        weight_zero_point,
-        divisor,
-        zero_point,
-    };
-    let layer = IntegerLayer::of(graph, node, constants)?;
+    let layer = IntegerLayer::of(graph, node)?;
     let geometry = geometry(graph, node)?;
-    let limits = (minimum as i8, maximum as i8);
+    let limits = layer.limits;
     let [.., in_group] = graph.values[node.inputs[1]].shape[..] else {
         return None;
     };
     let groups = geometry.channels / in_group.max(1);
     if groups == 1 && is_pointwise(&geometry) {
-        return over_rows(&layer, geometry.outputs(), limits);
+        return over_rows(&layer, geometry.outputs());
     }
     if groups == 1 {
         let (runs, run) = geometry.runs();
