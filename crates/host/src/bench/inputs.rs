@@ -45,11 +45,12 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use dunlin_engine::format::Role;
 
-    fn tensor(dtype: DType, elements: u32) -> TensorInfo {
+    /// A tensor of one dimension at the start of the arena.
+    pub(in crate::bench) fn tensor(dtype: DType, elements: u32) -> TensorInfo {
         TensorInfo {
             dtype,
             rank: 1,

@@ -64,19 +64,7 @@ fn type_name(tensor: &TensorInfo) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dunlin_engine::format::Role;
-
-    fn tensor(dtype: DType, elements: u32) -> TensorInfo {
-        TensorInfo {
-            dtype,
-            rank: 1,
-            dims: [1, 1, 1, elements],
-            offset: 0,
-            scale: 0.0,
-            zero_point: 0,
-            role: Role::Plain,
-        }
-    }
+    use crate::bench::inputs::tests::tensor;
 
     #[test]
     fn plain_bytes_are_cut_into_inputs() {

@@ -39,6 +39,14 @@ impl Real {
         }
     }
 
+    /// Mantissa and exponent; none of another rational number.
+    fn dyadic(&self) -> Option<(i128, i32)> {
+        match *self {
+            Real::Dyadic { mantissa, exponent } => Some((mantissa, exponent)),
+            _ => None,
+        }
+    }
+
     /// The value of a float; an error for one that is no number.
     pub fn from_f32(value: f32) -> Result<Real, String> {
         if !value.is_finite() {
@@ -255,39 +263,25 @@ impl Ratio {
     }
 }
 
-fn dyadic_sum(a: &Real, b: &Real) -> Option<Real> {
-    let (
-        &Real::Dyadic {
-            mantissa: a,
-            exponent: of_a,
-        },
-        &Real::Dyadic {
-            mantissa: b,
-            exponent: of_b,
-        },
-    ) = (a, b)
-    else {
-        return None;
-    };
+/// The mantissas of two dyadic numbers at their smaller exponent, and that; none where one is not dyadic or does not fit.
+fn aligned(a: &Real, b: &Real) -> Option<(i128, i128, i32)> {
+    let ((a, of_a), (b, of_b)) = (a.dyadic()?, b.dyadic()?);
     let exponent = of_a.min(of_b);
-    let mantissa = lifted(a, of_a - exponent)?.checked_add(lifted(b, of_b - exponent)?)?;
+    Some((
+        lifted(a, of_a - exponent)?,
+        lifted(b, of_b - exponent)?,
+        exponent,
+    ))
+}
+
+fn dyadic_sum(a: &Real, b: &Real) -> Option<Real> {
+    let (a, b, exponent) = aligned(a, b)?;
+    let mantissa = a.checked_add(b)?;
     Some(Real::Dyadic { mantissa, exponent })
 }
 
 fn dyadic_product(a: &Real, b: &Real) -> Option<Real> {
-    let (
-        &Real::Dyadic {
-            mantissa: a,
-            exponent: of_a,
-        },
-        &Real::Dyadic {
-            mantissa: b,
-            exponent: of_b,
-        },
-    ) = (a, b)
-    else {
-        return None;
-    };
+    let ((a, of_a), (b, of_b)) = (a.dyadic()?, b.dyadic()?);
     Some(Real::Dyadic {
         mantissa: a.checked_mul(b)?,
         exponent: of_a + of_b,
@@ -296,21 +290,7 @@ fn dyadic_product(a: &Real, b: &Real) -> Option<Real> {
 
 /// The rounded quotient; none where it takes more than 128 bits or the divisor is not positive.
 fn dyadic_steps(a: &Real, b: &Real) -> Option<i64> {
-    let (
-        &Real::Dyadic {
-            mantissa: a,
-            exponent: of_a,
-        },
-        &Real::Dyadic {
-            mantissa: b,
-            exponent: of_b,
-        },
-    ) = (a, b)
-    else {
-        return None;
-    };
-    let exponent = of_a.min(of_b);
-    let (numerator, denominator) = (lifted(a, of_a - exponent)?, lifted(b, of_b - exponent)?);
+    let (numerator, denominator, _) = aligned(a, b)?;
     if denominator <= 0 {
         return None;
     }
