@@ -43,6 +43,7 @@ mod exact;
 pub mod format;
 mod kernel_id;
 mod kernels;
+mod load;
 mod op;
 mod plan;
 pub mod record;

@@ -2,62 +2,60 @@
 
 use core::ops::Range;
 
-use crate::TensorInfo;
-use crate::bytes::{f32_at, u16_at, u32_at};
 use crate::error::OpFault;
-use crate::format::{DType, OP_BYTES, OPERAND_BYTES, TENSOR_BYTES};
-use crate::record::OpRecord;
+use crate::format::DType;
+use crate::record::{Header, HeaderWords, OpEntry, OpRecord, PortEntry, TensorEntry};
+use crate::tensor::Tensor;
 
 /// The sections of a plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tables<'a> {
-    pub arena_tensors: u16,
-    /// Bytes at the start of the arena that stay from run to run.
-    pub kept_bytes: u32,
-    pub tensors: &'a [u8],
-    pub ops: &'a [u8],
-    pub kernels: &'a [u8],
-    pub ports: &'a [u8],
-    pub operands: &'a [u8],
-    pub parameters: &'a [u8],
+    pub header: &'a HeaderWords,
+    pub tensors: &'a [TensorEntry],
+    pub ops: &'a [OpEntry],
+    pub kernels: &'a [[u8; 4]],
+    pub ports: &'a [PortEntry],
+    pub operands: &'a [[u8; 2]],
+    pub parameters: &'a [[u8; 4]],
     pub constants: &'a [u8],
 }
 
 impl<'a> Tables<'a> {
-    /// Number of tensors, those in the arena and constants.
-    pub fn count(&self) -> u16 {
-        u16::try_from(self.tensors.len() / TENSOR_BYTES).unwrap_or(u16::MAX)
-    }
-
-    #[inline(never)]
-    pub fn tensor(&self, index: u16) -> Option<TensorInfo> {
-        let entries = self.tensors.as_chunks::<TENSOR_BYTES>().0;
-        TensorInfo::decode(entries.get(usize::from(index))?)
-    }
-
-    /// Where a tensor of a checked plan lies, if it is of floats.
     #[inline(always)]
-    pub fn float_place(&self, index: u16) -> Option<Range<usize>> {
-        let entries = self.tensors.as_chunks::<TENSOR_BYTES>().0;
-        let entry = entries.get(usize::from(index))?;
-        let is_float = entry.first() == Some(&(DType::F32 as u8));
-        TensorInfo::place(entry).filter(|_| is_float)
+    pub fn header(&self) -> Header {
+        Header::decode(self.header)
     }
 
-    pub fn op(&'a self, index: u16) -> Option<Op<'a>> {
-        let entries = self.ops.as_chunks::<OP_BYTES>().0;
-        let record = OpRecord::decode(entries.get(usize::from(index))?)?;
-        Some(Op {
+    /// Tensors in the arena; constants follow them.
+    #[inline(always)]
+    pub fn arena_tensors(&self) -> u16 {
+        self.header().arena_tensors
+    }
+
+    /// Length of the plan.
+    pub fn total_bytes(&self) -> usize {
+        let [_, _, _, total, ..] = *self.header;
+        u32::from_le_bytes(total) as usize
+    }
+
+    #[inline(always)]
+    pub fn tensor(&self, index: u16) -> Option<Tensor<'a>> {
+        self.tensors.get(usize::from(index)).map(Tensor)
+    }
+
+    #[inline(always)]
+    pub fn op<'t>(&'t self, entry: &'t OpEntry) -> Op<'t> {
+        Op {
             tables: self,
-            record,
-        })
+            entry,
+        }
     }
 }
 
 /// An operand: where it lives and what it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand<'a> {
-    pub info: TensorInfo,
+    pub info: Tensor<'a>,
     /// The bytes of a constant; none for a tensor in the arena.
     pub constant: Option<&'a [u8]>,
 }
@@ -77,20 +75,20 @@ impl<'a> Operand<'a> {
 
     pub fn in_arena(&self, dtype: DType) -> Result<(), OpFault> {
         check(
-            self.constant.is_none() && self.info.dtype == dtype,
+            self.constant.is_none() && self.info.dtype() == dtype,
             OpFault::Type,
         )
     }
 
     pub fn is_constant(&self, dtype: DType) -> Result<(), OpFault> {
         check(
-            self.constant.is_some() && self.info.dtype == dtype,
+            self.constant.is_some() && self.info.dtype() == dtype,
             OpFault::Type,
         )
     }
 
     pub fn is(&self, dtype: DType) -> Result<(), OpFault> {
-        check(self.info.dtype == dtype, OpFault::Type)
+        check(self.info.dtype() == dtype, OpFault::Type)
     }
 
     pub fn has_elements(&self, elements: usize) -> Result<(), OpFault> {
@@ -103,39 +101,50 @@ pub(crate) fn check(condition: bool, fault: OpFault) -> Result<(), OpFault> {
     if condition { Ok(()) } else { Err(fault) }
 }
 
-/// An op: its record and the plan it stands in.
+/// An op: its entry and the plan it stands in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Op<'a> {
     pub tables: &'a Tables<'a>,
-    pub record: OpRecord,
+    pub entry: &'a OpEntry,
 }
 
 impl<'a> Op<'a> {
+    #[inline(always)]
+    pub fn record(&self) -> OpRecord {
+        OpRecord::decode(self.entry)
+    }
+
     /// Tensor index of an operand: inputs, outputs, scratch in one sequence.
+    #[inline(always)]
     pub fn operand_index(&self, position: usize) -> Option<u16> {
-        let at = usize::from(self.record.first_operand).checked_add(position)?;
-        u16_at(self.tables.operands, at.checked_mul(OPERAND_BYTES)?)
+        let at = usize::from(self.record().first_operand).wrapping_add(position);
+        self.tables
+            .operands
+            .get(at)
+            .copied()
+            .map(u16::from_le_bytes)
     }
 
     #[inline(never)]
     fn operand(&self, position: usize) -> Option<Operand<'a>> {
         let index = self.operand_index(position)?;
         let info = self.tables.tensor(index)?;
-        let constant = match index < self.tables.arena_tensors {
+        let constant = match index < self.tables.arena_tensors() {
             true => None,
             false => Some(self.tables.constants.get(info.range())?),
         };
         Some(Operand { info, constant })
     }
 
-    /// Where an operand of a checked op lies, in the arena or in the constants.
+    /// An operand of any kind.
     #[inline(never)]
+    fn any(&self, position: usize) -> Option<Tensor<'a>> {
+        self.tables.tensor(self.operand_index(position)?)
+    }
+
+    /// Where an operand of a checked op lies, in the arena or in the constants.
     pub fn place(&self, position: usize) -> Option<Range<usize>> {
-        let operands = self.tables.operands.as_chunks::<OPERAND_BYTES>().0;
-        let operand = usize::from(self.record.first_operand).wrapping_add(position);
-        let index = u16::from_le_bytes(*operands.get(operand)?);
-        let entries = self.tables.tensors.as_chunks::<TENSOR_BYTES>().0;
-        TensorInfo::place(entries.get(usize::from(index))?)
+        self.any(position).map(Tensor::range)
     }
 
     /// The bytes of a constant operand of a checked op.
@@ -144,33 +153,32 @@ impl<'a> Op<'a> {
     }
 
     pub fn input(&self, position: usize) -> Option<Operand<'a>> {
-        if position >= usize::from(self.record.inputs) {
+        if position >= usize::from(self.record().inputs) {
             return None;
         }
         self.operand(position)
     }
 
-    pub fn output(&self, position: usize) -> Option<TensorInfo> {
-        if position >= usize::from(self.record.outputs) {
+    pub fn output(&self, position: usize) -> Option<Tensor<'a>> {
+        let record = self.record();
+        if position >= usize::from(record.outputs) {
             return None;
         }
-        Some(
-            self.operand(usize::from(self.record.inputs).checked_add(position)?)?
-                .info,
-        )
+        self.any(usize::from(record.inputs).wrapping_add(position))
     }
 
-    pub fn scratch(&self, position: usize) -> Option<TensorInfo> {
-        if position >= usize::from(self.record.scratch) {
+    pub fn scratch(&self, position: usize) -> Option<Tensor<'a>> {
+        let record = self.record();
+        if position >= usize::from(record.scratch) {
             return None;
         }
-        let first = usize::from(self.record.inputs).checked_add(self.record.outputs.into())?;
-        Some(self.operand(first.checked_add(position)?)?.info)
+        let first = usize::from(record.inputs).wrapping_add(record.outputs.into());
+        self.any(first.wrapping_add(position))
     }
 
     /// Whether a result or scratch tensor lies in the bytes that stay from run to run.
-    pub fn is_kept(&self, tensor: &TensorInfo) -> bool {
-        tensor.range().end <= self.tables.kept_bytes as usize
+    pub fn is_kept(&self, tensor: Tensor) -> bool {
+        tensor.range().end <= self.tables.header().kept_bytes as usize
     }
 
     /// An operand the load check has counted.
@@ -179,27 +187,20 @@ impl<'a> Op<'a> {
     }
 
     /// An output the load check has counted.
-    pub fn need_output(&self, position: usize) -> Result<TensorInfo, OpFault> {
+    pub fn need_output(&self, position: usize) -> Result<Tensor<'a>, OpFault> {
         self.output(position).ok_or(OpFault::Operands)
     }
 
     /// An operand of any kind, and whether it lies in the arena.
-    pub fn tensor(&self, position: usize) -> Option<(TensorInfo, bool)> {
+    pub fn tensor(&self, position: usize) -> Option<(Tensor<'a>, bool)> {
         let index = self.operand_index(position)?;
-        let info = self.tables.tensor(index)?;
-        Some((info, index < self.tables.arena_tensors))
+        let tensor = self.tables.tensor(index)?;
+        Some((tensor, index < self.tables.arena_tensors()))
     }
 
     /// Where an operand lies: in the arena, or in the constants.
     pub fn offset(&self, position: usize) -> Option<usize> {
-        let index = usize::from(self.operand_index(position)?);
-        let entry = self
-            .tables
-            .tensors
-            .as_chunks::<TENSOR_BYTES>()
-            .0
-            .get(index)?;
-        usize::try_from(u32_at(entry, 20)?).ok()
+        self.any(position).map(Tensor::offset)
     }
 
     /// The constants from the start of a constant operand on.
@@ -208,20 +209,15 @@ impl<'a> Op<'a> {
     }
 
     /// A scratch operand the load check has counted.
-    pub fn need_scratch(&self, position: usize) -> Result<TensorInfo, OpFault> {
-        let before = usize::from(self.record.inputs) + usize::from(self.record.outputs);
-        check(
-            position < usize::from(self.record.scratch),
-            OpFault::Operands,
-        )?;
-        let operand = self.operand(before + position).ok_or(OpFault::Operands)?;
-        Ok(operand.info)
+    pub fn need_scratch(&self, position: usize) -> Result<Tensor<'a>, OpFault> {
+        self.scratch(position).ok_or(OpFault::Operands)
     }
 
     /// The parameter block: little-endian 32-bit words.
     pub fn parameters(&self) -> Parameters<'a> {
-        let start = self.record.parameters_offset as usize;
-        let range = start..start.saturating_add(self.record.parameters_bytes as usize);
+        let record = self.record();
+        let start = record.parameters_offset as usize / 4;
+        let range = start..start.wrapping_add(record.parameters_bytes as usize / 4);
         Parameters(self.tables.parameters.get(range).unwrap_or_default())
     }
 
@@ -233,15 +229,14 @@ impl<'a> Op<'a> {
 
     /// Holds the op to a number of inputs, one output and a number of scratch tensors.
     pub fn has_operands(&self, inputs: u8, scratch: u8) -> Result<(), OpFault> {
-        let record = self.record;
+        let record = self.record();
         let counts = record.inputs == inputs && record.outputs == 1 && record.scratch == scratch;
         check(counts, OpFault::Operands)
     }
 
     /// Holds the op to a number of parameter words.
     pub fn has_parameters(&self, words: usize) -> Result<(), OpFault> {
-        let fits = self.parameters().0.len() == 4 * words;
-        check(fits, OpFault::Parameters)
+        check(self.parameters().0.len() == words, OpFault::Parameters)
     }
 
     /// Holds output 0 apart from every arena input.
@@ -260,8 +255,9 @@ impl<'a> Op<'a> {
     /// Holds every operand in the arena apart from output 0 and the scratch tensors, and these
     /// apart from one another.
     pub fn arena_operands_are_apart(&self) -> Result<(), OpFault> {
-        let first = usize::from(self.record.inputs);
-        let written = usize::from(self.record.outputs).saturating_add(self.record.scratch.into());
+        let first = usize::from(self.record().inputs);
+        let written =
+            usize::from(self.record().outputs).saturating_add(self.record().scratch.into());
         for position in first..first.saturating_add(written) {
             let place = self
                 .operand(position)
@@ -277,15 +273,12 @@ impl<'a> Op<'a> {
         Ok(())
     }
 
-    fn inputs_apart_unless(
-        &self,
-        allowed: impl Fn(&TensorInfo, &TensorInfo) -> bool,
-    ) -> Result<(), OpFault> {
+    fn inputs_apart_unless(&self, allowed: impl Fn(Tensor, Tensor) -> bool) -> Result<(), OpFault> {
         let output = self.need_output(0)?;
-        for position in 0..usize::from(self.record.inputs) {
+        for position in 0..usize::from(self.record().inputs) {
             let input = self.need_input(position)?;
             let apart = input.constant.is_some() || disjoint(&input.info.range(), &output.range());
-            check(apart || allowed(&input.info, &output), OpFault::Aliasing)?;
+            check(apart || allowed(input.info, output), OpFault::Aliasing)?;
         }
         Ok(())
     }
@@ -330,18 +323,19 @@ pub(crate) fn split_mut(
 
 /// A parameter block.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Parameters<'a>(&'a [u8]);
+pub(crate) struct Parameters<'a>(&'a [[u8; 4]]);
 
 impl Parameters<'_> {
     /// The first `N` words.
     #[inline(always)]
     pub fn words<const N: usize>(&self) -> Option<[u32; N]> {
-        let words = self.0.as_chunks::<4>().0.first_chunk::<N>()?;
-        Some(words.map(u32::from_le_bytes))
+        self.0
+            .first_chunk::<N>()
+            .map(|words| words.map(u32::from_le_bytes))
     }
 
     pub fn u32(&self, word: usize) -> Option<u32> {
-        u32_at(self.0, word.checked_mul(4)?)
+        self.0.get(word).copied().map(u32::from_le_bytes)
     }
 
     pub fn i32(&self, word: usize) -> Option<i32> {
@@ -349,7 +343,7 @@ impl Parameters<'_> {
     }
 
     pub fn f32(&self, word: usize) -> Option<f32> {
-        f32_at(self.0, word.checked_mul(4)?)
+        self.u32(word).map(f32::from_bits)
     }
 
     pub fn need_u32(&self, word: usize) -> Result<u32, OpFault> {

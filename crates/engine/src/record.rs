@@ -3,14 +3,23 @@
 //! Encoders live beside decoders so that the compiler, the tests and the engine share one
 //! description of every field.
 
-use core::ops::Range;
-
-use crate::bytes::{array, put, u16_at, u32_at};
+use crate::bytes::put;
 use crate::format::{
     CONSTANT_ALIGNMENT, DType, FORMAT, HEADER_BYTES, KERNEL_BYTES, MAGIC, OP_BYTES, OPERAND_BYTES,
     PARAMETER_ALIGNMENT, PORT_BYTES, Role, TENSOR_BYTES,
 };
 use crate::{KernelId, TensorInfo};
+
+/// Words of the header.
+pub(crate) type HeaderWords = [Word; HEADER_BYTES / 4];
+/// An entry of the tensor table.
+pub(crate) type TensorEntry = [Word; TENSOR_BYTES / 4];
+/// An entry of the op table.
+pub(crate) type OpEntry = [Word; OP_BYTES / 4];
+/// An entry of the input and output table.
+pub(crate) type PortEntry = [u8; PORT_BYTES];
+/// Four little-endian bytes.
+type Word = [u8; 4];
 
 /// The header's numbers. Sections have no offsets of their own: they stand one after another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,22 +124,35 @@ impl Header {
     }
 
     /// Reads the counts; magic, format, total length and reserved fields are the caller's.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let [inputs, outputs] = array(bytes, 38)?;
-        Some(Self {
-            arena_bytes: u32_at(bytes, 16)?,
-            kept_bytes: u32_at(bytes, 20)?,
-            stack_bytes: u32_at(bytes, 24)?,
-            arena_tensors: u16_at(bytes, 28)?,
-            constant_tensors: u16_at(bytes, 30)?,
-            ops: u16_at(bytes, 32)?,
-            kernels: u16_at(bytes, 34)?,
-            operands: u16_at(bytes, 36)?,
+    pub(crate) fn decode(words: &HeaderWords) -> Self {
+        let [
+            _,
+            _,
+            _,
+            _,
+            arena,
+            kept,
+            stack,
+            [a0, a1, c0, c1],
+            [o0, o1, k0, k1],
+            [p0, p1, inputs, outputs],
+            parameters,
+            constants,
+        ] = *words;
+        Self {
+            arena_bytes: u32::from_le_bytes(arena),
+            kept_bytes: u32::from_le_bytes(kept),
+            stack_bytes: u32::from_le_bytes(stack),
+            arena_tensors: u16::from_le_bytes([a0, a1]),
+            constant_tensors: u16::from_le_bytes([c0, c1]),
+            ops: u16::from_le_bytes([o0, o1]),
+            kernels: u16::from_le_bytes([k0, k1]),
+            operands: u16::from_le_bytes([p0, p1]),
             inputs,
             outputs,
-            parameters_bytes: u32_at(bytes, 40)?,
-            constants_bytes: u32_at(bytes, 44)?,
-        })
+            parameters_bytes: u32::from_le_bytes(parameters),
+            constants_bytes: u32::from_le_bytes(constants),
+        }
     }
 }
 
@@ -157,24 +179,8 @@ impl TensorInfo {
         bytes
     }
 
-    /// Where the tensor of a checked entry lies, as [`range`](Self::range) has it.
-    #[inline(always)]
-    pub(crate) fn place(bytes: &[u8; TENSOR_BYTES]) -> Option<Range<usize>> {
-        let &[[dtype, ..], d0, d1, d2, d3, offset, ..] = bytes.as_chunks::<4>().0 else {
-            return None;
-        };
-        let start = u32::from_le_bytes(offset) as usize;
-        const WORDS: [u8; 2] = [DType::F32 as u8, DType::I32 as u8];
-        let element: usize = if WORDS.contains(&dtype) { 4 } else { 1 };
-        let length = [d0, d1, d2, d3].iter().fold(element, |length, d| {
-            length.wrapping_mul(u32::from_le_bytes(*d) as usize)
-        });
-        Some(start..start.wrapping_add(length))
-    }
-
     /// Reads an entry; none where a code is unknown or a reserved byte is not zero.
-    pub(crate) fn decode(bytes: &[u8; TENSOR_BYTES]) -> Option<Self> {
-        let words = bytes.as_chunks::<4>().0;
+    pub(crate) fn decode(entry: &TensorEntry) -> Option<Self> {
         let &[
             [dtype, rank, 0, 0],
             d0,
@@ -184,7 +190,7 @@ impl TensorInfo {
             offset,
             scale,
             zero_point,
-        ] = words.first_chunk()?
+        ] = entry
         else {
             return None;
         };
@@ -236,24 +242,33 @@ impl OpRecord {
         bytes
     }
 
-    /// Reads an entry; none where a reserved byte is not zero.
-    pub(crate) fn decode(bytes: &[u8; OP_BYTES]) -> Option<Self> {
-        let words = bytes.as_chunks::<4>().0;
-        let &[kernel, counts, first, offset, length] = words.first_chunk()?;
-        let [code_low, code_high, version, variant] = kernel;
-        let [inputs, outputs, scratch, reserved] = counts;
-        let [first_low, first_high, 0, 0] = first else {
-            return None;
-        };
-        (reserved == 0).then_some(Self {
-            kernel: KernelId::new(u16::from_le_bytes([code_low, code_high]), version, variant),
+    /// Whether the reserved bytes of an entry are zero.
+    pub(crate) fn is_plain(entry: &OpEntry) -> bool {
+        let [_, [.., reserved], [_, _, low, high], ..] = *entry;
+        reserved | low | high == 0
+    }
+
+    /// Reads an entry.
+    #[inline(always)]
+    pub(crate) fn decode(entry: &OpEntry) -> Self {
+        let [
+            kernel,
+            [inputs, outputs, scratch, _],
+            [low, high, ..],
+            offset,
+            length,
+        ] = *entry;
+        let kernel = u32::from_le_bytes(kernel);
+        let (code, version, variant) = (kernel << 16, kernel >> 8 & 0xFF00, kernel >> 24);
+        Self {
+            kernel: KernelId::from_code(code | version | variant),
             inputs,
             outputs,
             scratch,
-            first_operand: u16::from_le_bytes([first_low, first_high]),
+            first_operand: u16::from_le_bytes([low, high]),
             parameters_offset: u32::from_le_bytes(offset),
             parameters_bytes: u32::from_le_bytes(length),
-        })
+        }
     }
 }
 
@@ -274,11 +289,10 @@ impl Port {
         [t0, t1, r0, r1]
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let role = Role::from_code(u16_at(bytes, 2)?)?;
+    pub(crate) fn decode(&[t0, t1, r0, r1]: &PortEntry) -> Option<Self> {
         Some(Self {
-            tensor: u16_at(bytes, 0)?,
-            role,
+            tensor: u16::from_le_bytes([t0, t1]),
+            role: Role::from_code(u16::from_le_bytes([r0, r1]))?,
         })
     }
 }

@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use crate::format::{DType, MAX_RANK, Role};
+use crate::record::TensorEntry;
 
 /// Type, shape, place and quantisation of a tensor. Elements are row-major and little-endian.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,4 +64,75 @@ impl TensorInfo {
             .iter()
             .fold(1, |product: usize, &d| product.saturating_mul(d as usize))
     }
+}
+
+/// A tensor of a checked plan: its entry in the tensor table, read where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tensor<'a>(pub &'a TensorEntry);
+
+impl Tensor<'_> {
+    /// As [`TensorInfo::dtype`].
+    #[inline(always)]
+    pub fn dtype(self) -> DType {
+        let [[code, ..], ..] = *self.0;
+        DType::from_code(code).unwrap_or(DType::U8)
+    }
+
+    /// As [`TensorInfo::dims`].
+    #[inline(always)]
+    pub fn dims(self) -> [u32; MAX_RANK] {
+        let [_, d0, d1, d2, d3, ..] = *self.0;
+        [d0, d1, d2, d3].map(u32::from_le_bytes)
+    }
+
+    /// As [`TensorInfo::offset`].
+    #[inline(always)]
+    pub fn offset(self) -> usize {
+        let [_, _, _, _, _, offset, ..] = *self.0;
+        u32::from_le_bytes(offset) as usize
+    }
+
+    /// As [`TensorInfo::elements`].
+    #[inline(never)]
+    pub fn elements(self) -> usize {
+        product(&self.dims())
+    }
+
+    /// Length in bytes.
+    pub fn bytes(self) -> usize {
+        self.elements().wrapping_mul(self.dtype().bytes())
+    }
+
+    /// As [`TensorInfo::range`].
+    #[inline(never)]
+    pub fn range(self) -> Range<usize> {
+        let start = self.offset();
+        start..start.wrapping_add(self.bytes())
+    }
+
+    /// Where the tensor lies, if it is of floats.
+    pub fn float_place(self) -> Option<Range<usize>> {
+        (self.dtype() == DType::F32).then(|| self.range())
+    }
+
+    /// The last dimension.
+    #[inline(always)]
+    pub fn columns(self) -> usize {
+        let [.., columns] = self.dims();
+        columns as usize
+    }
+
+    /// The product of all dimensions but the last.
+    #[inline(always)]
+    pub fn rows(self) -> usize {
+        let [outer @ .., _] = self.dims();
+        product(&outer)
+    }
+}
+
+/// Cannot overflow where the load check has held the number of elements.
+#[inline(always)]
+fn product(dims: &[u32]) -> usize {
+    dims.iter()
+        .fold(1, |product: usize, &d| product.wrapping_mul(d as usize))
 }

@@ -51,7 +51,7 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     } = Operands::check(op, WORDS, true)?;
     let words = op.parameters().words().ok_or(OpFault::Parameters)?;
     let geometry = Geometry::read(&words);
-    geometry.check(&x, &y)?;
+    geometry.check(x, y)?;
     let steps = steps(&geometry).ok_or(OpFault::Shape)?;
     let expected = geometry
         .filters

@@ -89,7 +89,7 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
         scratch,
     } = Operands::check(op, WORDS, true)?;
     let geometry = Geometry::read(&op.parameters().words().ok_or(OpFault::Parameters)?);
-    geometry.check(&x, &y)?;
+    geometry.check(x, y)?;
     let width = op.parameters().need_u32(geometry::WORDS + 1)?;
     let depthwise = geometry.channels == geometry.filters && geometry.dilation == [1, 1];
     check(depthwise, OpFault::Shape)?;

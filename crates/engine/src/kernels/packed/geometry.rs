@@ -1,8 +1,8 @@
 //! Windows over an image, as the parameter words of packed convolutions give them.
 
-use crate::TensorInfo;
 use crate::error::OpFault;
 use crate::op::check;
+use crate::tensor::Tensor;
 
 /// Words of a [`Geometry`].
 pub(super) const WORDS: usize = 15;
@@ -43,10 +43,10 @@ impl Geometry {
     }
 
     /// Checks the words against input and output, both `[1, h, w, c]`.
-    pub fn check(&self, x: &TensorInfo, y: &TensorInfo) -> Result<(), OpFault> {
+    pub fn check(&self, x: Tensor, y: Tensor) -> Result<(), OpFault> {
         let ([h, w], [oh, ow]) = (self.input, self.output);
-        let x_fits = x.dims.map(|extent| extent as usize) == [1, h, w, self.channels];
-        let y_fits = y.dims.map(|extent| extent as usize) == [1, oh, ow, self.filters];
+        let x_fits = x.dims().map(|extent| extent as usize) == [1, h, w, self.channels];
+        let y_fits = y.dims().map(|extent| extent as usize) == [1, oh, ow, self.filters];
         check(x_fits && y_fits, OpFault::Shape)?;
         let axes = self.output.iter().zip(&self.kernel).zip(&self.stride);
         for (((&results, &taps), &stride), (&dilation, &padding)) in

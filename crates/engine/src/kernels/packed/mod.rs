@@ -13,10 +13,10 @@ mod pixels;
 
 pub use pixels::Walk;
 
-use crate::TensorInfo;
 use crate::error::OpFault;
 use crate::format::DType;
 use crate::op::{Op, check, disjoint};
+use crate::tensor::Tensor;
 
 /// Lowest and highest result, as `i8` in the two low bytes of a word.
 #[derive(Clone, Copy)]
@@ -44,18 +44,18 @@ impl Limits {
 }
 
 /// The operands of a packed kernel.
-struct Operands {
-    x: TensorInfo,
-    y: TensorInfo,
+struct Operands<'a> {
+    x: Tensor<'a>,
+    y: Tensor<'a>,
     constants: usize,
     /// Bytes of scratch, 0 without.
     scratch: usize,
 }
 
-impl Operands {
+impl<'a> Operands<'a> {
     /// Checks types and counts, and that scratch lies apart.
-    fn check(op: &Op, words: usize, has_scratch: bool) -> Result<Operands, OpFault> {
-        let record = op.record;
+    fn check(op: &Op<'a>, words: usize, has_scratch: bool) -> Result<Operands<'a>, OpFault> {
+        let record = op.record();
         let counts = (record.inputs, record.outputs, record.scratch) == (2, 1, has_scratch.into());
         check(counts, OpFault::Operands)?;
         let length = record.parameters_bytes as usize == 4 * words;
@@ -67,8 +67,8 @@ impl Operands {
             constants.ok_or(missing)?,
             y.ok_or(missing)?,
         );
-        let types = in_arena && x.dtype == DType::I8 && y.dtype == DType::I8;
-        let packed = !is_not_constant && constants.dtype == DType::U8;
+        let types = in_arena && x.dtype() == DType::I8 && y.dtype() == DType::I8;
+        let packed = !is_not_constant && constants.dtype() == DType::U8;
         check(types && packed, OpFault::Type)?;
         let mut operands = Operands {
             x,
@@ -78,7 +78,7 @@ impl Operands {
         };
         if has_scratch {
             let scratch = op.need_scratch(0)?;
-            check(scratch.dtype == DType::U8, OpFault::Type)?;
+            check(scratch.dtype() == DType::U8, OpFault::Type)?;
             operands.scratch = scratch.elements();
             let scratch = scratch.range();
             let apart =

@@ -18,13 +18,13 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
 };
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    check(matches!(op.record.inputs, 1 | 2), OpFault::Operands)?;
-    op.has(op.record.inputs, 0)?;
+    check(matches!(op.record().inputs, 1 | 2), OpFault::Operands)?;
+    op.has(op.record().inputs, 0)?;
     let (x, y) = (op.need_input(0)?, op.need_output(0)?);
     x.in_arena(DType::F32)?;
-    check(y.dtype == DType::I32, OpFault::Type)?;
+    check(y.dtype() == DType::I32, OpFault::Type)?;
     check(y.elements() == x.info.rows(), OpFault::Shape)?;
-    if op.record.inputs == 2 {
+    if op.record().inputs == 2 {
         let labels = op.need_input(1)?;
         labels.is_constant(DType::I32)?;
         labels.has_elements(x.info.columns())?;

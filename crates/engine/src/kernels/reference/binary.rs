@@ -43,16 +43,16 @@ pub(super) fn check_operands(op: &Op, element: DType) -> Result<u64, OpFault> {
     let (a, b, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
     let types_fit = [a.info, b.info, y]
         .iter()
-        .all(|tensor| tensor.dtype == element);
+        .all(|tensor| tensor.dtype() == element);
     check(
         types_fit && (a.constant.is_none() || b.constant.is_none()),
         OpFault::Type,
     )?;
     let broadcasts = |x: &Operand| {
         x.info
-            .dims
+            .dims()
             .iter()
-            .zip(y.dims)
+            .zip(y.dims())
             .all(|(&x, y)| x == y || x == 1)
     };
     check(broadcasts(&a) && broadcasts(&b), OpFault::Shape)?;
@@ -65,7 +65,7 @@ fn run(op: &Op, arena: &mut [u8], f: fn(f32, f32) -> f32) -> Option<()> {
     let (a, b, y) = (op.input(0)?, op.input(1)?, op.output(0)?);
     let (a_strides, b_strides) = (strides(&a), strides(&b));
     let start = y.range().start;
-    elementwise::for_each_index(y.dims, |element, index| {
+    elementwise::for_each_index(y.dims(), |element, index| {
         let left = f32_at(a.bytes(arena)?, 4 * elementwise::offset(index, a_strides))?;
         let right = f32_at(b.bytes(arena)?, 4 * elementwise::offset(index, b_strides))?;
         put(arena, start + 4 * element, f(left, right).to_le_bytes())
@@ -74,7 +74,7 @@ fn run(op: &Op, arena: &mut [u8], f: fn(f32, f32) -> f32) -> Option<()> {
 
 /// Elements between neighbours along each dimension; 0 where the dimension is repeated.
 pub(super) fn strides(operand: &Operand) -> [usize; 4] {
-    let [_, d1, d2, d3] = operand.info.dims.map(|d| d as usize);
-    let [n0, n1, n2, n3] = operand.info.dims.map(|d| usize::from(d != 1));
+    let [_, d1, d2, d3] = operand.info.dims().map(|d| d as usize);
+    let [n0, n1, n2, n3] = operand.info.dims().map(|d| usize::from(d != 1));
     [n0 * d1 * d2 * d3, n1 * d2 * d3, n2 * d3, n3]
 }

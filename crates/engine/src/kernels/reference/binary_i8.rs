@@ -90,7 +90,7 @@ fn run(op: &Op, arena: &mut [u8], numerator: Numerator) -> Option<()> {
     let (a_zero, b_zero) = (zero_point(ZERO_POINTS)?, zero_point(ZERO_POINTS + 1)?);
     let (a_strides, b_strides) = (binary::strides(&a), binary::strides(&b));
     let start = y.range().start;
-    elementwise::for_each_index(y.dims, |element, index| {
+    elementwise::for_each_index(y.dims(), |element, index| {
         let left = code_at(a.bytes(arena)?, elementwise::offset(index, a_strides))?;
         let right = code_at(b.bytes(arena)?, elementwise::offset(index, b_strides))?;
         let numerator = numerator(

@@ -66,11 +66,11 @@ fn check_op(op: &Op, limits: usize) -> Result<u64, OpFault> {
     let ordered = op.parameters().i32(limits) <= op.parameters().i32(limits + 1);
     check(ordered, OpFault::Parameters)?;
     let (a, b, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
-    let types_fit = [a.info, b.info, y].iter().all(|t| t.dtype == DType::I8);
+    let types_fit = [a.info, b.info, y].iter().all(|t| t.dtype() == DType::I8);
     let computed = a.constant.is_none() || b.constant.is_none();
     check(types_fit && computed, OpFault::Type)?;
     check(
-        a.info.dims == y.dims && b.info.dims == y.dims,
+        a.info.dims() == y.dims() && b.info.dims() == y.dims(),
         OpFault::Shape,
     )?;
     op.output_may_replace_an_input()?;

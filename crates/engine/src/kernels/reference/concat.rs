@@ -18,15 +18,15 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
 };
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    check(op.record.inputs > 0, OpFault::Operands)?;
-    op.has(op.record.inputs, 1)?;
+    check(op.record().inputs > 0, OpFault::Operands)?;
+    op.has(op.record().inputs, 1)?;
     let output = op.need_output(0)?;
     let outer = op.parameters().need_u32(0)? as usize;
     check(outer > 0, OpFault::Parameters)?;
     let mut elements = 0_usize;
-    for position in 0..usize::from(op.record.inputs) {
+    for position in 0..usize::from(op.record().inputs) {
         let input = op.need_input(position)?;
-        input.is(output.dtype)?;
+        input.is(output.dtype())?;
         check(input.info.elements().is_multiple_of(outer), OpFault::Shape)?;
         elements = elements.saturating_add(input.info.elements());
     }
@@ -39,7 +39,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (output, outer) = (op.output(0)?, op.parameters().u32(0)? as usize);
     let row_bytes = output.bytes().checked_div(outer)?;
     let mut start = 0_usize;
-    for position in 0..usize::from(op.record.inputs) {
+    for position in 0..usize::from(op.record().inputs) {
         let input = op.input(position)?;
         let part = input.info.bytes().checked_div(outer)?;
         let (source, rows) = source_and_target(arena, &input, output.range())?;

@@ -62,11 +62,11 @@ const I8_WORDS: usize = ToI8::WORDS + 1;
 const I8_TO_F32_WORDS: usize = ToF32::WORDS + 1;
 
 fn spec(op: &Op, word: usize) -> Option<Spec> {
-    let [_, rows, columns, _] = op.input(1)?.info.dims;
+    let [_, rows, columns, _] = op.input(1)?.info.dims();
     Some(Spec {
         word,
         kernel: [rows, columns],
-        transposed: op.record.kernel.opcode() == OpCode::ConvTranspose2d as u16,
+        transposed: op.record().kernel.opcode() == OpCode::ConvTranspose2d as u16,
     })
 }
 
@@ -75,9 +75,9 @@ fn check_shapes(op: &Op, word: usize, element: DType, output: DType) -> Result<u
     let (x, w, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
     x.in_arena(element)?;
     w.is_constant(element)?;
-    check(y.dtype == output, OpFault::Type)?;
+    check(y.dtype() == output, OpFault::Type)?;
     Window::check(op, spec(op, word).ok_or(OpFault::Operands)?)?;
-    let ([filters, ..], channels) = (w.info.dims, x.info.columns());
+    let ([filters, ..], channels) = (w.info.dims(), x.info.columns());
     let groups = channels.checked_div(w.info.columns()).unwrap_or(0);
     let filters = filters as usize;
     let fits = groups.saturating_mul(w.info.columns()) == channels
@@ -212,12 +212,12 @@ fn for_each_filter<C, const N: usize>(
 ) -> Option<()> {
     let (x, w, y) = (op.input(0)?.info, op.input(1)?, op.output(0)?);
     let window = Window::read(op, spec(op, word)?)?;
-    let (weights, size) = (w.constant?, x.dtype.bytes());
+    let (weights, size) = (w.constant?, x.dtype().bytes());
     let (pixel, tap) = (x.columns() * size, w.info.columns() * size);
     let filter_bytes = weights.len().checked_div(y.columns())?;
     let per_group = y.columns().checked_div(pixel.checked_div(tap)?)?;
     let (input, output) = split(arena, x.range(), y.range())?;
-    for (at, results) in pixels(&y).zip(pieces_mut(output, y.columns() * N)) {
+    for (at, results) in pixels(y).zip(pieces_mut(output, y.columns() * N)) {
         let filters = pieces(weights, filter_bytes).zip(constants.clone());
         for (index, ((weights, constant), y)) in filters.zip(results.as_chunks_mut().0).enumerate()
         {

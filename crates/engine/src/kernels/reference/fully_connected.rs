@@ -51,7 +51,7 @@ fn check_shapes(op: &Op, element: DType, output: DType) -> Result<u64, OpFault> 
     let (x, w, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
     x.in_arena(element)?;
     w.is_constant(element)?;
-    check(y.dtype == output, OpFault::Type)?;
+    check(y.dtype() == output, OpFault::Type)?;
     let (rows, k, n) = (x.info.rows(), x.info.columns(), y.columns());
     let weights_fit = w.info.rows() == n && w.info.columns() == k && k <= MAX_ROW as usize;
     check(weights_fit && y.rows() == rows, OpFault::Shape)?;

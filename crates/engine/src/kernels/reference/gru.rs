@@ -49,7 +49,7 @@ fn cell(is_linear: bool) -> Cell {
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     let linear = op.parameters().need_u32(2)?;
-    let least = if op.record.kernel.variant() == 2 {
+    let least = if op.record().kernel.variant() == 2 {
         1
     } else {
         0

@@ -22,9 +22,9 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     op.has(1, 0)?;
     let (x, y) = (op.need_input(0)?, op.need_output(0)?);
-    x.in_arena(y.dtype)?;
+    x.in_arena(y.dtype())?;
     check(y.elements() >= x.info.elements(), OpFault::Shape)?;
-    check(op.is_kept(&y), OpFault::Aliasing)?;
+    check(op.is_kept(y), OpFault::Aliasing)?;
     op.output_is_apart()?;
     Ok(y.elements() as u64)
 }

@@ -46,7 +46,7 @@ fn cell(extra: u32) -> Cell {
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     let extra = op.parameters().need_u32(2)?;
-    let most = if op.record.kernel.variant() == 2 {
+    let most = if op.record().kernel.variant() == 2 {
         0
     } else {
         1

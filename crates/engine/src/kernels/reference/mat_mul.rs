@@ -70,7 +70,7 @@ pub(super) fn check_operands(op: &Op, element: DType) -> Result<u64, OpFault> {
     let (a, b, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
     let types_fit = [a.info, b.info, y]
         .iter()
-        .all(|tensor| tensor.dtype == element);
+        .all(|tensor| tensor.dtype() == element);
     check(
         types_fit && (a.constant.is_none() || b.constant.is_none()),
         OpFault::Type,

@@ -38,11 +38,11 @@ fn check_op(op: &Op, element: DType) -> Result<u64, OpFault> {
     op.has(1, 6)?;
     let (x, y) = (op.need_input(0)?, op.need_output(0)?);
     x.in_arena(element)?;
-    check(y.dtype == element, OpFault::Type)?;
+    check(y.dtype() == element, OpFault::Type)?;
     let mode = op.parameters().need_u32(0)?;
     check(mode <= REFLECT, OpFault::Parameters)?;
     let before = before(op).ok_or(OpFault::Parameters)?;
-    for ((before, extent), result) in before.into_iter().zip(x.info.dims).zip(y.dims) {
+    for ((before, extent), result) in before.into_iter().zip(x.info.dims()).zip(y.dims()) {
         let last = i64::from(extent).saturating_sub(1);
         let reach = i64::from(result).saturating_sub(before).saturating_sub(1);
         let reflects = before <= last && reach <= last.saturating_mul(2);
@@ -70,10 +70,10 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (mode, value) = (op.parameters().u32(0)?, op.parameters().u32(1)?);
     let (before, value) = (before(op)?, value.to_le_bytes());
     let (input, output) = split(arena, x.range(), y.range())?;
-    let size = y.dtype.bytes();
-    elementwise::for_each_index(y.dims, |number, index| {
+    let size = y.dtype().bytes();
+    elementwise::for_each_index(y.dims(), |number, index| {
         let mut from = Some(0_usize);
-        for ((i, before), extent) in index.into_iter().zip(before).zip(x.dims) {
+        for ((i, before), extent) in index.into_iter().zip(before).zip(x.dims()) {
             let at = element(mode, (i as i64).saturating_sub(before), extent);
             from = from.zip(at).map(|(from, at)| from * extent as usize + at);
         }

@@ -70,7 +70,7 @@ fn check_op(op: &Op, element: DType, words: usize) -> Result<u64, OpFault> {
     op.has(1, words)?;
     let (x, y) = (op.need_input(0)?, op.need_output(0)?);
     x.in_arena(element)?;
-    check(y.dtype == element, OpFault::Type)?;
+    check(y.dtype() == element, OpFault::Type)?;
     check(x.info.columns() == y.columns(), OpFault::Shape)?;
     let spec = spec(op).ok_or(OpFault::Parameters)?;
     let [rows, columns] = spec.kernel;
@@ -140,7 +140,7 @@ fn for_each_window<T: Copy, const N: usize>(
     let margins = [margin(0), margin(1), margin(2), margin(3)];
     let pixel = y.columns().checked_mul(N)?;
     let (input, output) = split(arena, x.range(), y.range())?;
-    for (at, results) in pixels(&y).zip(pieces_mut(output, pixel)) {
+    for (at, results) in pixels(y).zip(pieces_mut(output, pixel)) {
         let taps = window.count(at, margins).max(1);
         let mut first = 0;
         for block in results.as_chunks_mut::<N>().0.chunks_mut(BLOCK) {

@@ -95,7 +95,7 @@ impl<'a> Matrix<'a> {
             columns: weights.info.columns(),
             zero_point: op.parameters().i32(word).unwrap_or(0),
             scales: constant(op, position.checked_add(3)?),
-            is_float: op.record.kernel.variant() == 0,
+            is_float: op.record().kernel.variant() == 0,
         })
     }
 
@@ -173,11 +173,11 @@ pub(super) struct Layer<'a> {
 
 /// Checks an op of either kind; gives its steps. `op_word` is parameter 2.
 pub(super) fn check_layer(op: &Op, cell: Cell) -> Result<u64, OpFault> {
-    let variant = op.record.kernel.variant();
+    let variant = op.record().kernel.variant();
     let (fixed, words) = counts(variant);
     let initial = if cell.has_cell { 2 } else { 1 };
-    let given = op.record.inputs == fixed.saturating_add(initial);
-    let inputs = if given { op.record.inputs } else { fixed };
+    let given = op.record().inputs == fixed.saturating_add(initial);
+    let inputs = if given { op.record().inputs } else { fixed };
     op.has_operands(inputs, 1)?;
     op.has_parameters(words)?;
     let hidden = check_shapes(op, cell)?;
@@ -202,7 +202,7 @@ pub(super) fn check_layer(op: &Op, cell: Cell) -> Result<u64, OpFault> {
 /// Shapes of input, weights, output and state; gives the number of units.
 #[inline(never)]
 fn check_shapes(op: &Op, cell: Cell) -> Result<usize, OpFault> {
-    let variant = op.record.kernel.variant();
+    let variant = op.record().kernel.variant();
     let (x, w, r) = (op.need_input(0)?, op.need_input(1)?, op.need_input(2)?);
     let outer = if variant == 2 { DType::I8 } else { DType::F32 };
     let weights = if variant == 0 { DType::F32 } else { DType::I8 };
@@ -210,7 +210,7 @@ fn check_shapes(op: &Op, cell: Cell) -> Result<usize, OpFault> {
     w.is_constant(weights)?;
     r.is_constant(weights)?;
     let y = op.need_output(0)?;
-    check(y.dtype == outer, OpFault::Type)?;
+    check(y.dtype() == outer, OpFault::Type)?;
     let hidden = r.info.columns();
     let rows = hidden.saturating_mul(cell.gates);
     let (reverse, last) = (op.parameters().need_u32(0)?, op.parameters().need_u32(1)?);
@@ -227,15 +227,15 @@ fn check_shapes(op: &Op, cell: Cell) -> Result<usize, OpFault> {
     let floats = usize::from(cell.has_cell).saturating_add(cell.has_product.into());
     let unit = outer.bytes().saturating_add(floats.saturating_mul(4));
     let bytes = hidden.saturating_mul(unit).saturating_add(MARK_BYTES);
-    check(state.dtype == DType::U8, OpFault::Type)?;
+    check(state.dtype() == DType::U8, OpFault::Type)?;
     check(state.elements() >= bytes, OpFault::Shape)?;
     Ok(hidden)
 }
 
 #[inline(never)]
 fn check_initial(op: &Op, first: usize, hidden: usize) -> Result<(), OpFault> {
-    let h_type = op.need_output(0)?.dtype;
-    for position in first..usize::from(op.record.inputs) {
+    let h_type = op.need_output(0)?.dtype();
+    for position in first..usize::from(op.record().inputs) {
         let initial = op.need_input(position)?;
         initial.is_constant(if position == first {
             h_type
@@ -293,14 +293,14 @@ impl<'a> Layer<'a> {
     /// The parts of a checked op.
     #[inline(never)]
     pub fn of(op: &Op<'a>, cell: Cell) -> Option<Layer<'a>> {
-        let variant = op.record.kernel.variant();
+        let variant = op.record().kernel.variant();
         let (x, parameters) = (op.input(0)?.info, op.parameters());
         let is_exact = variant == 2;
         let state = op.scratch(0)?.range().start.checked_add(MARK_BYTES)?;
         let hidden = op.input(2)?.info.columns();
         let cells = if cell.has_cell { 4 } else { 0 };
         let h = state.checked_add(hidden.checked_mul(cells)?)?;
-        let h_bytes = hidden.checked_mul(op.output(0)?.dtype.bytes())?;
+        let h_bytes = hidden.checked_mul(op.output(0)?.dtype().bytes())?;
         Some(Layer {
             steps: x.rows(),
             hidden,
@@ -335,7 +335,7 @@ impl<'a> Layer<'a> {
     pub fn initialise(&self, op: &Op, arena: &mut [u8]) -> Option<()> {
         let scratch = op.scratch(0)?;
         let place = arena.get_mut(scratch.range())?;
-        if op.is_kept(&scratch) && u32_at(place, 0)? == BEGUN {
+        if op.is_kept(scratch) && u32_at(place, 0)? == BEGUN {
             return Some(());
         }
         put(place, 0, BEGUN.to_le_bytes())?;
@@ -348,7 +348,7 @@ impl<'a> Layer<'a> {
             .map_or(0, |(_, zero_point)| zero_point as u8);
         cells.fill(0);
         h.fill(zero);
-        let (fixed, _) = counts(op.record.kernel.variant());
+        let (fixed, _) = counts(op.record().kernel.variant());
         if let Some(initial) = op.input(fixed.into()) {
             copy(initial.constant?, h);
         }

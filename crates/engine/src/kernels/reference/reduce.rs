@@ -62,7 +62,7 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
 pub(super) fn check_operands(op: &Op, element: DType) -> Result<u64, OpFault> {
     let (x, y) = (op.need_input(0)?, op.need_output(0)?);
     x.in_arena(element)?;
-    check(y.dtype == element, OpFault::Type)?;
+    check(y.dtype() == element, OpFault::Type)?;
     let [outer, reduced, inner] = sizes(op)
         .ok_or(OpFault::Parameters)?
         .map(|size| size as u64);

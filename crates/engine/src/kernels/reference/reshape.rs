@@ -18,7 +18,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     op.has(1, 0)?;
     let (input, output) = (op.need_input(0)?, op.need_output(0)?);
-    input.in_arena(output.dtype)?;
+    input.in_arena(output.dtype())?;
     check(input.info.range() == output.range(), OpFault::Aliasing)?;
     Ok(0)
 }

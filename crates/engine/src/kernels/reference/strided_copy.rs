@@ -29,10 +29,10 @@ fn view(op: &Op) -> Option<(i64, [i64; 4])> {
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     op.has(1, 5)?;
     let (x, y) = (op.need_input(0)?, op.need_output(0)?);
-    x.in_arena(y.dtype)?;
+    x.in_arena(y.dtype())?;
     let (base, strides) = view(op).ok_or(OpFault::Parameters)?;
     let (mut first, mut last) = (base, base);
-    for (dimension, stride) in y.dims.iter().zip(strides) {
+    for (dimension, stride) in y.dims().iter().zip(strides) {
         let reach = i64::from(dimension.saturating_sub(1)).saturating_mul(stride);
         first = first.saturating_add(reach.min(0));
         last = last.saturating_add(reach.max(0));
@@ -49,8 +49,8 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (x, y) = (op.input(0)?.info, op.output(0)?);
     let (base, strides) = view(op)?;
     let (input, output) = split(arena, x.range(), y.range())?;
-    let size = y.dtype.bytes();
-    elementwise::for_each_index(y.dims, |element, index| {
+    let size = y.dtype().bytes();
+    elementwise::for_each_index(y.dims(), |element, index| {
         let steps = index
             .iter()
             .zip(strides)

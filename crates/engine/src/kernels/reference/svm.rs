@@ -70,7 +70,7 @@ fn pair(classes: usize, first: usize, second: usize) -> usize {
 /// Input 0 in the arena, the output apart from it, and both of the element types given.
 fn check_input(op: &Op, output: DType) -> Result<(), OpFault> {
     op.need_input(0)?.in_arena(DType::F32)?;
-    check(op.need_output(0)?.dtype == output, OpFault::Type)?;
+    check(op.need_output(0)?.dtype() == output, OpFault::Type)?;
     op.output_is_apart()
 }
 

@@ -5,9 +5,9 @@
 //! result `o` lies on `o·stride + k·dilation - padding`. Of a transposed window it lies on `i`
 //! where `i·stride + k·dilation - padding = o`, if there is such an `i`.
 
-use crate::TensorInfo;
 use crate::error::OpFault;
 use crate::op::{Op, check};
+use crate::tensor::Tensor;
 
 /// No tap lies further from the image's start than this, so that positions fit an `i32`.
 const MAX_REACH: u64 = 1 << 30;
@@ -76,7 +76,7 @@ impl Window {
     /// Checks the words against input 0 and output 0, both `[1, h, w, c]`.
     pub fn check(op: &Op, spec: Spec) -> Result<(), OpFault> {
         let (x, y) = (op.need_input(0)?.info, op.need_output(0)?);
-        let ([x_batch, ..], [y_batch, height, width, _]) = (x.dims, y.dims);
+        let ([x_batch, ..], [y_batch, height, width, _]) = (x.dims(), y.dims());
         check(x_batch == 1 && y_batch == 1, OpFault::Shape)?;
         for (axis, results) in [height, width].into_iter().enumerate() {
             let word = |kind: usize| op.parameters().need_u32(spec.word + 2 * kind + axis);
@@ -92,7 +92,7 @@ impl Window {
     }
 
     pub fn read(op: &Op, spec: Spec) -> Option<Window> {
-        let [_, height, width, _] = op.input(0)?.info.dims;
+        let [_, height, width, _] = op.input(0)?.info.dims();
         let [rows, columns] = spec.kernel;
         Some(Window {
             rows: axis(op, spec, [0, height, rows])?,
@@ -175,7 +175,7 @@ impl Iterator for Taps<'_> {
 }
 
 /// Row and column of every pixel of an image, row by row.
-pub(super) fn pixels(image: &TensorInfo) -> impl Iterator<Item = [usize; 2]> + use<> {
-    let [_, height, width, _] = image.dims;
+pub(super) fn pixels(image: Tensor) -> impl Iterator<Item = [usize; 2]> + use<> {
+    let [_, height, width, _] = image.dims();
     (0..height as usize).flat_map(move |row| (0..width as usize).map(move |column| [row, column]))
 }

@@ -78,7 +78,7 @@ pub(super) fn check<const N: usize>(op: &Op) -> Result<u64, OpFault> {
     let width = check_operands(op, 0)?;
     let features = op.need_input(0)?.info.elements();
     let mut steps = 0_u64;
-    for position in 1..usize::from(op.record.inputs) {
+    for position in 1..usize::from(op.record().inputs) {
         let bytes = op.need_input(position)?.constant.ok_or(OpFault::Type)?;
         let group = Group::<N>::of(bytes).ok_or(OpFault::Constant)?;
         steps = steps.saturating_add(group.check(width, features)?);

@@ -76,7 +76,7 @@ const fn id(variant: u8) -> KernelId {
 
 /// What every variant asks of its operands; gives the width.
 fn check_operands(op: &Op, scratch: u8) -> Result<usize, OpFault> {
-    let record = op.record;
+    let record = op.record();
     let counts = record.inputs > 1 && matches!(record.outputs, 1 | 2) && record.scratch == scratch;
     check(counts, OpFault::Operands)?;
     op.has_parameters(3)?;
@@ -85,11 +85,11 @@ fn check_operands(op: &Op, scratch: u8) -> Result<usize, OpFault> {
         op.need_input(group)?.is_constant(DType::U8)?;
     }
     let scores = op.need_output(0)?;
-    check(scores.dtype == DType::F32, OpFault::Type)?;
+    check(scores.dtype() == DType::F32, OpFault::Type)?;
     check(scores.elements() <= sums::MAX_WIDTH, OpFault::Shape)?;
     if record.outputs == 2 {
         let label = op.need_output(1)?;
-        check(label.dtype == DType::I32, OpFault::Type)?;
+        check(label.dtype() == DType::I32, OpFault::Type)?;
         check(label.elements() == 1, OpFault::Shape)?;
     }
     let form = Form::of(op).ok_or(OpFault::Parameters)?;
@@ -120,7 +120,7 @@ fn run_groups(
     arena: &mut [u8],
     mut add: impl FnMut(&mut [u8], Range<usize>, &[u8], u32) -> Option<()>,
 ) -> Option<()> {
-    let groups = usize::from(op.record.inputs);
+    let groups = usize::from(op.record().inputs);
     let (scores, unit) = (op.place(groups)?, op.parameters().u32(0)?);
     for score in arena.get_mut(scores.clone())?.as_chunks_mut::<4>().0 {
         *score = [0; 4];
@@ -130,7 +130,7 @@ fn run_groups(
     }
     let form = Form::of(op)?;
     form.finish(arena.get_mut(scores.clone())?.as_chunks_mut().0);
-    if op.record.outputs > 1 {
+    if op.record().outputs > 1 {
         let (scores, label) = split(arena, scores, op.place(groups.checked_add(1)?)?)?;
         *label.first_chunk_mut()? = (first_largest(scores) as i32).to_le_bytes();
     }

@@ -194,11 +194,11 @@ fn rank(key: i32, keys: &[[u8; 4]]) -> u8 {
 pub(super) fn check<const N: usize>(op: &Op) -> Result<u64, OpFault> {
     let width = check_operands(op, 1)?;
     let images = op.scratch(0).ok_or(OpFault::Operands)?;
-    hold(images.dtype == DType::U8, OpFault::Type)?;
+    hold(images.dtype() == DType::U8, OpFault::Type)?;
     hold(images.elements() == 256, OpFault::Shape)?;
     let features = op.need_input(0)?.info.elements();
     let mut steps = 0_u64;
-    for position in 1..usize::from(op.record.inputs) {
+    for position in 1..usize::from(op.record().inputs) {
         let bytes = op.need_input(position)?.constant.ok_or(OpFault::Type)?;
         let group = Group::<N>::of(bytes).ok_or(OpFault::Constant)?;
         steps = steps.saturating_add(group.check(width, features)?);
@@ -275,7 +275,7 @@ impl<const N: usize> Group<'_, N> {
 
 pub(super) fn run<const N: usize>(op: &Op, arena: &mut [u8]) -> Option<()> {
     let x = op.place(0)?;
-    let operands = usize::from(op.record.inputs).checked_add(op.record.outputs.into())?;
+    let operands = usize::from(op.record().inputs).checked_add(op.record().outputs.into())?;
     let images = op.place(operands)?;
     run_groups(op, arena, |arena, scores, bytes, unit| {
         let group = Group::<N>::of(bytes)?;

@@ -113,7 +113,7 @@ impl Form {
         Some(Self {
             code: parameters.u32(2)?,
             step: parameters.f32(1)?,
-            floats: op.record.kernel.variant() & 1 == 0,
+            floats: op.record().kernel.variant() & 1 == 0,
         })
     }
 

@@ -1,0 +1,324 @@
+//! The load check: what it lets through, a run cannot take out of bounds.
+//!
+//! Every rule stands here once; kernels hold their own operands and parameters in their `check`.
+
+use crate::error::{LoadError, OpFault};
+use crate::format::{
+    ARENA_ALIGNMENT, CONSTANT_ALIGNMENT, DType, FORMAT, HEADER_BYTES, KERNEL_BYTES, MAGIC,
+    MAX_ARENA_BYTES, MAX_ELEMENTS, MAX_INPUTS, MAX_KERNELS, MAX_OPERANDS, MAX_OPS, MAX_OUTPUTS,
+    MAX_PLAN_BYTES, MAX_RANK, MAX_STACK_BYTES, MAX_TENSORS, MAX_WORK, OP_BYTES, OPERAND_BYTES,
+    OpCode, PARAMETER_ALIGNMENT, PORT_BYTES, Role, TENSOR_BYTES,
+};
+use crate::kernels::KernelSet;
+use crate::op::{Op, Tables, check};
+use crate::record::{Header, HeaderWords, OpRecord, Port, TensorEntry};
+use crate::{KernelId, tensor::Tensor};
+
+/// Reads header and sections and holds them to the limits.
+pub(crate) fn read(bytes: &[u8]) -> Result<Tables<'_>, LoadError> {
+    let words = header(bytes)?;
+    let [_, _, format, total, ..] = *words;
+    let [f0, f1, r0, r1] = format;
+    let (format, total) = (u16::from_le_bytes([f0, f1]), u32::from_le_bytes(total));
+    if format != FORMAT {
+        return Err(LoadError::UnsupportedFormat { got: format });
+    }
+    let Some(bytes) = bytes.get(..total as usize) else {
+        return Err(truncated(total, bytes));
+    };
+    let header = Header::decode(words);
+    let position = match [r0, r1] == [0, 0] {
+        true => wrong_field(&header, total),
+        false => 10,
+    };
+    if position != 0 {
+        return Err(LoadError::Header { position });
+    }
+    sections(words, &header, bytes).ok_or(LoadError::Header { position: 12 })
+}
+
+fn header(bytes: &[u8]) -> Result<&HeaderWords, LoadError> {
+    if bytes.first_chunk() != Some(&MAGIC) {
+        return Err(LoadError::NotAPlan);
+    }
+    let words = bytes.as_chunks().0.first_chunk();
+    words.ok_or_else(|| truncated(HEADER_BYTES as u32, bytes))
+}
+
+fn truncated(needed: u32, bytes: &[u8]) -> LoadError {
+    let got = bytes.len() as u32;
+    LoadError::Truncated { needed, got }
+}
+
+/// Position of the first field that is over a limit, or 0.
+fn wrong_field(header: &Header, total: u32) -> u32 {
+    let tensors = u32::from(header.arena_tensors) + u32::from(header.constant_tensors);
+    let arena = header.arena_bytes <= MAX_ARENA_BYTES
+        && (header.arena_bytes as usize).is_multiple_of(ARENA_ALIGNMENT);
+    let inputs = header.inputs == MAX_INPUTS && header.arena_tensors >= MAX_INPUTS.into();
+    let mut wrong = 0;
+    let mut hold = |position, holds: bool| {
+        if !holds {
+            wrong = position;
+        }
+    };
+    hold(44, header.constants_bytes <= MAX_PLAN_BYTES);
+    hold(40, header.parameters_bytes <= MAX_PLAN_BYTES);
+    hold(39, (1..=MAX_OUTPUTS).contains(&header.outputs));
+    hold(38, inputs);
+    hold(36, header.operands <= MAX_OPERANDS);
+    hold(34, header.kernels <= MAX_KERNELS);
+    hold(32, header.ops <= MAX_OPS);
+    hold(28, tensors <= MAX_TENSORS.into());
+    hold(24, header.stack_bytes <= MAX_STACK_BYTES);
+    hold(20, header.kept_bytes <= header.arena_bytes);
+    hold(16, arena);
+    hold(12, total <= MAX_PLAN_BYTES);
+    wrong
+}
+
+/// Cuts a plan into its sections; none where it does not end with them.
+fn sections<'a>(words: &'a HeaderWords, header: &Header, bytes: &'a [u8]) -> Option<Tables<'a>> {
+    // Below 2^30, as every section is within its limit. What reaches beyond the end is not the end.
+    let mut end = HEADER_BYTES;
+    let mut part = |count: usize, size: usize, alignment: usize| {
+        let start = end.next_multiple_of(alignment);
+        end = start + count * size;
+        bytes.get(start..end).unwrap_or_default()
+    };
+    let mut words_of = |count, size, alignment| part(count, size, alignment).as_chunks().0;
+    let tensors = usize::from(header.arena_tensors) + usize::from(header.constant_tensors);
+    let ports = usize::from(header.inputs) + usize::from(header.outputs);
+    let tables = Tables {
+        header: words,
+        tensors: words_of(tensors, TENSOR_BYTES, 1).as_chunks().0,
+        ops: words_of(header.ops.into(), OP_BYTES, 1).as_chunks().0,
+        kernels: words_of(header.kernels.into(), KERNEL_BYTES, 1),
+        ports: words_of(ports, PORT_BYTES, 1),
+        operands: part(header.operands.into(), OPERAND_BYTES, 1).as_chunks().0,
+        parameters: part(header.parameters_bytes as usize, 1, PARAMETER_ALIGNMENT)
+            .as_chunks()
+            .0,
+        constants: part(header.constants_bytes as usize, 1, CONSTANT_ALIGNMENT),
+    };
+    (end == bytes.len()).then_some(tables)
+}
+
+/// Checks everything behind the header; gives the elementary steps of a run.
+pub(crate) fn check_all(tables: &Tables, set: &'static KernelSet) -> Result<u64, LoadError> {
+    check_tensors(tables)?;
+    let work = check_ops(tables, set)?;
+    check_ports(tables)?;
+    Ok(work)
+}
+
+fn check_tensors(tables: &Tables) -> Result<(), LoadError> {
+    let arena = (tables.header().arena_bytes, ARENA_ALIGNMENT as u32);
+    let constants = (tables.constants.len() as u32, CONSTANT_ALIGNMENT as u32);
+    for (index, entry) in tables.tensors.iter().enumerate() {
+        let index = index as u16;
+        let (space, alignment) = match index < tables.arena_tensors() {
+            true => arena,
+            false => constants,
+        };
+        if !is_valid(entry, space, alignment) {
+            return Err(LoadError::Tensor { tensor: index });
+        }
+    }
+    Ok(())
+}
+
+fn is_valid(entry: &TensorEntry, space: u32, alignment: u32) -> bool {
+    let [
+        [dtype, rank, layout, reserved],
+        d0,
+        d1,
+        d2,
+        d3,
+        offset,
+        scale,
+        zero_point,
+    ] = *entry;
+    let mut elements = 1;
+    let mut leading = MAX_RANK as u8;
+    let mut shape_fits = true;
+    for dimension in [d0, d1, d2, d3] {
+        let dimension = u32::from_le_bytes(dimension);
+        shape_fits &= leading <= rank || dimension == 1;
+        leading -= 1;
+        let product = u64::from(elements) * u64::from(dimension);
+        shape_fits &= (1..=u64::from(MAX_ELEMENTS)).contains(&product);
+        elements = product as u32;
+    }
+    let Some(dtype) = DType::from_code(dtype) else {
+        return false;
+    };
+    let (offset, scale) = (u32::from_le_bytes(offset), u32::from_le_bytes(scale));
+    // At most 2^28.
+    let bytes = elements.wrapping_mul(dtype.bytes() as u32);
+    let lies_inside = bytes <= space && offset <= space.wrapping_sub(bytes);
+    const NORMAL: u32 = 0x0080_0000;
+    const INFINITE: u32 = 0x7F80_0000;
+    let describes = scale == 0 || dtype == DType::I8 && (NORMAL..INFINITE).contains(&scale);
+    shape_fits
+        && (1..=MAX_RANK as u8).contains(&rank)
+        && layout | reserved == 0
+        && offset.is_multiple_of(alignment)
+        && lies_inside
+        && describes
+        && (-128..=127).contains(&i32::from_le_bytes(zero_point))
+}
+
+/// What the inputs and the ops so far have written.
+struct Written {
+    /// Arena tensors.
+    tensors: u16,
+    /// End of the last tensor in the bytes that are kept.
+    kept_end: usize,
+}
+
+impl Written {
+    /// Takes the place of a tensor. In the bytes that are kept lie results and scratch of ops, each
+    /// behind those before: what an op keeps there, neither the caller nor another op writes.
+    fn place(&mut self, tables: &Tables, tensor: u16, is_written: bool) -> Option<()> {
+        let kept_bytes = tables.header().kept_bytes as usize;
+        if kept_bytes == 0 {
+            return Some(());
+        }
+        let place = tables.tensor(tensor)?.range();
+        if place.start >= kept_bytes {
+            return Some(());
+        }
+        let fits = is_written && place.start >= self.kept_end && place.end <= kept_bytes;
+        self.kept_end = place.end;
+        fits.then_some(())
+    }
+}
+
+/// Which entries of the kernel list an op has named.
+struct Used([u32; MAX_KERNELS as usize / 32]);
+
+impl Used {
+    fn bit(&mut self, position: usize) -> Option<(&mut u32, u32)> {
+        Some((self.0.get_mut(position / 32)?, 1 << (position % 32)))
+    }
+}
+
+fn check_ops(tables: &Tables, set: &'static KernelSet) -> Result<u64, LoadError> {
+    let mut work = 0_u64;
+    let mut used = Used([0; MAX_KERNELS as usize / 32]);
+    let mut written = Written {
+        tensors: MAX_INPUTS.into(),
+        kept_end: 0,
+    };
+    for input in 0..written.tensors {
+        let place = written.place(tables, input, false);
+        place.ok_or(LoadError::Tensor { tensor: input })?;
+    }
+    for (index, entry) in tables.ops.iter().enumerate() {
+        let op = tables.op(entry);
+        let id = op.record().kernel;
+        let listed = position(tables, id).and_then(|position| used.bit(position));
+        let (word, bit) = listed.ok_or(LoadError::KernelList)?;
+        *word |= bit;
+        let kernel = set.find(id).ok_or(LoadError::MissingKernel(id))?;
+        let steps = check_frame(&op, &mut written).and_then(|()| (kernel.check)(&op));
+        work = work.saturating_add(steps.map_err(|fault| LoadError::Op {
+            op: index as u16,
+            fault,
+        })?);
+        if work > MAX_WORK {
+            return Err(LoadError::TooMuchWork);
+        }
+    }
+    check_kernel_list(tables, used)?;
+    let tensor = written.tensors;
+    match tensor == tables.arena_tensors() {
+        true => Ok(work),
+        false => Err(LoadError::Tensor { tensor }),
+    }
+}
+
+/// Position of a kernel in the plan's list.
+fn position(tables: &Tables, id: KernelId) -> Option<usize> {
+    let mut kernels = tables.kernels.iter();
+    kernels.position(|&code| u32::from_le_bytes(code) == id.code())
+}
+
+/// Holds the list to ascending kernels, each used.
+fn check_kernel_list(tables: &Tables, mut used: Used) -> Result<(), LoadError> {
+    let mut least = 0;
+    for (position, &code) in tables.kernels.iter().enumerate() {
+        let code = u32::from_le_bytes(code);
+        let is_used = used
+            .bit(position)
+            .is_some_and(|(word, bit)| *word & bit != 0);
+        if code < least || !is_used {
+            return Err(LoadError::KernelList);
+        }
+        least = code.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Checks what all ops have in common. Inputs must be constants or tensors already written, outputs and
+/// scratch the next ones in the table; parameters must lie in their section.
+fn check_frame(op: &Op, written: &mut Written) -> Result<(), OpFault> {
+    let (tables, record) = (op.tables, op.record());
+    check(OpRecord::is_plain(op.entry), OpFault::Operands)?;
+    let inputs = usize::from(record.inputs);
+    let first = usize::from(record.first_operand);
+    let behind = first + inputs + usize::from(record.outputs) + usize::from(record.scratch);
+    let operands = tables
+        .operands
+        .get(first..behind)
+        .ok_or(OpFault::Operands)?;
+    for (position, &index) in operands.iter().enumerate() {
+        let tensor = u16::from_le_bytes(index);
+        let is_placed = tensor < tables.arena_tensors();
+        if position < inputs {
+            check(
+                usize::from(tensor) < tables.tensors.len(),
+                OpFault::Operands,
+            )?;
+            check(!is_placed || tensor < written.tensors, OpFault::Order)?;
+            continue;
+        }
+        check(is_placed && tensor == written.tensors, OpFault::Order)?;
+        if record.kernel.opcode() != OpCode::Reshape as u16 {
+            let place = written.place(tables, tensor, true);
+            place.ok_or(OpFault::Aliasing)?;
+        }
+        written.tensors += 1;
+    }
+    let (start, length) = (record.parameters_offset, record.parameters_bytes);
+    let end = start.checked_add(length).ok_or(OpFault::Parameters)?;
+    let fits = (start | length).is_multiple_of(PARAMETER_ALIGNMENT as u32)
+        && end as usize / PARAMETER_ALIGNMENT <= tables.parameters.len();
+    check(fits, OpFault::Parameters)
+}
+
+fn check_ports(tables: &Tables) -> Result<(), LoadError> {
+    for (entry, bytes) in tables.ports.iter().enumerate() {
+        let fault = LoadError::Output {
+            entry: entry as u16,
+        };
+        let port = Port::decode(bytes).ok_or(fault)?;
+        let tensor = tables.tensor(port.tensor).ok_or(fault)?;
+        let is_input = entry < MAX_INPUTS.into();
+        let is_place = port.tensor < tables.arena_tensors()
+            && (!is_input || usize::from(port.tensor) == entry);
+        if !is_place || !role_fits(port.role, tensor, is_input) {
+            return Err(fault);
+        }
+    }
+    Ok(())
+}
+
+fn role_fits(role: Role, tensor: Tensor, is_input: bool) -> bool {
+    match role {
+        Role::Plain => true,
+        Role::Label => !is_input && tensor.dtype() == DType::I32 && tensor.elements() == 1,
+        Role::Probabilities => !is_input && tensor.dtype() == DType::F32,
+    }
+}
