@@ -29,6 +29,62 @@ pub fn widen([a, b, c, d]: [u8; 4]) -> [[u8; 4]; 2] {
     }
 }
 
+/// Runs of inputs at equal distances, which stand in a column one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Runs {
+    /// How many; at least 1.
+    pub count: usize,
+    /// Fours of inputs in each; at least 1.
+    pub quads: usize,
+    /// Bytes from the start of a run to the next.
+    pub pitch: usize,
+}
+
+impl Runs {
+    /// Bytes from the start of the first run to the end of the last.
+    pub(crate) fn reach(&self) -> Option<usize> {
+        let before = self.count.checked_sub(1)?.checked_mul(self.pitch)?;
+        before.checked_add(self.quads.checked_mul(4)?)
+    }
+}
+
+/// Writes runs of inputs to both columns, those of the second from `distance` on, and gives what is
+/// behind them.
+///
+/// None, and nothing written, where inputs or places are missing.
+#[inline(always)]
+pub fn fill_pair<'c>(
+    columns: &'c mut [u8],
+    runs: &Runs,
+    inputs: &[u8],
+    distance: usize,
+) -> Option<&'c mut [u8]> {
+    let second = inputs.get(distance..)?.get(..runs.reach()?)?;
+    let bytes = runs.count.checked_mul(runs.quads)?.checked_mul(16)?;
+    let (head, rest) = columns.split_at_mut_checked(bytes)?;
+    let places = head.as_chunks_mut::<16>().0;
+    #[cfg(cortex_m_dsp)]
+    if crate::cortex_m::write_pair(places, runs, inputs, distance).is_some() {
+        return Some(rest);
+    }
+    pair(places, runs, [inputs, second]);
+    Some(rest)
+}
+
+/// What every architecture computes.
+pub(crate) fn pair(places: &mut [[u8; 16]], runs: &Runs, [first, second]: [&[u8]; 2]) {
+    let starts = (0..runs.count).map(|run| run.saturating_mul(runs.pitch));
+    for (start, places) in starts.zip(places.chunks_exact_mut(runs.quads.max(1))) {
+        let inputs = [first, second].map(|inputs| inputs.get(start..).unwrap_or_default());
+        let [first, second] = inputs.map(|inputs| inputs.as_chunks::<4>().0);
+        for ((place, a), b) in places.iter_mut().zip(first).zip(second) {
+            let ([a, c], [b, d]) = (widen(*a), widen(*b));
+            let words = place.as_chunks_mut::<4>().0.iter_mut();
+            words.zip([a, b, c, d]).for_each(|(to, word)| *to = word);
+        }
+    }
+}
+
 /// Writes a run of inputs to one of two columns, from the start of `columns`, and gives what is behind it.
 ///
 /// Four inputs take 16 bytes of both columns. What does not fit is left out.
@@ -80,6 +136,9 @@ mod tests {
     extern crate std;
 
     use super::*;
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
 
     #[test]
     fn two_columns_stand_word_by_word() {
@@ -102,5 +161,46 @@ mod tests {
         let mut column = [0x55; 15];
         assert!(fill(&mut column, Column::First, &[1, 2, 3, 4]).is_empty());
         assert_eq!(column, [0x55; 15]);
+    }
+
+    proptest! {
+        #[test]
+        fn two_columns_at_once_are_what_each_is_alone(
+            count in 1_usize..5,
+            quads in 1_usize..5,
+            pitch in 0_usize..24,
+            distance in 0_usize..20,
+            spare in 0_usize..3,
+        ) {
+            let runs = Runs { count, quads, pitch };
+            let needed = (count - 1) * pitch + 4 * quads + distance;
+            let inputs: Vec<u8> = (0..needed + spare).map(|at| (at * 89 + 7) as u8).collect();
+            let bytes = 16 * count * quads;
+            let (mut got, mut expected) = (vec![0x55; bytes + 16], vec![0x55; bytes + 16]);
+            let rest = fill_pair(&mut got, &runs, &inputs, distance).map(|rest| rest.len());
+            prop_assert_eq!(rest, Some(16));
+            for (which, first) in [(Column::First, 0), (Column::Second, distance)] {
+                let mut columns = &mut expected[..];
+                for run in 0..count {
+                    let start = first + run * pitch;
+                    columns = fill(columns, which, &inputs[start..start + 4 * quads]);
+                }
+            }
+            prop_assert_eq!(got, expected);
+        }
+    }
+
+    #[test]
+    fn two_columns_that_lack_an_input_or_a_place_stay_as_they_are() {
+        let runs = Runs {
+            count: 2,
+            quads: 1,
+            pitch: 5,
+        };
+        let mut columns = [0x55; 32];
+        assert!(fill_pair(&mut columns, &runs, &[1; 11], 3).is_none());
+        assert!(fill_pair(&mut columns[..31], &runs, &[1; 12], 3).is_none());
+        assert_eq!(columns, [0x55; 32]);
+        assert!(fill_pair(&mut columns, &runs, &[1; 12], 3).is_some());
     }
 }

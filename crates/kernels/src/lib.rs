@@ -8,9 +8,10 @@
 //!
 //! | loop | Cortex-M with DSP (M4, M7, M33) | elsewhere |
 //! |---|---|---|
-//! | [`multiply_pair`] | 0.78 instructions per multiply-accumulate, 7 per output | portable |
+//! | [`multiply_pair`] | 0.76 instructions per multiply-accumulate, 6 per output | portable |
 //! | [`multiply_row`] | 1.03, 7 per output | portable |
-//! | [`depthwise3`], stride 1 | 0.83, 8 per output | portable |
+//! | [`depthwise3`], stride 1 | 0.83, 7.5 per output | portable |
+//! | [`fill_pair`] | 1.25 per input | portable |
 //!
 //! **Architecture invariants**: no allocation, no panic; unsafe code only in the modules of an
 //! architecture, each block with the bounds that make it sound.
@@ -25,7 +26,7 @@ mod multiply;
 #[allow(unsafe_code)]
 mod cortex_m;
 
-pub use columns::{Column, fill, repeat, widen};
+pub use columns::{Column, Runs, fill, fill_pair, repeat, widen};
 pub use depthwise::{
     Depthwise3, Rows, TAP_BYTES, Window, depthwise_output, depthwise3, fill_plane,
 };

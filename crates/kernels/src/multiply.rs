@@ -40,36 +40,57 @@ pub const fn group_bytes(steps: usize) -> usize {
     4 * (START_WORDS + 2 * steps + END_WORDS)
 }
 
-/// Packed weights of some groups, and how their sums become bytes.
+/// Packed weights of some channels, and how their sums become bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer<'a> {
-    /// Whole groups, one after another.
-    pub groups: &'a [u8],
-    /// Steps of two inputs; even, at least 2.
-    pub steps: usize,
+    groups: &'a [u8],
+    steps: usize,
+    channels: usize,
+}
+
+impl<'a> Layer<'a> {
+    /// The layer whose groups are at the start of `groups`: `steps` of two inputs each, an even
+    /// number of at least 2; `channels` may leave out the last ones of the last group.
+    ///
+    /// None where groups are missing.
+    #[inline]
+    pub fn new(groups: &'a [u8], steps: usize, channels: usize) -> Option<Layer<'a>> {
+        let sound = steps >= 2 && steps.is_multiple_of(2) && steps <= usize::MAX >> 8;
+        let bytes = group_bytes(if sound { steps } else { return None });
+        Some(Layer {
+            groups: groups.get(..bytes.checked_mul(channels.div_ceil(GROUP))?)?,
+            steps,
+            channels,
+        })
+    }
+
+    /// Steps of two inputs.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    #[cfg(cortex_m_dsp)]
+    pub(crate) fn groups(&self) -> &'a [u8] {
+        self.groups
+    }
+
+    #[cfg(cortex_m_dsp)]
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
 }
 
 /// Multiplies two columns, as [`fill`](crate::fill) makes them, with every group.
 ///
-/// Each output has `channels` bytes, which may leave out the last channels of the last group.
-/// Nothing is written where the slices are too short for that. Cost: see the crate's documentation.
+/// Nothing is written unless each output has a byte for every channel. Cost: see the crate's documentation.
 #[inline]
 pub fn multiply_pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &mut [u8]) {
-    let Some((whole, tail)) = layer.split(first.len()) else {
+    #[cfg(cortex_m_dsp)]
+    if crate::cortex_m::multiply_pair(layer, columns, first, second).is_some() {
         return;
-    };
-    let (a, a_tail) = first.split_at_mut(first.len() & !(GROUP - 1));
-    let Some((b, b_tail)) = second.split_at_mut_checked(a.len()) else {
-        return;
-    };
-    if !a.is_empty() {
-        pair(&whole, columns, a, b);
     }
-    if !a_tail.is_empty() {
-        let (mut last_a, mut last_b) = ([0; GROUP], [0; GROUP]);
-        pair(&tail, columns, &mut last_a, &mut last_b);
-        copy(&last_a, a_tail);
-        copy(&last_b, b_tail);
+    if [first.len(), second.len()] == [layer.channels; 2] {
+        portable::pair(layer, columns, first, second);
     }
 }
 
@@ -78,52 +99,13 @@ pub fn multiply_pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &m
 /// As [`multiply_pair`] otherwise.
 #[inline]
 pub fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) {
-    let Some((whole, tail)) = layer.split(out.len()) else {
-        return;
-    };
-    let (out, out_tail) = out.split_at_mut(out.len() & !(GROUP - 1));
-    if !out.is_empty() {
-        row(&whole, inputs, out);
-    }
-    if !out_tail.is_empty() {
-        let mut last = [0; GROUP];
-        row(&tail, inputs, &mut last);
-        copy(&last, out_tail);
-    }
-}
-
-impl<'a> Layer<'a> {
-    /// The groups whose channels are all wanted, and the one behind them.
-    fn split(&self, channels: usize) -> Option<(Layer<'a>, Layer<'a>)> {
-        let bytes = group_bytes(self.steps).checked_mul(channels / GROUP)?;
-        let (whole, tail) = self.groups.split_at_checked(bytes)?;
-        let with = |groups| Layer { groups, ..*self };
-        Some((with(whole), with(tail)))
-    }
-}
-
-fn copy(from: &[u8; GROUP], to: &mut [u8]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-}
-
-/// Whole groups, as many as the outputs hold.
-#[inline(always)]
-fn pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &mut [u8]) {
-    #[cfg(cortex_m_dsp)]
-    if crate::cortex_m::multiply_pair(layer, columns, first, second).is_some() {
-        return;
-    }
-    portable::pair(layer, columns, first, second);
-}
-
-/// Whole groups, as many as the output holds.
-#[inline(always)]
-fn row(layer: &Layer, inputs: &[u8], out: &mut [u8]) {
     #[cfg(cortex_m_dsp)]
     if crate::cortex_m::multiply_row(layer, inputs, out).is_some() {
         return;
     }
-    portable::row(layer, inputs, out);
+    if out.len() == layer.channels {
+        portable::row(layer, inputs, out);
+    }
 }
 
 /// What every architecture computes.
@@ -145,8 +127,11 @@ pub(crate) mod portable {
     #[inline(always)]
     fn groups<I: Iterator<Item = [u8; 4]>>(layer: &Layer, out: &mut [u8], inputs: impl Fn() -> I) {
         let groups = words(layer.groups).chunks_exact(group_bytes(layer.steps) / 4);
-        for (group, out) in groups.zip(out.as_chunks_mut().0) {
-            *out = outputs(layer, group, inputs().take(layer.steps));
+        for (group, out) in groups.zip(out.chunks_mut(GROUP)) {
+            let results = outputs(layer, group, inputs().take(layer.steps));
+            out.iter_mut()
+                .zip(results)
+                .for_each(|(out, result)| *out = result);
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Widening of inputs into a column.
+//! Widening of inputs into columns.
 
-use crate::columns::Column;
+use super::is_aligned;
+use crate::columns::{Column, Runs};
 use core::arch::asm;
 
 /// As the portable loop: 5 instructions for four inputs, and 2 for every eight.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn write(places: &mut [[u8; 16]], which: Column, quads: &[[u8; 4]]) {
     let count = places.len().min(quads.len());
     let Some(places) = places.get_mut(..count).filter(|places| !places.is_empty()) else {
@@ -46,4 +47,58 @@ pub(crate) fn write(places: &mut [[u8; 16]], which: Column, quads: &[[u8; 4]]) {
             options(nostack)
         );
     }
+}
+
+/// As the portable loop: 8 instructions for four inputs of both columns, 2 more for a quad and 4 for a run; none where the slices do not
+/// suit the instructions.
+#[inline(always)]
+pub(crate) fn write_pair(
+    places: &mut [[u8; 16]],
+    runs: &Runs,
+    inputs: &[u8],
+    distance: usize,
+) -> Option<()> {
+    let end = runs.reach()?.checked_add(distance)?;
+    let fits = places.len() == runs.count.checked_mul(runs.quads)?
+        && !places.is_empty()
+        && end <= inputs.len()
+        && is_aligned(places.as_flattened());
+    if !fits {
+        return None;
+    }
+    // SAFETY: `runs.reach()` and as many bytes from `distance` on are there, and a place of 16 bytes
+    // for every quad of every run; `strd` finds them aligned.
+    unsafe {
+        asm!(
+            "2:",
+            "add {end}, {to}, {span}",
+            "3:",
+            "ldr {b}, [{from}, {distance}]",
+            "ldr {a}, [{from}], #4",
+            "sxtb16 {c}, {a}",
+            "sxtb16 {d}, {b}",
+            "sxtb16 {a}, {a}, ror #8",
+            "sxtb16 {b}, {b}, ror #8",
+            "strd {c}, {d}, [{to}], #8",
+            "strd {a}, {b}, [{to}], #8",
+            "cmp {to}, {end}",
+            "bne 3b",
+            "add {from}, {from}, {advance}",
+            "subs {count}, {count}, #1",
+            "bne 2b",
+            a = out(reg) _,
+            b = out(reg) _,
+            c = out(reg) _,
+            d = out(reg) _,
+            end = out(reg) _,
+            from = inout(reg) inputs.as_ptr() => _,
+            to = inout(reg) places.as_mut_ptr() => _,
+            count = inout(reg) runs.count => _,
+            span = in(reg) 16 * runs.quads,
+            distance = in(reg) distance,
+            advance = in(reg) runs.pitch.wrapping_sub(4 * runs.quads),
+            options(nostack)
+        );
+    }
+    Some(())
 }

@@ -7,7 +7,7 @@ mod columns;
 mod depthwise;
 mod multiply;
 
-pub(crate) use columns::write;
+pub(crate) use columns::{write, write_pair};
 pub(crate) use depthwise::{depthwise3, fill_plane};
 pub(crate) use multiply::{multiply_pair, multiply_row};
 

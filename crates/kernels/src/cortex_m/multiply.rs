@@ -4,7 +4,7 @@
 //! loads of two words, two extensions and eight `SMLAD` for 16 products, 0.75 instructions each;
 //! the loop runs over eight steps and is entered in the middle where their number is not a
 //! multiple. A row, whose bytes are extended on the way, takes 16 instructions for 16 products.
-//! Requantisation and everything else that a group needs is 55 instructions for eight outputs, 27
+//! Requantisation and everything else that a group needs is 48 instructions for eight outputs, 27
 //! for four.
 
 use super::is_aligned;
@@ -19,47 +19,95 @@ pub(crate) fn multiply_pair(
     first: &mut [u8],
     second: &mut [u8],
 ) -> Option<()> {
-    let columns = columns.get(..layer.steps.checked_mul(8)?)?;
-    if !is_sound(layer, columns, first.len()) || second.len() < first.len() {
+    let columns = columns.get(..layer.steps() * 8)?;
+    let channels = layer.channels();
+    let fits = [first.len(), second.len()] == [channels; 2]
+        && is_aligned(columns)
+        && is_aligned(layer.groups());
+    if !fits {
         return None;
     }
-    let (inputs, out) = (columns.as_ptr_range(), first.as_mut_ptr_range());
-    let skipped = (layer.steps.wrapping_neg() & 7) * PAIR_STEP_BYTES;
-    let second = second.as_mut_ptr();
-    let groups = layer.groups.as_ptr();
-    if out.is_empty() {
-        return Some(());
+    let whole = channels & !(GROUP - 1);
+    let (first, first_tail) = first.split_at_mut_checked(whole)?;
+    let (second, second_tail) = second.split_at_mut_checked(whole)?;
+    // SAFETY: the layer has the groups of all channels and an even number of steps from 2 on; the columns have the words of
+    // every step; both outputs have a byte for every channel of the whole groups, or of one.
+    unsafe {
+        if whole > 0 {
+            let groups = layer.groups().as_ptr();
+            pairs(layer, groups, columns, [first, second]);
+        }
+        if !first_tail.is_empty() {
+            let (mut first, mut second) = ([0; GROUP], [0; GROUP]);
+            let groups = layer
+                .groups()
+                .as_ptr()
+                .add(whole / GROUP * group_bytes(layer.steps()));
+            pairs(layer, groups, columns, [&mut first, &mut second]);
+            copy(&first, first_tail);
+            copy(&second, second_tail);
+        }
     }
-    // SAFETY: `is_sound` holds: the groups for `first` are there, the columns have the words of
-    // every step, and `second` is as long as `first`.
+    Some(())
+}
+
+/// Whole groups, at least one, as many as both outputs hold.
+///
+/// # Safety
+/// The groups and the columns of every step are there, all aligned; both outputs are as long.
+unsafe fn pairs(layer: &Layer, groups: *const u8, columns: &[u8], [first, second]: [&mut [u8]; 2]) {
+    let (columns, out) = (columns.as_ptr_range(), first.as_mut_ptr_range());
+    let skipped = ((layer.steps() - 1).wrapping_neg() & 7) * PAIR_STEP_BYTES;
+    // SAFETY: as the function's.
     unsafe {
         pair(
             groups,
-            inputs.start,
-            inputs.end,
+            columns.end,
             out.start,
-            second,
-            out.end,
+            second.as_mut_ptr(),
+            columns.start,
             skipped,
-        )
-    };
-    Some(())
+            out.end,
+        );
+    }
 }
 
 /// As the portable loop; none where the slices do not suit the instructions.
 #[inline(always)]
 pub(crate) fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Option<()> {
-    let inputs = inputs.get(..layer.steps.checked_mul(2)?)?;
-    if !is_sound(layer, inputs, out.len()) {
+    let inputs = inputs.get(..layer.steps() * 2)?;
+    let channels = layer.channels();
+    if out.len() != channels || !is_aligned(inputs) || !is_aligned(layer.groups()) {
         return None;
     }
-    let (inputs, out) = (inputs.as_ptr_range(), out.as_mut_ptr_range());
-    let skipped = (layer.steps.wrapping_neg() & 7) / 2 * ROW_STEPS_BYTES;
-    let groups = layer.groups.as_ptr();
-    if out.is_empty() {
-        return Some(());
+    let whole = channels & !(GROUP - 1);
+    let (out, tail) = out.split_at_mut_checked(whole)?;
+    // SAFETY: as for two columns, with the inputs of every step.
+    unsafe {
+        if whole > 0 {
+            rows(layer, layer.groups().as_ptr(), inputs, out);
+        }
+        if !tail.is_empty() {
+            let mut last = [0; GROUP];
+            let groups = layer
+                .groups()
+                .as_ptr()
+                .add(whole / GROUP * group_bytes(layer.steps()));
+            rows(layer, groups, inputs, &mut last);
+            copy(&last, tail);
+        }
     }
-    // SAFETY: `is_sound` holds: the groups for `out` are there, and the inputs of every step.
+    Some(())
+}
+
+/// Whole groups, at least one, as many as the output holds.
+///
+/// # Safety
+/// The groups and the inputs of every step are there, all aligned.
+unsafe fn rows(layer: &Layer, groups: *const u8, inputs: &[u8], out: &mut [u8]) {
+    let (inputs, out) = (inputs.as_ptr_range(), out.as_mut_ptr_range());
+    let skipped = (layer.steps().wrapping_neg() & 7) / 2 * ROW_STEPS_BYTES;
+    // SAFETY: as the function's.
     unsafe {
         row(
             groups,
@@ -68,27 +116,18 @@ pub(crate) fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Opti
             out.start,
             out.end,
             skipped,
-        )
-    };
-    Some(())
+        );
+    }
+}
+
+fn copy(from: &[u8; GROUP], to: &mut [u8]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
 
 /// Bytes of a step in the loop of [`pair`].
 const PAIR_STEP_BYTES: usize = 12 * 4;
 /// Bytes of two steps in the loop of [`row`].
 const ROW_STEPS_BYTES: usize = 16 * 4;
-
-/// Whether the groups of `channels` channels are there and everything suits the loops.
-#[inline(always)]
-fn is_sound(layer: &Layer, inputs: &[u8], channels: usize) -> bool {
-    let needed = group_bytes(layer.steps).checked_mul(channels / GROUP);
-    needed.is_some_and(|needed| layer.groups.len() >= needed)
-        && channels.is_multiple_of(GROUP)
-        && layer.steps >= 2
-        && layer.steps.is_multiple_of(2)
-        && is_aligned(inputs)
-        && is_aligned(layer.groups)
-}
 
 macro_rules! repeat_8 {
     ($($line:literal),* $(,)?) => {
@@ -105,34 +144,43 @@ macro_rules! repeat_4 {
     };
 }
 
-/// Two columns. `skipped` is how many bytes of the loop of eight steps the first pass leaves out.
+/// Two columns. `skipped` is how many bytes of the loop of eight steps the first pass leaves out; the first step of a group stands
+/// before the loop, where it takes both sums of a channel from the same start.
 #[unsafe(naked)]
 unsafe extern "C" fn pair(
     groups: *const u8,
-    columns: *const u8,
     columns_end: *const u8,
     first: *mut u8,
     second: *mut u8,
-    first_end: *mut u8,
+    columns: *const u8,
     skipped: usize,
+    first_end: *mut u8,
 ) {
     naked_asm!(
-        // On the stack: groups 0, columns 4, their end 8, first 12, saved registers 16,
-        // second 52, end of first 56, skipped 60.
+        // On the stack: groups 0, end of columns 4, first 8, second 12, saved registers 16,
+        // columns 52, skipped 56, end of first 60.
         "push {{r0-r11, lr}}",
         "adr r2, 2f",
-        "ldr r1, [sp, #60]",
+        "ldr r1, [sp, #56]",
         "adds r2, r2, #1",
         "add r2, r1",
-        "str r2, [sp, #60]",
+        "str r2, [sp, #56]",
         "1:",
-        "ldr r1, [sp, #4]",
-        "ldr r2, [sp, #60]",
+        "ldr r1, [sp, #52]",
         "ldm r0!, {{r4, r6, r8, r10}}",
-        "mov r5, r4",
-        "mov r7, r6",
-        "mov r9, r8",
-        "mov r11, r10",
+        "ldrd r2, r3, [r0], #8",
+        "ldrd r12, lr, [r1], #8",
+        "smlad r5, r2, lr, r4",
+        "smlad r4, r2, r12, r4",
+        "smlad r9, r3, lr, r8",
+        "smlad r8, r3, r12, r8",
+        "sxtb16 r2, r2",
+        "sxtb16 r3, r3",
+        "smlad r7, r2, lr, r6",
+        "smlad r6, r2, r12, r6",
+        "smlad r11, r3, lr, r10",
+        "smlad r10, r3, r12, r10",
+        "ldr r2, [sp, #56]",
         "bx r2",
         ".p2align 2",
         "2:",
@@ -150,11 +198,10 @@ unsafe extern "C" fn pair(
             "smlad r10, r3, r12, r10",
             "smlad r11, r3, lr, r11",
         ),
-        "ldr r2, [sp, #8]",
+        "ldr r2, [sp, #4]",
         "cmp r1, r2",
         "bne.w 2b",
-        "ldr r12, [sp, #12]",
-        "ldr lr, [sp, #52]",
+        "ldrd r12, lr, [sp, #8]",
         "ldm r0!, {{r1, r2, r3}}",
         "subs r4, r4, r6",
         "subs r5, r5, r7",
@@ -193,11 +240,10 @@ unsafe extern "C" fn pair(
         "asr r9, r9, r3",
         "ssat r8, #8, r8, asr #8",
         "ssat r9, #8, r9, asr #8",
-        "ldr r1, [sp, #56]",
         "strb r8, [r12], #1",
         "strb r9, [lr], #1",
-        "str r12, [sp, #12]",
-        "str lr, [sp, #52]",
+        "ldr r1, [sp, #60]",
+        "strd r12, lr, [sp, #8]",
         "cmp r12, r1",
         "bne.w 1b",
         "add sp, #16",

@@ -12,15 +12,16 @@
 //! still to be read ([`Walk`]).
 
 use super::geometry::{self, Geometry};
+use super::pairs::{Pairs, scratch_bytes};
 use super::pixels::Walk;
 use super::{Limits, Operands};
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::{MAX_ROW, OpCode};
 use crate::kernels::Kernel;
-use crate::op::{Op, check, split, split_mut};
+use crate::op::{Op, check, split};
 use core::ops::Range;
-use dunlin_kernels::{Column, GROUP, Layer, fill, group_bytes, multiply_pair, repeat};
+use dunlin_kernels::{Column, GROUP, Layer, Runs, fill, fill_pair, group_bytes, repeat};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Conv2d as u16, 1, 3),
@@ -58,7 +59,8 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
         .div_ceil(GROUP)
         .saturating_mul(group_bytes(steps));
     check(constants == expected, OpFault::Constant)?;
-    let needed = (8 * steps).saturating_add(spare_bytes(&geometry));
+    let [rows, columns] = geometry.output;
+    let needed = scratch_bytes(rows.saturating_mul(columns), steps, geometry.filters);
     check(scratch >= needed, OpFault::Shape)?;
     check(
         Walk::over_image(&words).allows(&x.range(), &y.range()),
@@ -67,94 +69,119 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     Ok((y.elements() as u64).saturating_mul(2 * steps as u64))
 }
 
-/// Outputs that nobody wants, where the last pixel has no neighbour.
-fn spare_bytes(geometry: &Geometry) -> usize {
-    let [rows, columns] = geometry.output;
-    if (rows & columns & 1) == 1 {
-        geometry.filters
-    } else {
-        0
-    }
-}
-
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let words = op.parameters();
     let geometry = Geometry::read(&words.words()?);
     let steps = steps(&geometry)?;
-    let layer = Layer {
-        groups: op.constants_from(1)?,
-        steps,
+    let [rows, width] = geometry.output;
+    let mut left = rows.checked_mul(width)?;
+    let start = op.offset(3)?;
+    let pairs = Pairs {
+        layer: Layer::new(op.constants_from(1)?, steps, geometry.filters)?,
+        filters: geometry.filters,
+        limits: Limits(words.u32(geometry::WORDS)?),
+        scratch: start..start.checked_add(scratch_bytes(left, steps, geometry.filters))?,
     };
-    let limits = Limits(words.u32(geometry::WORDS)?);
     let input = op.input(0)?.info.range();
-    let scratch = op.offset(3)?;
-    let scratch = scratch
-        ..scratch
-            .checked_add(8 * steps)?
-            .checked_add(spare_bytes(&geometry))?;
-    let mut y = op.offset(2)?;
-    let mut first = None;
-    let [_, width] = geometry.output;
-    let [rows, _] = geometry.output;
-    for row in 0..rows {
-        for column in 0..width {
-            let which = if first.is_none() {
-                Column::First
-            } else {
-                Column::Second
-            };
-            let (x, columns) = split(arena, input.clone(), scratch.clone())?;
-            gather(&geometry, x, [row, column], columns, which)?;
-            first = match first {
-                None => Some(()),
-                Some(()) => {
-                    y = write_pair(
-                        &layer,
-                        arena,
-                        scratch.clone(),
-                        [y, geometry.filters],
-                        limits,
-                    )?;
-                    None
-                }
-            };
+    let inside = Inside::of(&geometry)?;
+    let (mut pixel, mut y) = ([0, 0], op.offset(2)?);
+    while left > 0 {
+        let (first, second) = (pixel, next(pixel, width));
+        let (x, columns) = split(arena, input.clone(), pairs.scratch.clone())?;
+        if inside.gather(x, [first, second], columns).is_none() {
+            gather(&geometry, x, first, columns, Column::First)?;
+            if left == 1 {
+                return pairs.write_last(arena, y);
+            }
+            gather(&geometry, x, second, columns, Column::Second)?;
         }
-    }
-    if first.is_some() {
-        write_last(&layer, arena, scratch, [y, geometry.filters], limits)?;
+        y = pairs.write(arena, y)?;
+        pixel = next(second, width);
+        left -= 2;
     }
     Some(())
 }
 
-/// Computes two pixels at `y` and gives where the next begin.
-fn write_pair(
-    layer: &Layer,
-    arena: &mut [u8],
-    scratch: Range<usize>,
-    [y, n]: [usize; 2],
-    limits: Limits,
-) -> Option<usize> {
-    let end = y.checked_add(n.checked_mul(2)?)?;
-    let (columns, out) = split(arena, scratch, y..end)?;
-    let (first, second) = out.split_at_mut_checked(n)?;
-    multiply_pair(layer, columns, first, second);
-    limits.hold(out);
-    Some(end)
+/// The pixel behind another.
+fn next([row, column]: [usize; 2], width: usize) -> [usize; 2] {
+    match column + 1 {
+        end if end == width => [row + 1, 0],
+        column => [row, column],
+    }
 }
 
-/// Computes a pixel without a neighbour, whose results go to the end of the scratch.
-fn write_last(
-    layer: &Layer,
-    arena: &mut [u8],
-    scratch: Range<usize>,
-    [y, n]: [usize; 2],
-    limits: Limits,
-) -> Option<()> {
-    let (scratch, out) = split_mut(arena, scratch, y..y.checked_add(n)?)?;
-    let (columns, unwanted) = scratch.split_at_mut_checked(scratch.len().checked_sub(n)?)?;
-    multiply_pair(layer, columns, out, unwanted);
-    limits.hold(out);
-    Some(())
+/// Pixels whose windows lie inside of the image, and what is under such a window.
+struct Inside {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// Bytes of input from the window of a pixel to that of the one below and of the one beside.
+    pitch: [usize; 2],
+    /// Bytes of padding before the image.
+    padding: usize,
+    /// Groups of runs, and bytes between them.
+    groups: [usize; 2],
+    runs: Runs,
+}
+
+impl Inside {
+    fn of(geometry: &Geometry) -> Option<Inside> {
+        let ([_, width], [top, left]) = (geometry.input, geometry.padding);
+        let ([stride, step], [dilation, spread]) = (geometry.stride, geometry.dilation);
+        let [kernel_rows, kernel_columns] = geometry.kernel;
+        let c = geometry.channels;
+        let row_bytes = width.checked_mul(c)?;
+        let taps = geometry.taps_in_run();
+        let quads = taps.checked_mul(c)?.div_ceil(4);
+        let below = dilation.checked_mul(row_bytes)?;
+        let run = |count, pitch| Runs {
+            count,
+            quads,
+            pitch,
+        };
+        let (groups, runs) = match taps == kernel_columns {
+            true => ([1, 0], run(kernel_rows, below)),
+            false => (
+                [kernel_rows, below],
+                run(kernel_columns, spread.checked_mul(c)?),
+            ),
+        };
+        Some(Inside {
+            rows: geometry.inside(0)?,
+            columns: geometry.inside(1)?,
+            pitch: [stride.checked_mul(row_bytes)?, step.checked_mul(c)?],
+            padding: (top.checked_mul(row_bytes)?).checked_add(left.checked_mul(c)?)?,
+            groups,
+            runs,
+        })
+    }
+
+    /// Widens the inputs of two neighbours into both columns; none where they are not both inside.
+    #[inline(always)]
+    fn gather(
+        &self,
+        x: &[u8],
+        [[row, first], [row_of_second, second]]: [[usize; 2]; 2],
+        mut columns: &mut [u8],
+    ) -> Option<()> {
+        let inside = row == row_of_second
+            && self.rows.contains(&row)
+            && self.columns.start <= first
+            && second < self.columns.end;
+        let ([below, beside], [groups, pitch]) = (self.pitch, self.groups);
+        let start = row
+            .wrapping_mul(below)
+            .wrapping_add(first.wrapping_mul(beside));
+        let mut inputs = x
+            .get(start.wrapping_sub(self.padding)..)
+            .filter(|_| inside)?;
+        for group in 0..groups {
+            if group > 0 {
+                inputs = inputs.get(pitch..)?;
+            }
+            columns = fill_pair(columns, &self.runs, inputs, beside)?;
+        }
+        Some(())
+    }
 }
 
 /// Widens the inputs under the window of a pixel into a column.

@@ -9,15 +9,15 @@
 //! where the rows are odd; the output may overlap `x` where it stays behind what is still to be
 //! read ([`Walk`]).
 
+use super::pairs::{Pairs, scratch_bytes};
 use super::pixels::Walk;
 use super::{Limits, Operands};
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::kernels::Kernel;
-use crate::op::{Op, check, disjoint, split, split_mut};
-use core::ops::Range;
-use dunlin_kernels::{Column, GROUP, Layer, fill, group_bytes, multiply_pair, multiply_row};
+use crate::op::{Op, check, disjoint, split};
+use dunlin_kernels::{Column, GROUP, Layer, Runs, fill, fill_pair, group_bytes, multiply_row};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::FullyConnected as u16, 1, 3),
@@ -45,7 +45,7 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     if rows == 1 {
         check(disjoint(&x.range(), &y.range()), OpFault::Aliasing)?;
     } else {
-        check(scratch >= scratch_bytes(rows, k, n), OpFault::Shape)?;
+        check(scratch >= scratch_bytes(rows, steps(k), n), OpFault::Shape)?;
         let walk = Walk::over_rows(rows, k, n);
         check(walk.allows(&x.range(), &y.range()), OpFault::Aliasing)?;
     }
@@ -57,30 +57,21 @@ fn steps(k: usize) -> usize {
     k.div_ceil(4) * 2
 }
 
-/// Two columns, and outputs that nobody wants where the last row has no neighbour.
-fn scratch_bytes(rows: usize, k: usize, n: usize) -> usize {
-    steps(k) * 8 + if rows.is_multiple_of(2) { 0 } else { n }
-}
-
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let words = op.parameters().words::<WORDS>()?;
     let [rows, k, n, _, x, groups, y] = words.map(|word| word as usize);
     let [_, _, _, limited, ..] = words;
-    let layer = Layer {
-        groups: op.tables.constants.get(groups..)?,
-        steps: steps(k),
-    };
+    let layer = Layer::new(op.tables.constants.get(groups..)?, steps(k), n)?;
     let limits = Limits(limited);
     if rows != 1 {
-        let scratch = op.offset(3)?;
-        let work = Rows {
+        let start = op.offset(3)?;
+        let pairs = Pairs {
             layer,
-            k,
-            n,
+            filters: n,
             limits,
-            scratch: scratch..scratch.checked_add(scratch_bytes(rows, k, n))?,
+            scratch: start..start.checked_add(scratch_bytes(rows, steps(k), n))?,
         };
-        return work.run(arena, rows, [x, y]);
+        return run_rows(&pairs, arena, [rows, k], [x, y]);
     }
     let x_end = x.checked_add(k.next_multiple_of(4))?;
     let (inputs, out) = split(arena, x..x_end, y..y.checked_add(n)?)?;
@@ -89,56 +80,44 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// A layer over several rows.
-struct Rows<'a> {
-    layer: Layer<'a>,
-    k: usize,
-    n: usize,
-    limits: Limits,
-    scratch: Range<usize>,
-}
-
-impl Rows<'_> {
-    /// Computes `rows` rows of inputs from `x` on to outputs from `y` on.
-    fn run(&self, arena: &mut [u8], rows: usize, [mut x, mut y]: [usize; 2]) -> Option<()> {
-        let n = self.n;
-        for _ in 0..rows / 2 {
-            let next = x.checked_add(self.k)?;
-            gather(arena, x..next, &self.scratch, Column::First)?;
-            x = next.checked_add(self.k)?;
-            gather(arena, next..x, &self.scratch, Column::Second)?;
-            let end = y.checked_add(n.checked_mul(2)?)?;
-            let (columns, out) = split(arena, self.scratch.clone(), y..end)?;
-            let (first, second) = out.split_at_mut_checked(n)?;
-            multiply_pair(&self.layer, columns, first, second);
-            self.limits.hold(out);
-            y = end;
-        }
-        if !rows.is_multiple_of(2) {
-            gather(
-                arena,
-                x..x.checked_add(self.k)?,
-                &self.scratch,
-                Column::First,
-            )?;
-            let end = y.checked_add(n)?;
-            let (scratch, out) = split_mut(arena, self.scratch.clone(), y..end)?;
-            let (columns, unwanted) = scratch.split_at_mut_checked(self.layer.steps * 8)?;
-            multiply_pair(&self.layer, columns, out, unwanted);
-            self.limits.hold(out);
-        }
-        Some(())
-    }
-}
-
-/// Widens a row into one of the two columns.
-fn gather(
+/// Computes `rows` rows of `k` inputs from `x` on to outputs from `y` on.
+#[inline(never)]
+fn run_rows(
+    pairs: &Pairs,
     arena: &mut [u8],
-    row: Range<usize>,
-    scratch: &Range<usize>,
-    which: Column,
+    [rows, k]: [usize; 2],
+    [mut x, mut y]: [usize; 2],
 ) -> Option<()> {
-    let (inputs, columns) = split(arena, row, scratch.clone())?;
-    fill(columns, which, inputs);
+    for _ in 0..rows / 2 {
+        let end = x.checked_add(k.checked_mul(2)?)?;
+        let (inputs, columns) = split(arena, x..end, pairs.scratch.clone())?;
+        widen_two(inputs, k, columns)?;
+        x = end;
+        y = pairs.write(arena, y)?;
+    }
+    if !rows.is_multiple_of(2) {
+        let end = x.checked_add(k)?;
+        let (inputs, columns) = split(arena, x..end, pairs.scratch.clone())?;
+        fill(columns, Column::First, inputs);
+        pairs.write_last(arena, y)?;
+    }
+    Some(())
+}
+
+/// Widens two rows of `k` inputs into both columns.
+#[inline(always)]
+fn widen_two(inputs: &[u8], k: usize, columns: &mut [u8]) -> Option<()> {
+    if k.is_multiple_of(4) {
+        let runs = Runs {
+            count: 1,
+            quads: k / 4,
+            pitch: 0,
+        };
+        fill_pair(columns, &runs, inputs, k)?;
+        return Some(());
+    }
+    let (first, second) = inputs.split_at_checked(k)?;
+    fill(columns, Column::First, first);
+    fill(columns, Column::Second, second);
     Some(())
 }

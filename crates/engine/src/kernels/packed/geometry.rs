@@ -75,6 +75,23 @@ impl Geometry {
         position([result, stride, tap, dilation, padding])
     }
 
+    /// Rows (axis 0) or columns (axis 1) of the output whose taps all lie on the image.
+    pub fn inside(&self, axis: usize) -> Option<core::ops::Range<usize>> {
+        let of = |extents: &[usize; 2]| extents.get(axis).copied();
+        let (padding, stride) = (of(&self.padding)?, of(&self.stride)?);
+        let taps = of(&self.kernel)?.checked_sub(1)?;
+        let reach = taps.checked_mul(of(&self.dilation)?)?;
+        let first = padding.checked_add(stride.checked_sub(1)?)?;
+        // The last tap of output `o` lies on `o·stride + reach - padding`, below the extent.
+        let room = of(&self.input)?.checked_add(padding)?.checked_sub(reach);
+        let end = match room {
+            Some(room) => room.checked_add(stride)?.checked_sub(1)?,
+            None => 0,
+        };
+        let end = end.checked_div(stride)?.min(of(&self.output)?);
+        Some(first.checked_div(stride)?..end)
+    }
+
     /// Taps that lie side by side in a row of the input.
     #[inline(always)]
     pub fn taps_in_run(&self) -> usize {

@@ -9,6 +9,7 @@ pub(super) mod conv_2d;
 pub(super) mod depthwise;
 pub(super) mod fully_connected;
 mod geometry;
+mod pairs;
 mod pixels;
 
 pub use pixels::Walk;
