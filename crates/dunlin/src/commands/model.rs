@@ -110,7 +110,7 @@ pub struct Compile {
     /// Of an ONNX file: take this many new rows of a stream at a time, and keep the rest
     #[arg(long, value_name = "ROWS")]
     streaming: Option<usize>,
-    /// Print what became of every node, what every op takes, and what every pass did
+    /// Print what became of every node and why, what every op takes, and what every pass changed
     #[arg(long)]
     explain: bool,
     /// Print the reports as JSON, a list with one for every target

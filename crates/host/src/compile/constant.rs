@@ -49,6 +49,17 @@ impl Data {
         })
     }
 
+    /// Bytes it takes in a plan; 64-bit integers, which none holds, count as 32.
+    pub fn byte_count(&self) -> usize {
+        match self {
+            Data::F32(values) => 4 * values.len(),
+            Data::I8(values) => values.len(),
+            Data::I32(values) => 4 * values.len(),
+            Data::I64(values) => 4 * values.len(),
+            Data::Bytes(values) => values.len(),
+        }
+    }
+
     /// Whole numbers of any width; none for floats.
     pub fn integers(&self) -> Option<Vec<i64>> {
         Some(match self {

@@ -6,6 +6,7 @@ use super::forest::Packing;
 use super::packing::Geometry;
 use super::recurrent::Recurrent;
 use dunlin_engine::format::{MAX_ELEMENTS, OpCode};
+use std::collections::BTreeSet;
 
 /// Index of a value in [`Graph::values`].
 pub(crate) type ValueId = usize;
@@ -352,6 +353,17 @@ impl Graph {
             Content::Quantized(quantized) => Some(quantized.dequantize(&self.values[id].shape)),
             _ => None,
         }
+    }
+
+    /// Bytes of the constants that nodes use, quantised ones as the floats they stand for.
+    pub fn constant_bytes(&self) -> usize {
+        let used: BTreeSet<ValueId> = self.nodes.iter().flat_map(|n| n.inputs.clone()).collect();
+        let bytes = |&id: &ValueId| match &self.values[id].content {
+            Content::Computed => 0,
+            Content::Constant(data) => data.byte_count(),
+            Content::Quantized(quantized) => 4 * quantized.integers.len(),
+        };
+        used.iter().map(bytes).sum()
     }
 
     /// Index of the node that computes a value.

@@ -97,16 +97,29 @@ const ORDERS: [fn(&Block) -> Rank; 4] = [
 /// Exchanges of two blocks in the best order that are tried behind that.
 const EXCHANGES: usize = 1500;
 
+/// Most bytes alive at once, what is kept included.
+pub(crate) fn most_alive(graph: &Graph) -> usize {
+    let mut blocks = blocks(graph);
+    keep(graph, &mut blocks) + most_held(&blocks)
+}
+
+/// Most bytes alive at once of those that are not kept.
+fn most_held(blocks: &[Block]) -> usize {
+    let moving = || blocks.iter().filter(|block| block.kept.is_none());
+    let held_at = |time: usize| {
+        let held = moving().filter(|b| b.first <= time && time <= b.last);
+        held.map(|b| b.bytes).sum()
+    };
+    moving()
+        .map(|block| held_at(block.first))
+        .max()
+        .unwrap_or(0)
+}
+
 pub(crate) fn plan(graph: &Graph) -> Layout {
     let mut blocks = blocks(graph);
     let kept_bytes = keep(graph, &mut blocks);
-    let held_at = |time: usize| {
-        let moving = blocks.iter().filter(|block| block.kept.is_none());
-        let held = moving.filter(|b| b.first <= time && time <= b.last);
-        held.map(|b| b.bytes).sum()
-    };
-    let most_held = (0..=graph.nodes.len() + 1).map(held_at).max();
-    let floor_bytes = kept_bytes + most_held.unwrap_or(0);
+    let floor_bytes = kept_bytes + most_held(&blocks);
     let empty = Layout {
         offsets: HashMap::new(),
         scratch: vec![None; graph.nodes.len()],
@@ -302,7 +315,8 @@ fn element_bytes(element: Element) -> usize {
     }
 }
 
-fn byte_count(graph: &Graph, value: ValueId) -> usize {
+/// Bytes of a value in a plan.
+pub(crate) fn byte_count(graph: &Graph, value: ValueId) -> usize {
     graph.values[value].elements() * element_bytes(graph.values[value].element)
 }
 

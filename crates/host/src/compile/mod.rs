@@ -22,6 +22,7 @@
 
 mod byte_op;
 mod constant;
+mod cost;
 mod encode;
 mod error;
 mod forest;
@@ -43,11 +44,12 @@ pub(crate) mod tests;
 
 pub use error::{CompileError, Refusal, Resource};
 pub use options::{CompileOptions, Leaves, Limits};
-pub use passes::PassReport;
+pub use passes::{Figures, PassReport};
 pub use report::{CompileReport, NodeReport, OpReport, StreamEnd, StreamingReport};
 
 use crate::onnx::proto::ModelProto;
 use dunlin_engine::{KernelId, Plan};
+use report::Compilation;
 
 /// A plan and what it costs.
 #[derive(Clone, Debug)]
@@ -72,10 +74,27 @@ pub fn compile(model: &ModelProto, options: &CompileOptions) -> Result<Compiled,
     let layout = memory::plan(&graph);
     let bytes = encode::encode(&graph, &layout, &imported.labels)?;
     let plan = Plan::load(&bytes).map_err(CompileError::Rejected)?;
-    let ops = report::op_reports(&graph);
+    let proto = model.graph()?;
+    let compilation = Compilation {
+        nodes: &proto.node,
+        inputs: proto
+            .true_inputs()
+            .map(|input| input.name.as_str())
+            .collect(),
+        outputs: proto
+            .output
+            .iter()
+            .map(|output| output.name.as_str())
+            .collect(),
+        graph: &graph,
+        layout: &layout,
+        reasons: &rewritten.reasons,
+    };
+    let ops = compilation.op_reports();
     let needs = plan.requirements();
     let report = CompileReport {
-        nodes: report::node_reports(&graph, &model.graph()?.node),
+        nodes: compilation.node_reports(),
+        modelled_cycles: cost::total(&graph),
         macs: ops.iter().map(|op| op.macs).sum(),
         constants_bytes: ops.iter().map(|op| op.constant_bytes).sum(),
         ops,

@@ -3,16 +3,10 @@
 use super::requantisation::fit;
 use super::{Geometry, IntegerLayer};
 
-/// Whether the engine's loop for 3 × 3 taps takes the layer.
-fn is_3(geometry: &Geometry) -> bool {
-    let [stride, step] = geometry.stride;
-    geometry.kernel == [3, 3] && stride == step && stride <= 2
-}
-
 /// Even width of a row of the plane: every window of a row of results lies in it.
 pub(crate) fn plane_width(geometry: &Geometry) -> usize {
     let ([_, columns], [_, step], [_, taps]) = (geometry.output, geometry.stride, geometry.kernel);
-    let width = match (is_3(geometry), step) {
+    let width = match (geometry.is_3(), step) {
         (true, 1) => columns.next_multiple_of(2) + 2,
         (true, _) => 2 * columns + 2,
         _ => (columns - 1) * step + step.min(2) + taps.next_multiple_of(2),
@@ -33,7 +27,7 @@ pub(crate) fn pack(layer: &IntegerLayer, geometry: &Geometry) -> Option<Vec<u8>>
         let fast = fit(&layer.channel(index), layer.reach(index), false)?;
         let [_, columns] = geometry.kernel;
         for row in layer.weights[index].chunks_exact(columns) {
-            for tap in words(row, is_3(geometry)).into_iter().flatten() {
+            for tap in words(row, geometry.is_3()).into_iter().flatten() {
                 bytes.extend(i16::try_from(tap).ok()?.to_le_bytes());
             }
         }

@@ -120,6 +120,51 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
+    /// Of a convolution of integers over an image; none where it is no such op.
+    pub fn of(graph: &Graph, node: &Node) -> Option<Geometry> {
+        let Op::Conv2dI8 {
+            ref window,
+            input_zero_point,
+            transposed: false,
+            ..
+        } = node.op
+        else {
+            return None;
+        };
+        let shape = |id: usize| graph.values[id].shape.as_slice();
+        let (&[1, h, w, c], &[1, rows, columns, filters]) =
+            (shape(node.inputs[0]), shape(node.output))
+        else {
+            return None;
+        };
+        let [top, left, ..] = window.pads;
+        Some(Geometry {
+            input: [h, w],
+            channels: c,
+            output: [rows, columns],
+            filters,
+            kernel: window.kernel,
+            stride: window.strides,
+            dilation: window.dilations,
+            padding: [top, left],
+            zero: i8::try_from(input_zero_point).ok()?,
+        })
+    }
+
+    /// Whether every output pixel is computed from the input pixel at its place.
+    pub fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1]
+            && self.stride == [1, 1]
+            && self.padding == [0, 0]
+            && self.input == self.output
+    }
+
+    /// Whether the engine's depthwise loop for 3 × 3 taps takes the layer.
+    pub fn is_3(&self) -> bool {
+        let [stride, step] = self.stride;
+        self.kernel == [3, 3] && stride == step && stride <= 2
+    }
+
     pub fn words(&self) -> [u32; 15] {
         let ([h, w], [oh, ow], [kh, kw]) = (self.input, self.output, self.kernel);
         let ([sh, sw], [dh, dw], [top, left]) = (self.stride, self.dilation, self.padding);

@@ -17,20 +17,54 @@ mod turn;
 mod views;
 
 use super::error::Refusal;
-use super::graph::{Graph, Node};
+use super::graph::{Graph, Node, ValueId};
 use super::options::CompileOptions;
-use super::report::StreamingReport;
+use super::report::{StreamingReport, total_macs};
+use super::{cost, memory};
 use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Why ops became what they are, by the values they compute.
+pub(crate) type Reasons = BTreeMap<ValueId, Vec<String>>;
 
 /// What one pass did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PassReport {
     /// Name of the pass.
     pub name: &'static str,
-    /// Ops before it.
-    pub ops_before: usize,
-    /// Ops after it.
-    pub ops_after: usize,
+    /// Whether it changed anything.
+    pub changed: bool,
+    /// The graph before it.
+    pub before: Figures,
+    /// The graph after it.
+    pub after: Figures,
+}
+
+/// What a graph takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    /// Ops.
+    pub ops: usize,
+    /// Multiply-accumulates of one run.
+    pub macs: u64,
+    /// Bytes of weights and other constants; of floats where no integer op has taken them yet.
+    pub constant_bytes: usize,
+    /// Most bytes of tensors alive at once.
+    pub live_bytes: usize,
+    /// Estimated cycles of one run on a Cortex-M4.
+    pub modelled_cycles: u64,
+}
+
+impl Figures {
+    fn of(graph: &Graph) -> Figures {
+        Figures {
+            ops: graph.nodes.len(),
+            macs: total_macs(graph),
+            constant_bytes: graph.constant_bytes(),
+            live_bytes: memory::most_alive(graph),
+            modelled_cycles: cost::total(graph),
+        }
+    }
 }
 
 type Pass = (&'static str, fn(&mut Graph));
@@ -59,13 +93,11 @@ const PASSES: [Pass; 12] = [
     ),
 ];
 
-/// The pass that leaves the reference kernels behind.
-const PACK: Pass = ("pack integer layers for the processor", pack::run);
-
 /// What the passes did.
 pub(crate) struct Rewritten {
     pub passes: Vec<PassReport>,
     pub streaming: Option<StreamingReport>,
+    pub reasons: Reasons,
 }
 
 /// Runs every pass that the options allow.
@@ -73,38 +105,69 @@ pub(crate) struct Rewritten {
 /// # Errors
 /// Where a stream is asked for and the input has no window of one.
 pub(crate) fn run(graph: &mut Graph, options: &CompileOptions) -> Result<Rewritten, Refusal> {
-    let mut passes = Vec::new();
     graph.remove_unused();
-    for pass in PASSES {
-        passes.push(run_pass(graph, pass));
+    let mut passes = Passes::new(graph);
+    for (name, pass) in PASSES {
+        passes.run(name, graph, pass);
     }
-    let ops_before = graph.nodes.len();
     let streaming = match options.streaming {
-        Some(rows) => Some(stream::rewrite(graph, rows)?),
+        Some(rows) => {
+            let rewrite = |graph: &mut Graph| stream::rewrite(graph, rows);
+            Some(passes.run("compute new rows of a stream only", graph, rewrite)?)
+        }
         None => None,
     };
-    if streaming.is_some() {
-        passes.push(PassReport {
-            name: "compute new rows of a stream only",
-            ops_before,
-            ops_after: graph.nodes.len(),
-        });
-    }
-    if !options.reference {
-        passes.push(run_pass(graph, PACK));
-    }
-    Ok(Rewritten { passes, streaming })
+    let reasons = match options.reference {
+        true => Reasons::default(),
+        false => passes.run("pack integer layers for the processor", graph, pack::run),
+    };
+    Ok(Rewritten {
+        passes: passes.reports,
+        streaming,
+        reasons,
+    })
 }
 
-fn run_pass(graph: &mut Graph, (name, pass): Pass) -> PassReport {
-    let ops_before = graph.nodes.len();
-    pass(graph);
-    graph.remove_unused();
-    PassReport {
-        name,
-        ops_before,
-        ops_after: graph.nodes.len(),
+/// The passes that have run, and what the last one left.
+struct Passes {
+    reports: Vec<PassReport>,
+    figures: Figures,
+}
+
+impl Passes {
+    fn new(graph: &Graph) -> Passes {
+        Passes {
+            reports: Vec::new(),
+            figures: Figures::of(graph),
+        }
     }
+
+    fn run<T>(
+        &mut self,
+        name: &'static str,
+        graph: &mut Graph,
+        pass: impl FnOnce(&mut Graph) -> T,
+    ) -> T {
+        let nodes = graph.nodes.clone();
+        let result = pass(graph);
+        graph.remove_unused();
+        let (before, after) = (self.figures, Figures::of(graph));
+        self.reports.push(PassReport {
+            name,
+            changed: before != after || !are_alike(&nodes, &graph.nodes),
+            before,
+            after,
+        });
+        self.figures = after;
+        result
+    }
+}
+
+/// Whether nodes compute the same from the same.
+fn are_alike(nodes: &[Node], others: &[Node]) -> bool {
+    let is_alike =
+        |(a, b): (&Node, &Node)| (&a.op, &a.inputs, a.output) == (&b.op, &b.inputs, b.output);
+    nodes.len() == others.len() && nodes.iter().zip(others).all(is_alike)
 }
 
 /// Puts `node` in the place of node `at`, whose output it takes over, with the origins of both.

@@ -7,107 +7,168 @@
 use super::super::constant::Data;
 use super::super::graph::{Graph, Node, Op};
 use super::super::packing::groups::{pack, places};
+use super::super::packing::requantisation::{Exact, fit};
 use super::super::packing::{Geometry, IntegerLayer, depthwise};
+use super::Reasons;
 
-pub(super) fn run(graph: &mut Graph) {
+/// Packs what can be packed, and says of every integer layer why or why not.
+pub(super) fn run(graph: &mut Graph) -> Reasons {
+    let mut reasons = Reasons::default();
     for at in 0..graph.nodes.len() {
         let packed = match graph.nodes[at].op {
             Op::FullyConnectedI8 { .. } => fully_connected(graph, at),
             Op::Conv2dI8 { .. } => convolution(graph, at),
-            _ => None,
+            _ => continue,
         };
-        if let Some((op, bytes)) = packed {
-            replace_constants(graph, at, op, bytes);
-        }
+        let reason = match packed {
+            Ok(packed) => replace_constants(graph, at, packed),
+            Err(reason) => format!("reference: {reason}"),
+        };
+        let reasons = reasons.entry(graph.nodes[at].output);
+        reasons.or_default().push(reason);
     }
+    reasons
+}
+
+/// A packed kernel, its constants, and how it computes the layer.
+struct Packed {
+    op: Op,
+    bytes: Vec<u8>,
+    how: String,
 }
 
 /// Gives a node another op, whose inputs are the first one and the packed constants.
-fn replace_constants(graph: &mut Graph, at: usize, op: Op, bytes: Vec<u8>) {
+fn replace_constants(graph: &mut Graph, at: usize, packed: Packed) -> String {
     let name = graph.values[graph.nodes[at].inputs[1]].name.clone();
+    let Packed { op, bytes, how } = packed;
     let constants = graph.add_constant(&name, &[bytes.len()], Data::Bytes(bytes));
+    let channels = graph.values[graph.nodes[at].output].columns();
     let node: &mut Node = &mut graph.nodes[at];
     node.op = op;
     node.inputs = vec![node.inputs[0], constants];
+    format!("packed{how}: all {channels} channels have a one-multiply requantisation")
 }
 
-fn fully_connected(graph: &Graph, at: usize) -> Option<(Op, Vec<u8>)> {
+const NO_LAYER: &str = "its constants are no integer layer's";
+
+fn fully_connected(graph: &Graph, at: usize) -> Result<Packed, String> {
     let node = &graph.nodes[at];
     let x = &graph.values[node.inputs[0]];
     let rows = x.elements() / x.columns().max(1);
-    over_rows(&IntegerLayer::of(graph, node)?, rows)
+    let how = if rows == 1 { "" } else { " over rows" };
+    let layer = IntegerLayer::of(graph, node).ok_or(NO_LAYER)?;
+    over_rows(&layer, rows, how)
 }
 
 /// The layer over rows of inputs.
-fn over_rows(layer: &IntegerLayer, rows: usize) -> Option<(Op, Vec<u8>)> {
-    let k = layer.weights.first()?.len();
-    let bytes = pack(layer, &places(1, k))?;
+fn over_rows(layer: &IntegerLayer, rows: usize, how: &str) -> Result<Packed, String> {
+    let k = layer.weights.first().ok_or(NO_LAYER)?.len();
+    let bytes = pack(layer, &places(1, k)).ok_or_else(|| obstacle(layer, true))?;
     let op = Op::FullyConnectedPacked {
         rows,
         k,
         n: layer.weights.len(),
         limits: layer.limits,
     };
-    Some((op, bytes))
+    let how = how.to_owned();
+    Ok(Packed { op, bytes, how })
 }
 
-fn convolution(graph: &Graph, at: usize) -> Option<(Op, Vec<u8>)> {
+fn convolution(graph: &Graph, at: usize) -> Result<Packed, String> {
     let node = &graph.nodes[at];
-    let layer = IntegerLayer::of(graph, node)?;
-    let geometry = geometry(graph, node)?;
+    let layer = IntegerLayer::of(graph, node).ok_or("windows are transposed")?;
+    let geometry = Geometry::of(graph, node).ok_or("it is not over an image")?;
     let limits = layer.limits;
-    let [.., in_group] = graph.values[node.inputs[1]].shape[..] else {
-        return None;
-    };
-    let groups = geometry.channels / in_group.max(1);
-    if groups == 1 && is_pointwise(&geometry) {
-        return over_rows(&layer, geometry.outputs());
+    let in_group = graph.values[node.inputs[1]].columns().max(1);
+    let groups = geometry.channels / in_group;
+    if groups == 1 && geometry.is_pointwise() {
+        let pixels = geometry.outputs();
+        let how = format!(" as a layer over {pixels} pixels");
+        return over_rows(&layer, pixels, &how);
     }
     if groups == 1 {
         let (runs, run) = geometry.runs();
-        let bytes = pack(&layer, &places(runs, run))?;
-        return Some((Op::Conv2dPacked { geometry, limits }, bytes));
+        let bytes = pack(&layer, &places(runs, run)).ok_or_else(|| obstacle(&layer, true))?;
+        let op = Op::Conv2dPacked { geometry, limits };
+        let how = format!(" over columns of {} inputs", runs * run);
+        return Ok(Packed { op, bytes, how });
     }
-    let is_depthwise = groups == geometry.channels && geometry.filters == geometry.channels;
-    if !is_depthwise || geometry.dilation != [1, 1] {
-        return None;
+    if groups != geometry.channels || geometry.filters != geometry.channels {
+        return Err(format!(
+            "no packed kernel has {groups} groups of {in_group} channels"
+        ));
     }
-    let bytes = depthwise::pack(&layer, &geometry)?;
-    Some((Op::DepthwisePacked { geometry, limits }, bytes))
+    if geometry.dilation != [1, 1] {
+        return Err("no packed kernel has a dilated filter per channel".to_owned());
+    }
+    let bytes = depthwise::pack(&layer, &geometry).ok_or_else(|| obstacle(&layer, false))?;
+    let op = Op::DepthwisePacked { geometry, limits };
+    let how = match geometry.is_3() {
+        true => " plane by plane, 3 × 3 loop",
+        false => " plane by plane, loop for any window",
+    };
+    let how = how.to_owned();
+    Ok(Packed { op, bytes, how })
 }
 
-/// Whether every output pixel is computed from the input pixel at its place.
-fn is_pointwise(geometry: &Geometry) -> bool {
-    geometry.kernel == [1, 1]
-        && geometry.stride == [1, 1]
-        && geometry.padding == [0, 0]
-        && geometry.input == geometry.output
+/// Why a layer cannot be packed; `in_pairs` where two channels share a lane.
+fn obstacle(layer: &IntegerLayer, in_pairs: bool) -> String {
+    for index in 0..layer.weights.len() {
+        let (exact, reach) = (layer.channel(index), layer.reach(index));
+        if fit(&exact, reach, in_pairs && index & 1 == 1).is_none() {
+            let why = match has_tie(&exact, reach) {
+                true => "a sum lies on a tie",
+                false => "none was found",
+            };
+            return format!("channel {index} has no one-multiply requantisation: {why}");
+        }
+    }
+    "weights less their zero point, or sums, are too large for a lane".to_owned()
 }
 
-fn geometry(graph: &Graph, node: &Node) -> Option<Geometry> {
-    let Op::Conv2dI8 {
-        ref window,
-        input_zero_point,
-        ..
-    } = node.op
-    else {
-        return None;
+/// Most sums that are looked at.
+const MOST_SUMS: i64 = 1 << 20;
+
+/// Whether a sum between the saturated ones lies in the middle of two results.
+fn has_tie(exact: &Exact, (low, high): (i64, i64)) -> bool {
+    let first_above = |result: i32| {
+        let (mut below, mut above) = (low - 1, high);
+        while above - below > 1 {
+            let middle = below + (above - below) / 2;
+            match exact.result(middle) > result {
+                true => above = middle,
+                false => below = middle,
+            }
+        }
+        above
     };
-    let shape = |id: usize| graph.values[id].shape.as_slice();
-    let (&[1, h, w, c], &[1, rows, columns, filters]) = (shape(node.inputs[0]), shape(node.output))
-    else {
-        return None;
+    let denominator = exact.divisor << exact.shift.min(100);
+    let is_tie = |sum: i64| {
+        let numerator = i128::from(sum) * exact.factor + exact.offset;
+        2 * numerator.rem_euclid(denominator) == denominator
     };
-    let [top, left, ..] = window.pads;
-    Some(Geometry {
-        input: [h, w],
-        channels: c,
-        output: [rows, columns],
-        filters,
-        kernel: window.kernel,
-        stride: window.strides,
-        dilation: window.dilations,
-        padding: [top, left],
-        zero: i8::try_from(input_zero_point).ok()?,
-    })
+    let first = first_above(i32::from(i8::MIN));
+    let sums = first - 1..=first_above(i32::from(i8::MAX) - 1);
+    sums.take(MOST_SUMS as usize).any(is_tie)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exact(divisor: i128) -> Exact {
+        Exact {
+            factor: 1,
+            offset: 0,
+            divisor,
+            shift: 0,
+            zero_point: 0,
+        }
+    }
+
+    #[test]
+    fn a_tie_is_told_from_none() {
+        assert!(has_tie(&exact(16), (-1000, 1000)));
+        assert!(!has_tie(&exact(17), (-1000, 1000)));
+    }
 }

@@ -4,11 +4,13 @@ mod activations;
 mod bytes;
 mod convolution;
 mod exact;
+mod explain;
 mod forests;
 mod fuzz;
 mod images;
 mod machines;
 mod models;
+mod network;
 mod npz;
 mod pipelines;
 mod pooling;
@@ -26,7 +28,7 @@ use dunlin_engine::Plan;
 use std::path::{Path, PathBuf};
 
 /// The folder of models made by others; none, with a word on stderr, where it is not there.
-fn shared_models() -> Option<PathBuf> {
+pub(crate) fn shared_models() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models");
     if !folder.is_dir() {
         eprintln!("skipped: {} is not there", folder.display());

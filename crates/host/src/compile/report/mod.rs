@@ -1,12 +1,17 @@
 //! What became of every node, and what the plan costs.
 
+mod nodes;
+mod reasons;
+mod text;
+
 use super::byte_op::ByteOp;
+use super::cost;
 use super::encode::kernel;
-use super::graph::{Graph, Op, Svm};
-use super::passes::PassReport;
+use super::graph::{Graph, Node, Op, Svm};
+use super::memory::Layout;
+use super::passes::{PassReport, Reasons};
 use crate::onnx::proto::NodeProto;
 use serde::Serialize;
-use std::fmt;
 
 /// The result of a compilation in numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,6 +24,8 @@ pub struct CompileReport {
     pub passes: Vec<PassReport>,
     /// Multiply-accumulates of one run.
     pub macs: u64,
+    /// Estimated cycles of one run on a Cortex-M4 without wait states.
+    pub modelled_cycles: u64,
     /// What is kept from run to run, where the plan takes new rows only.
     pub streaming: Option<StreamingReport>,
     /// Bytes of the plan: what it takes in flash.
@@ -75,8 +82,10 @@ pub struct NodeReport {
     pub node: String,
     /// ONNX operator.
     pub op: String,
-    /// Kernels that do its work, or why none is needed.
+    /// Kernels that do its work, or `nothing`.
     pub became: String,
+    /// Why, or which node it is folded into.
+    pub why: String,
 }
 
 /// One op of the plan.
@@ -84,18 +93,26 @@ pub struct NodeReport {
 pub struct OpReport {
     /// Kernel, as `name.version.variant`.
     pub kernel: String,
+    /// The ONNX node that it computes with all that is folded into it: operator and name.
+    pub node: String,
     /// Name of what it computes.
     pub output: String,
     /// Shape of what it computes.
     pub shape: Vec<usize>,
+    /// Why this kernel, and where the result lies.
+    pub why: String,
     /// Multiply-accumulates.
     pub macs: u64,
     /// Bytes of its constants.
     pub constant_bytes: usize,
+    /// Bytes of arena that it needs while it runs.
+    pub scratch_bytes: usize,
+    /// Estimated cycles on a Cortex-M4 without wait states.
+    pub modelled_cycles: u64,
 }
 
 /// Multiply-accumulates of an op; 0 for ops without any.
-fn macs(graph: &Graph, node: &super::graph::Node) -> u64 {
+pub(crate) fn macs(graph: &Graph, node: &Node) -> u64 {
     let output = graph.values[node.output].elements() as u64;
     match node.op {
         Op::FullyConnected { .. }
@@ -143,119 +160,37 @@ pub(crate) fn total_macs(graph: &Graph) -> u64 {
     graph.nodes.iter().map(|node| macs(graph, node)).sum()
 }
 
-pub(crate) fn op_reports(graph: &Graph) -> Vec<OpReport> {
-    let constant_bytes = |id: &usize| {
-        graph
-            .constant(*id)
-            .and_then(|data| data.to_bytes())
-            .map_or(0, |bytes| bytes.len())
-    };
-    let report = |node: &super::graph::Node| OpReport {
-        kernel: kernel(&node.op).to_string(),
-        output: graph.values[node.output].name.clone(),
-        shape: graph.values[node.output].shape.clone(),
-        macs: macs(graph, node),
-        constant_bytes: node.inputs.iter().map(constant_bytes).sum(),
-    };
-    graph.nodes.iter().map(report).collect()
+/// What was compiled, and from what.
+pub(crate) struct Compilation<'c> {
+    pub nodes: &'c [NodeProto],
+    pub outputs: Vec<&'c str>,
+    pub inputs: Vec<&'c str>,
+    pub graph: &'c Graph,
+    pub layout: &'c Layout,
+    pub reasons: &'c Reasons,
 }
 
-pub(crate) fn node_reports(graph: &Graph, nodes: &[NodeProto]) -> Vec<NodeReport> {
-    let report = |(index, node): (usize, &NodeProto)| {
-        let ops = graph.nodes.iter().filter(|op| op.origins.contains(&index));
-        let kernels: Vec<String> = ops.map(|op| kernel(&op.op).to_string()).collect();
-        let output = node.output.first().cloned().unwrap_or_default();
-        NodeReport {
-            node: if node.name.is_empty() {
-                output
-            } else {
-                node.name.clone()
-            },
-            op: node.op_type.clone(),
-            became: match kernels.is_empty() {
-                true => "nothing: folded into constants or shapes".to_owned(),
-                false => kernels.join(" + "),
-            },
-        }
-    };
-    nodes.iter().enumerate().map(report).collect()
-}
-
-impl fmt::Display for CompileReport {
-    /// A table of nodes, of ops and of passes, then the totals.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for node in &self.nodes {
-            let (name, op, became) = (shortened(&node.node, 28), &node.op, &node.became);
-            writeln!(f, "{name:<28} {op:<24} -> {became}")?;
-        }
-        writeln!(f)?;
-        for op in &self.ops {
-            let (kernel, output) = (&op.kernel, shortened(&op.output, 28));
-            let shape = format!("{:?}", op.shape);
-            writeln!(
-                f,
-                "{kernel:<24} {output:<28} {shape:<16} {:>9} MAC {:>9} B",
-                op.macs, op.constant_bytes
-            )?;
-        }
-        writeln!(f)?;
-        for pass in &self.passes {
-            let (name, before, after) = (&pass.name, pass.ops_before, pass.ops_after);
-            writeln!(f, "{name:<56} {before:>3} -> {after:>3} ops")?;
-        }
-        writeln!(f)?;
-        if let Some(streaming) = &self.streaming {
-            writeln!(f, "{streaming}")?;
-        }
-        self.write_totals(f)
+impl Compilation<'_> {
+    /// The plan's ops, in their order.
+    pub fn op_reports(&self) -> Vec<OpReport> {
+        let reports = self.graph.nodes.iter().enumerate();
+        reports.map(|(at, node)| self.op_report(at, node)).collect()
     }
-}
 
-impl fmt::Display for StreamingReport {
-    /// What flows, what is kept and what needs the window, a line each.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (rows, window, axis) = (self.rows, self.window_rows, self.axis);
-        writeln!(
-            f,
-            "streaming  {rows} new of {window} rows along axis {axis}, {} ops for new rows only",
-            self.flowing_ops
-        )?;
-        let began = match self.goes_on {
-            true => "of all rows since the reset",
-            false => "of the last window",
-        };
-        writeln!(
-            f,
-            "           {} B kept, {} MACs for a whole window, results {began}",
-            self.kept_bytes, self.window_macs
-        )?;
-        for end in &self.ends {
-            let (node, reason) = (shortened(&end.node, 28), &end.reason);
-            writeln!(f, "           whole window at {node}: {reason}")?;
+    fn op_report(&self, at: usize, node: &Node) -> OpReport {
+        let graph = self.graph;
+        let constant_bytes = |id: &usize| graph.constant(*id).map_or(0, |data| data.byte_count());
+        let main = nodes::main_origin(&node.op, &node.origins, self.nodes);
+        OpReport {
+            kernel: kernel(&node.op).to_string(),
+            node: main.map_or_else(String::new, |main| nodes::title(&self.nodes[main])),
+            output: graph.values[node.output].name.clone(),
+            shape: graph.values[node.output].shape.clone(),
+            why: self.why(node),
+            macs: macs(graph, node),
+            constant_bytes: node.inputs.iter().map(constant_bytes).sum(),
+            scratch_bytes: self.layout.scratch[at].map_or(0, |scratch| scratch.bytes),
+            modelled_cycles: cost::cycles(graph, node),
         }
-        Ok(())
-    }
-}
-
-impl CompileReport {
-    fn write_totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (plan, constants) = (self.plan_bytes, self.constants_bytes);
-        let (arena, floor) = (self.arena_bytes, self.arena_floor_bytes);
-        writeln!(f, "MACs       {:>10}", self.macs)?;
-        writeln!(f, "plan       {plan:>10} B, of it constants {constants} B")?;
-        writeln!(f, "arena      {arena:>10} B, at least {floor} B")?;
-        write!(f, "stack      {:>10} B (upper bound)", self.stack_bytes)
-    }
-}
-
-/// The end of a long name, which tells more than its start.
-fn shortened(name: &str, width: usize) -> String {
-    let length = name.chars().count();
-    match length > width {
-        true => format!(
-            "…{}",
-            name.chars().skip(length + 1 - width).collect::<String>()
-        ),
-        false => name.to_owned(),
     }
 }

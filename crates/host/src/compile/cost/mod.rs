@@ -1,0 +1,117 @@
+//! What ops cost on a Cortex-M4, estimated from their shapes.
+//!
+//! The unit is the cycle of `bench`'s model of that core (no wait states). An op costs a sum over the
+//! loops of its kernel: how often each runs times what a round takes. [`packed`] has the formulas of the
+//! packed kernels, counted from their assembly; [`reference`] those of all others, where what a round
+//! takes was measured with `dunlin bench` on models of one op each. On top of it, every op takes
+//! [`DISPATCH`], and every float of the input [`INPUT_CHECK`].
+//!
+//! Held against `dunlin bench` (a test allows 10 %): the formulas give kws, ic, ad, hello and
+//! MobileNetV1-0.25 to within 2 %, float networks of convolutions to within 2 %. Reference kernels are
+//! measured on few shapes: elsewhere expect a quarter more or less, more where rows are very short.
+
+mod packed;
+mod reference;
+
+use super::graph::{Element, Graph, Node, Op};
+
+/// Cycles to find an op's kernel and operands.
+const DISPATCH: u64 = 110;
+/// Cycles to look at a float of the input.
+const INPUT_CHECK: u64 = 12;
+
+/// Cycles of one run of a graph.
+pub(crate) fn total(graph: &Graph) -> u64 {
+    let ops: u64 = graph.nodes.iter().map(|node| cycles(graph, node)).sum();
+    ops + input_check(graph)
+}
+
+fn input_check(graph: &Graph) -> u64 {
+    let input = &graph.values[graph.input];
+    match input.element {
+        Element::F32 => INPUT_CHECK * input.elements() as u64,
+        _ => 0,
+    }
+}
+
+/// Cycles of an op.
+pub(crate) fn cycles(graph: &Graph, node: &Node) -> u64 {
+    let kernel = match node.op {
+        Op::FullyConnectedPacked { rows, k, n, limits } => {
+            packed::fully_connected([rows, k, n]) + packed::limits(limits, rows * n)
+        }
+        Op::Conv2dPacked {
+            ref geometry,
+            limits,
+        } => packed::convolution(geometry) + packed::limits(limits, elements(graph, node)),
+        Op::DepthwisePacked {
+            ref geometry,
+            limits,
+        } => packed::depthwise(geometry) + packed::limits(limits, elements(graph, node)),
+        _ => reference::cycles(graph, node),
+    };
+    DISPATCH + kernel
+}
+
+/// Elements of what a node computes.
+fn elements(graph: &Graph, node: &Node) -> usize {
+    graph.values[node.output].elements()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::shared_models;
+    use super::super::{CompileOptions, compile};
+    use crate::onnx;
+    use crate::onnx::proto::ModelProto;
+
+    /// Most that an estimate is off, in hundredths.
+    const TOLERANCE: f64 = 10.0;
+
+    /// The cycles that `dunlin bench` counts for the reference networks, as the budgets state them.
+    fn budgets() -> toml::Table {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/budgets.toml");
+        let text = std::fs::read_to_string(path).expect("the budgets are there");
+        text.parse().expect("TOML")
+    }
+
+    fn networks() -> Vec<(String, ModelProto)> {
+        let mobilenet = ("mobilenet-v1-0.25".to_owned(), crate::bench::mobilenet());
+        let shared = shared_models().into_iter().flat_map(|folder| {
+            ["kws", "ic", "ad", "hello"].map(|name| {
+                let name = format!("{name}_int8_qdq");
+                let model = onnx::read(&folder.join(format!("{name}.onnx"))).expect("a model");
+                (name, model)
+            })
+        });
+        std::iter::once(mobilenet).chain(shared).collect()
+    }
+
+    #[test]
+    fn estimates_are_near_the_counted_cycles_of_the_reference_networks() {
+        let budgets = budgets();
+        let networks = networks();
+        assert!(networks.len() == 1 || networks.len() == 5);
+        for (name, model) in networks {
+            let counted = budgets[&name]["modelled_cycles"]
+                .as_integer()
+                .expect("cycles");
+            let compiled = compile(&model, &CompileOptions::default()).expect("it compiles");
+            let estimated = compiled.report.modelled_cycles;
+            let off = 100.0 * (estimated as f64 / counted as f64 - 1.0);
+            eprintln!("{name}: {estimated} estimated, {counted} counted, {off:.1} % off");
+            assert!(off.abs() < TOLERANCE, "{name}: {off:.1} % off");
+        }
+    }
+
+    #[test]
+    fn every_op_has_a_cost_and_they_add_up() {
+        for (name, model) in networks() {
+            let report = compile(&model, &CompileOptions::default()).unwrap().report;
+            let sum: u64 = report.ops.iter().map(|op| op.modelled_cycles).sum();
+            assert!(report.ops.iter().all(|op| op.modelled_cycles > 0));
+            let beside = report.modelled_cycles - sum;
+            assert!(beside * 100 <= report.modelled_cycles, "{name}: {beside}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What the report says of nodes, ops and passes.
+
+use super::network::{Layer, Network};
+use super::{compiled, compiled_for_reference, shared_models};
+use crate::compile::CompileReport;
+use crate::onnx;
+use crate::onnx::proto::ModelProto;
+
+/// A convolution of 3 × 3, then a mean over the image.
+fn model(scale: f32) -> ModelProto {
+    let (mut network, x) = Network::new([4, 6, 6], (scale, 0));
+    let layer = Layer {
+        filters: 8,
+        channels: 4,
+        groups: 1,
+        kernel: 3,
+        pad: 1,
+        weights: (0..8 * 4 * 9).map(|i| (i * 37 % 101) as i8 - 50).collect(),
+        scales: vec![scale; 8],
+        bias: vec![0.0; 8],
+        result: (128.0 * scale, -128),
+    };
+    let x = network.layer(&x, &layer);
+    let mean = network.node("GlobalAveragePool", &[&x], vec![]);
+    network.finish(&mean, (0.07, -128))
+}
+
+fn why<'r>(report: &'r CompileReport, operator: &str) -> &'r str {
+    let node = report.nodes.iter().find(|node| node.op == operator);
+    &node.expect("there is one").why
+}
+
+#[test]
+fn a_packed_layer_says_what_was_proved_and_what_is_folded_into_it() {
+    let report = compiled(&model(0.013)).report;
+    let conv = why(&report, "Conv");
+    assert!(
+        conv.contains("conv_2d.1.3: packed over columns of 36 inputs: all 8 channels"),
+        "{conv}"
+    );
+    assert!(why(&report, "Relu").starts_with("folded into Conv "));
+    let constants: Vec<&str> = report.nodes.iter().map(|node| node.why.as_str()).collect();
+    assert!(constants.iter().all(|why| !why.is_empty()), "{constants:?}");
+    let op = &report.ops[report.ops.iter().position(|op| op.macs > 0).unwrap()];
+    assert_eq!(op.macs, 36 * 8 * 36);
+    assert!(op.scratch_bytes > 0 && op.constant_bytes > 8 * 36);
+}
+
+#[test]
+fn a_layer_that_stays_with_the_reference_says_why() {
+    let tied = compiled(&model(0.0078125)).report;
+    let conv = why(&tied, "Conv");
+    assert!(
+        conv.contains(
+            "reference: channel 0 has no one-multiply requantisation: a sum lies on a tie"
+        ),
+        "{conv}"
+    );
+    let asked = compiled_for_reference(&model(0.013)).report;
+    assert!(why(&asked, "Conv").contains("only reference kernels were asked for"));
+}
+
+#[test]
+fn passes_say_what_they_changed() {
+    let report = compiled(&model(0.013)).report;
+    let passes = || report.passes.iter();
+    let pass = |name: &str| passes().find(|pass| pass.name.contains(name)).unwrap();
+    let integers = pass("in integers");
+    assert!(integers.changed && integers.after.ops < integers.before.ops);
+    assert!(integers.after.constant_bytes < integers.before.constant_bytes);
+    let packing = pass("pack integer layers");
+    assert!(packing.after.modelled_cycles < packing.before.modelled_cycles / 2);
+    let recurrent = pass("recurrent layers");
+    assert!(!recurrent.changed && recurrent.before == recurrent.after);
+    assert!(
+        passes()
+            .zip(passes().skip(1))
+            .all(|(a, b)| a.after == b.before)
+    );
+    let text = report.to_string();
+    assert!(text.contains("nothing to do: "), "{text}");
+    assert_eq!(passes().last().unwrap().after.macs, report.macs);
+}
+
+#[test]
+fn every_node_of_the_keyword_network_says_why() {
+    let Some(folder) = shared_models() else {
+        return;
+    };
+    let model = onnx::read(&folder.join("kws_int8_qdq.onnx")).unwrap();
+    let report = compiled(&model).report;
+    assert!(report.nodes.iter().all(|node| !node.why.is_empty()));
+    assert!(
+        report
+            .ops
+            .iter()
+            .all(|op| !op.why.is_empty() && !op.node.is_empty())
+    );
+    let views = report.ops.iter().filter(|op| op.kernel == "reshape.1.0");
+    assert!(views.clone().all(|op| op.why == "view: no copy needed"));
+    assert_eq!(views.count(), 1);
+    let overlaps = report.ops.iter().filter(|op| op.why.contains("its input"));
+    assert!(overlaps.count() >= 4, "{report}");
+}
