@@ -1,4 +1,4 @@
-//! Says whether the target has Arm's DSP extension, which stable Rust does not tell.
+//! Says which loops the target has: Arm's DSP extension, which stable Rust does not tell, or lanes.
 
 use std::env::var;
 
@@ -7,13 +7,32 @@ const CORES: [&str; 4] = ["cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(cortex_m_dsp)");
+    println!("cargo::rustc-check-cfg=cfg(simd, values(none(), \"x86_64\"))");
     println!("cargo::rerun-if-changed=build.rs");
     let target = var("TARGET").unwrap_or_default();
+    if has_dsp(&target) {
+        println!("cargo::rustc-cfg=cortex_m_dsp");
+    }
+    if let Some(lanes) = lanes() {
+        println!("cargo::rustc-cfg=simd");
+        println!("cargo::rustc-cfg=simd=\"{lanes}\"");
+    }
+}
+
+fn has_dsp(target: &str) -> bool {
     let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let is_core = CORES
         .iter()
         .any(|core| flags.contains(&format!("target-cpu={core}")));
-    if target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main") && is_core {
-        println!("cargo::rustc-cfg=cortex_m_dsp");
+    target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main") && is_core
+}
+
+/// The folder of the loops for an architecture with lanes, unless the target does without its registers.
+fn lanes() -> Option<&'static str> {
+    let features = var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    let has = |feature| features.split(',').any(|there| there == feature);
+    match var("CARGO_CFG_TARGET_ARCH").as_deref() {
+        Ok("x86_64") if has("sse2") => Some("x86_64"),
+        _ => None,
     }
 }

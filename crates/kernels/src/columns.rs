@@ -17,7 +17,7 @@ pub enum Column {
 #[inline(always)]
 pub fn widen([a, b, c, d]: [u8; 4]) -> [[u8; 4]; 2] {
     #[cfg(cortex_m_dsp)]
-    return crate::cortex_m::widen([a, b, c, d]);
+    return crate::arch::widen([a, b, c, d]);
     #[cfg(not(cortex_m_dsp))]
     {
         let lanes = |low: u8, high: u8| {
@@ -63,8 +63,8 @@ pub fn fill_pair<'c>(
     let bytes = runs.count.checked_mul(runs.quads)?.checked_mul(16)?;
     let (head, rest) = columns.split_at_mut_checked(bytes)?;
     let places = head.as_chunks_mut::<16>().0;
-    #[cfg(cortex_m_dsp)]
-    if crate::cortex_m::write_pair(places, runs, inputs, distance).is_some() {
+    #[cfg(any(cortex_m_dsp, simd))]
+    if crate::arch::write_pair(places, runs, inputs, distance).is_some() {
         return Some(rest);
     }
     pair(places, runs, [inputs, second]);
@@ -90,6 +90,14 @@ pub(crate) fn pair(places: &mut [[u8; 16]], runs: &Runs, [first, second]: [&[u8]
 /// Four inputs take 16 bytes of both columns. What does not fit is left out.
 #[inline(always)]
 pub fn fill<'c>(columns: &'c mut [u8], which: Column, run: &[u8]) -> &'c mut [u8] {
+    #[cfg(simd)]
+    let bytes = run.len().div_ceil(4).saturating_mul(16);
+    #[cfg(simd)]
+    if crate::arch::fills(run.len()) && bytes <= columns.len() {
+        let (whole, rest) = columns.split_at_mut_checked(bytes).unwrap_or_default();
+        crate::arch::fill(whole, which, run);
+        return rest;
+    }
     let (quads, tail) = run.as_chunks::<4>();
     let rest = write(columns, which, quads);
     if tail.is_empty() {
@@ -118,7 +126,7 @@ fn write<'c>(columns: &'c mut [u8], which: Column, quads: &[[u8; 4]]) -> &'c mut
     };
     let places = head.as_chunks_mut::<16>().0;
     #[cfg(cortex_m_dsp)]
-    crate::cortex_m::write(places, which, quads);
+    crate::arch::write(places, which, quads);
     #[cfg(not(cortex_m_dsp))]
     for (place, quad) in places.iter_mut().zip(quads) {
         let words = place.as_chunks_mut::<4>().0;

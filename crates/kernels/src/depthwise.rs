@@ -14,6 +14,11 @@
 //! once per row of taps.
 //!
 //! Requantisation is that of channel 0 in [`multiply_pair`](crate::multiply_pair).
+//!
+//! # Images
+//!
+//! Where registers hold many lanes, [`depthwise3_image`] computes eight neighbouring channels at once from the
+//! image itself, with the same taps and the same results as one plane after another.
 
 use crate::multiply::{dual, requantise};
 
@@ -54,7 +59,7 @@ pub fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
         return;
     }
     #[cfg(cortex_m_dsp)]
-    crate::cortex_m::fill_plane(rows, inputs, plane);
+    crate::arch::fill_plane(rows, inputs, plane);
     #[cfg(not(cortex_m_dsp))]
     for row in 0..rows.count {
         let inputs = inputs.get(row * rows.input_bytes..).unwrap_or_default();
@@ -125,10 +130,45 @@ pub fn depthwise_output(window: &Window) -> u8 {
 #[inline]
 pub fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) {
     #[cfg(cortex_m_dsp)]
-    if crate::cortex_m::depthwise3(channel, rows, out).is_some() {
+    if crate::arch::depthwise3(channel, rows, out).is_some() {
         return;
     }
     portable(channel, rows, out);
+}
+
+/// All channels of an image, row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct Image3<'a> {
+    /// Rows and columns of the input.
+    pub input: [usize; 2],
+    /// Rows and columns of the output.
+    pub output: [usize; 2],
+    /// Channels, which are neighbours in both.
+    pub channels: usize,
+    /// 1 or 2.
+    pub stride: usize,
+    /// Rows above the input and columns before it.
+    pub padding: [usize; 2],
+    /// The input that stands there, and behind the input.
+    pub zero: u8,
+    /// [`TAP_BYTES`] of each channel.
+    pub taps: &'a [u8],
+}
+
+/// Computes the image that begins at `y` from the one at `x`; both lie in `memory`, where the output may
+/// begin where the input does.
+///
+/// None where that is not the way for this target or this image, and nothing is written then. Cost: 4 instructions
+/// for an output on x86-64, and 10 KiB of stack; 256 columns at most.
+#[inline]
+pub fn depthwise3_image(image: &Image3, memory: &mut [u8], x: usize, y: usize) -> Option<()> {
+    #[cfg(simd)]
+    return crate::arch::depthwise3_image(image, memory, x, y);
+    #[cfg(not(simd))]
+    {
+        let _ = (image, memory, x, y);
+        None
+    }
 }
 
 /// What every architecture computes.

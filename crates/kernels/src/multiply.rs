@@ -32,7 +32,7 @@ use crate::columns::widen;
 pub const GROUP: usize = 4;
 
 /// Words of a group beside its weights.
-const START_WORDS: usize = 4;
+pub(crate) const START_WORDS: usize = 4;
 const END_WORDS: usize = 12;
 
 /// Bytes of a group whose columns have `steps` words.
@@ -69,12 +69,12 @@ impl<'a> Layer<'a> {
         self.steps
     }
 
-    #[cfg(cortex_m_dsp)]
+    #[cfg(any(cortex_m_dsp, simd))]
     pub(crate) fn groups(&self) -> &'a [u8] {
         self.groups
     }
 
-    #[cfg(cortex_m_dsp)]
+    #[cfg(any(cortex_m_dsp, simd))]
     pub(crate) fn channels(&self) -> usize {
         self.channels
     }
@@ -85,8 +85,8 @@ impl<'a> Layer<'a> {
 /// Nothing is written unless each output has a byte for every channel. Cost: see the crate's documentation.
 #[inline]
 pub fn multiply_pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &mut [u8]) {
-    #[cfg(cortex_m_dsp)]
-    if crate::cortex_m::multiply_pair(layer, columns, first, second).is_some() {
+    #[cfg(any(cortex_m_dsp, simd))]
+    if crate::arch::multiply_pair(layer, columns, first, second).is_some() {
         return;
     }
     if [first.len(), second.len()] == [layer.channels; 2] {
@@ -99,8 +99,8 @@ pub fn multiply_pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &m
 /// As [`multiply_pair`] otherwise.
 #[inline]
 pub fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) {
-    #[cfg(cortex_m_dsp)]
-    if crate::cortex_m::multiply_row(layer, inputs, out).is_some() {
+    #[cfg(any(cortex_m_dsp, simd))]
+    if crate::arch::multiply_row(layer, inputs, out).is_some() {
         return;
     }
     if out.len() == layer.channels {
@@ -173,7 +173,7 @@ fn outputs(layer: &Layer, group: &[[u8; 4]], inputs: impl Iterator<Item = [u8; 4
 #[inline(always)]
 pub(crate) fn dual(sum: i32, w: [u8; 4], x: [u8; 4]) -> i32 {
     #[cfg(cortex_m_dsp)]
-    return crate::cortex_m::dual(sum, w, x);
+    return crate::arch::dual(sum, w, x);
     #[cfg(not(cortex_m_dsp))]
     {
         let lanes = |[a, b, c, d]: [u8; 4]| {

@@ -5,7 +5,7 @@
 //! `h'·w'·c` times the taps in steps; dilation is 1.
 //!
 //! Channel after channel is widened into a plane of 16-bit inputs with its padding around, and
-//! computed from there. So the output may begin where `x` does: a channel only overwrites itself.
+//! computed from there; where the target has lanes for several, they are computed at once. So the output may begin where `x` does: a channel only overwrites itself.
 //! Taps of a channel: rows of words of two taps, then start, `M`, `R` and shift. With 3 × 3 taps and strides
 //! of 1 or 2 a row is `(w₀, w₁)`, `(w₁, w₂)`; otherwise `(w₀, w₁)`, `(w₂, w₃)` and so on, filled up with
 //! zero.
@@ -17,7 +17,9 @@ use crate::error::OpFault;
 use crate::format::{MAX_ROW, OpCode};
 use crate::kernels::Kernel;
 use crate::op::{Op, check, disjoint, split};
-use dunlin_kernels::{Depthwise3, Rows, Window, depthwise_output, depthwise3, fill_plane};
+use dunlin_kernels::{
+    Depthwise3, Image3, Rows, Window, depthwise_output, depthwise3, depthwise3_image, fill_plane,
+};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Conv2d as u16, 1, 4),
@@ -131,6 +133,10 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (input, output) = (op.input(0)?.info.range(), op.output(0)?.range());
     let plane_start = op.offset(3)?;
     let plane = plane_start..plane_start.checked_add(planes.bytes()?)?;
+    if planes.is_3 && at_once(&geometry, taps, arena, [input.start, output.start]).is_some() {
+        Limits(words.u32(geometry::WORDS)?).hold(arena.get_mut(output)?);
+        return Some(());
+    }
     let zero = i16::from(geometry.zero as i8).to_le_bytes();
     arena.get_mut(plane.clone())?.as_chunks_mut().0.fill(zero);
     for index in 0..geometry.channels {
@@ -152,6 +158,22 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     }
     Limits(words.u32(geometry::WORDS)?).hold(arena.get_mut(output)?);
     Some(())
+}
+
+/// Computes all channels where the target has lanes for several.
+#[inline(always)]
+fn at_once(geometry: &Geometry, taps: &[u8], arena: &mut [u8], [x, y]: [usize; 2]) -> Option<()> {
+    let [stride, _] = geometry.stride;
+    let image = Image3 {
+        input: geometry.input,
+        output: geometry.output,
+        channels: geometry.channels,
+        stride,
+        padding: geometry.padding,
+        zero: geometry.zero,
+        taps,
+    };
+    depthwise3_image(&image, arena, x, y)
 }
 
 /// What one channel is computed from.

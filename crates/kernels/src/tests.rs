@@ -1,0 +1,295 @@
+//! Every loop of the architecture that the tests run on against the portable one: random shapes, any constants, extremes.
+
+extern crate std;
+
+use crate::columns;
+use crate::depthwise;
+use crate::multiply::portable;
+use crate::{
+    Column, Depthwise3, GROUP, Image3, Layer, Rows, Runs, TAP_BYTES, depthwise3_image, fill,
+    fill_pair, fill_plane, group_bytes, multiply_pair, multiply_row, repeat,
+};
+use proptest::prelude::*;
+use std::vec;
+use std::vec::Vec;
+
+/// Bytes of which many are extremes.
+fn bytes(count: usize) -> impl Strategy<Value = Vec<u8>> {
+    any::<u64>().prop_map(move |seed| {
+        let mut state = seed | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let [byte, choice, ..] = state.to_le_bytes();
+            match choice % 8 {
+                0 => 0x80,
+                1 => 0x7F,
+                2 => 0,
+                _ => byte,
+            }
+        };
+        (0..count).map(|_| next()).collect()
+    })
+}
+
+/// Groups with weights, starts and multipliers of any kind; shifts are small in most.
+fn groups(count: usize, steps: usize) -> impl Strategy<Value = Vec<u8>> {
+    let size = group_bytes(steps);
+    (bytes(count * size), any::<bool>(), 0_u8..40).prop_map(move |(mut bytes, tame, shift)| {
+        if tame {
+            for group in bytes.chunks_exact_mut(size) {
+                for end in group[size - 48..].chunks_exact_mut(12) {
+                    end[8..12].copy_from_slice(&[shift % 16, 1, 2, 3]);
+                    end[6..8].copy_from_slice(&[0, 0]);
+                }
+            }
+        }
+        bytes
+    })
+}
+
+/// Channels, steps, groups, and inputs of `step_bytes` for every step.
+fn layer(step_bytes: usize) -> impl Strategy<Value = (usize, usize, Vec<u8>, Vec<u8>)> {
+    (1_usize..30, 1_usize..24).prop_flat_map(move |(channels, half_steps)| {
+        let steps = 2 * half_steps;
+        let count = channels.div_ceil(GROUP);
+        let groups = groups(count, steps);
+        (
+            Just(channels),
+            Just(steps),
+            groups,
+            bytes(steps * step_bytes),
+        )
+    })
+}
+
+/// An image and everything that goes with it.
+#[derive(Clone, Debug)]
+struct Picture {
+    input: [usize; 2],
+    output: [usize; 2],
+    channels: usize,
+    stride: usize,
+    padding: [usize; 2],
+    zero: u8,
+    taps: Vec<u8>,
+    inputs: Vec<u8>,
+}
+
+impl Picture {
+    fn image(&self) -> Image3<'_> {
+        Image3 {
+            input: self.input,
+            output: self.output,
+            channels: self.channels,
+            stride: self.stride,
+            padding: self.padding,
+            zero: self.zero,
+            taps: &self.taps,
+        }
+    }
+
+    fn output_bytes(&self) -> usize {
+        self.output.iter().product::<usize>() * self.channels
+    }
+
+    /// Whether an output that begins where the input does stays behind it.
+    fn stays_behind(&self) -> bool {
+        self.output[1] <= self.input[1] && self.padding[0] < 3
+    }
+
+    /// The output, one plane after another.
+    fn by_planes(&self) -> Vec<u8> {
+        let [rows, columns] = self.output.map(|count| (count - 1) * self.stride + 3);
+        let width = (columns + self.padding[1] + self.input[1] + 2).next_multiple_of(2);
+        let plane_rows = rows.max(self.padding[0] + self.input[0]);
+        let mut out = vec![0; self.output_bytes()];
+        for channel in 0..self.channels {
+            let zero = i16::from(self.zero as i8).to_le_bytes();
+            let mut plane = zero.repeat(plane_rows * width);
+            let rows = Rows {
+                count: self.input[0],
+                columns: self.input[1],
+                pitch: self.channels,
+                input_bytes: self.input[1] * self.channels,
+                plane_bytes: 2 * width,
+            };
+            let first = 2 * (self.padding[0] * width + self.padding[1]);
+            fill_plane(&rows, &self.inputs[channel..], &mut plane[first..]);
+            let work = Depthwise3 {
+                plane: &plane,
+                width,
+                stride: self.stride,
+                taps: self.taps[channel * TAP_BYTES..]
+                    .first_chunk()
+                    .expect("taps"),
+                pitch: self.channels,
+                columns: self.output[1],
+            };
+            depthwise::portable(&work, self.output[0], &mut out[channel..]);
+        }
+        out
+    }
+}
+
+fn picture() -> impl Strategy<Value = Picture> {
+    let shape = (1_usize..9, 1_usize..12, 1_usize..28, 1_usize..3);
+    let rest = (
+        [0_usize..4, 0_usize..4],
+        [1_usize..9, 1_usize..14],
+        any::<u8>(),
+        0_u8..24,
+    );
+    (shape, rest).prop_flat_map(|(shape, (padding, output, zero, shift))| {
+        let (height, width, channels, stride) = shape;
+        let inputs = bytes(height * width * channels);
+        (inputs, bytes(channels * TAP_BYTES)).prop_map(move |(inputs, mut taps)| {
+            for taps in taps.chunks_exact_mut(TAP_BYTES) {
+                taps[36] = shift;
+            }
+            Picture {
+                input: [height, width],
+                output,
+                channels,
+                stride,
+                padding,
+                zero,
+                taps,
+                inputs,
+            }
+        })
+    })
+}
+
+/// Whether loops with lanes are run here.
+fn has_lanes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    return cfg!(simd);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn two_columns_are_multiplied_as_the_portable_loop_does(
+        (channels, steps, groups, columns) in layer(8)
+    ) {
+        let layer = Layer::new(&groups, steps, channels).expect("its groups");
+        let (mut first, mut second) = (vec![0; channels], vec![0; channels]);
+        portable::pair(&layer, &columns, &mut first, &mut second);
+        let (mut a, mut b) = (vec![0x55; channels], vec![0x55; channels]);
+        multiply_pair(&layer, &columns, &mut a, &mut b);
+        prop_assert_eq!(a, first);
+        prop_assert_eq!(b, second);
+    }
+
+    #[test]
+    fn a_row_is_multiplied_as_the_portable_loop_does(
+        (channels, steps, groups, inputs) in layer(2)
+    ) {
+        let layer = Layer::new(&groups, steps, channels).expect("its groups");
+        let mut expected = vec![0; channels];
+        portable::row(&layer, &inputs, &mut expected);
+        let mut out = vec![0x55; channels];
+        multiply_row(&layer, &inputs, &mut out);
+        prop_assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn runs_of_both_columns_are_written_as_the_portable_loop_does(
+        (count, quads, pitch) in (1_usize..5, 1_usize..9, 0_usize..40),
+        distance in 0_usize..40,
+        inputs in bytes(300),
+    ) {
+        let runs = Runs { count, quads, pitch };
+        let needed = (count - 1) * pitch + 4 * quads;
+        let bytes = 16 * count * quads;
+        let (mut columns, mut expected) = (vec![0x55; bytes + 16], vec![0x55; bytes + 16]);
+        let places = expected[..bytes].as_chunks_mut().0;
+        columns::pair(places, &runs, [&inputs[..needed], &inputs[distance..][..needed]]);
+        let inputs = &inputs[..distance + needed];
+        let rest = fill_pair(&mut columns, &runs, inputs, distance).map(|rest| rest.len());
+        prop_assert_eq!(rest, Some(16));
+        prop_assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn runs_of_any_length_become_columns(run in (0_usize..70).prop_flat_map(bytes), is_first: bool) {
+        let (which, at) = if is_first { (Column::First, 0) } else { (Column::Second, 4) };
+        let mut columns = vec![0x55; run.len().div_ceil(4) * 16 + 16];
+        let mut expected = columns.clone();
+        for (place, quad) in expected.chunks_exact_mut(16).zip(run.chunks(4)) {
+            for (lane, input) in [(0, 0), (2, 2), (8, 1), (10, 3)] {
+                let input = i16::from(*quad.get(input).unwrap_or(&0) as i8);
+                place[at + lane..][..2].copy_from_slice(&input.to_le_bytes());
+            }
+        }
+        let rest = fill(&mut columns, which, &run).len();
+        prop_assert_eq!(rest, 16);
+        prop_assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn a_repeated_input_is_a_run_of_it(input: u8, count in 0_usize..50, is_first: bool) {
+        let which = if is_first { Column::First } else { Column::Second };
+        let mut columns = vec![0x55; 16 * 16];
+        let mut expected = columns.clone();
+        let whole = vec![input; count.next_multiple_of(4)];
+        let rest = fill(&mut expected, which, &whole).len();
+        prop_assert_eq!(repeat(&mut columns, which, input, count).len(), rest);
+        prop_assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn an_image_is_what_its_planes_are(picture in picture()) {
+        let (expected, inputs) = (picture.by_planes(), picture.inputs.len());
+        let apart = inputs.next_multiple_of(4);
+        for (start, suits) in [(0, picture.stays_behind()), (apart, true)] {
+            let mut memory = picture.inputs.clone();
+            memory.resize(start + expected.len().max(inputs) + 4, 0x55);
+            let before = memory.clone();
+            let done = depthwise3_image(&picture.image(), &mut memory, 0, start).is_some();
+            prop_assert_eq!(done, has_lanes() && suits);
+            let end = start + expected.len();
+            prop_assert_eq!(&memory[start..end], if done { &expected[..] } else { &before[start..end] });
+            prop_assert_eq!(&memory[end..], &before[end..]);
+        }
+    }
+}
+
+#[test]
+fn an_image_that_does_not_fit_is_left_alone() {
+    let picture = Picture {
+        input: [4, 4],
+        output: [4, 4],
+        channels: 8,
+        stride: 1,
+        padding: [1, 1],
+        zero: 0,
+        taps: vec![1; 8 * TAP_BYTES],
+        inputs: vec![3; 128],
+    };
+    let mut memory = vec![7; 256];
+    let mut refuses = |image: Image3, x, y| {
+        depthwise3_image(&image, &mut memory, x, y).is_none() && memory == [7; 256]
+    };
+    let image = picture.image();
+    assert!(refuses(image, 0, 129) && refuses(image, usize::MAX, 0) && refuses(image, 0, 64));
+    let taps = &image.taps[1..];
+    assert!(refuses(Image3 { taps, ..image }, 0, 128));
+    let wide = Image3 {
+        input: [1, 16],
+        output: [1, 1 << 20],
+        channels: 0,
+        ..image
+    };
+    assert!(refuses(wide, 0, 128) && refuses(Image3 { stride: 3, ..image }, 0, 128));
+    let huge = Image3 {
+        input: [usize::MAX, 2],
+        ..image
+    };
+    assert!(refuses(huge, 0, 128));
+}
