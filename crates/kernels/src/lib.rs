@@ -13,6 +13,7 @@
 //! | [`depthwise3`], stride 1 | 0.83, 7.5 per output | portable | portable |
 //! | [`depthwise3_image`], stride 1 | – | 5 per output | – |
 //! | [`fill_pair`] | 1.25 per input | 0.6 | portable |
+//! | [`sum_lanes`] | – | 3 per sum | – |
 //!
 //! **Architecture invariants**: no allocation, no panic; unsafe code only in the modules of an
 //! architecture, each block with the bounds that make it sound.
@@ -22,6 +23,7 @@
 mod columns;
 mod depthwise;
 mod multiply;
+mod sum;
 
 #[cfg(cortex_m_dsp)]
 #[allow(unsafe_code)]
@@ -42,3 +44,4 @@ pub use depthwise::{
     fill_plane,
 };
 pub use multiply::{GROUP, Layer, group_bytes, multiply_pair, multiply_row};
+pub use sum::{Sum, sum_lanes};

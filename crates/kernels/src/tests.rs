@@ -6,8 +6,8 @@ use crate::columns;
 use crate::depthwise;
 use crate::multiply::portable;
 use crate::{
-    Column, Depthwise3, GROUP, Image3, Layer, Rows, Runs, TAP_BYTES, depthwise3_image, fill,
-    fill_pair, fill_plane, group_bytes, multiply_pair, multiply_row, repeat,
+    Column, Depthwise3, GROUP, Image3, Layer, Rows, Runs, Sum, TAP_BYTES, depthwise3_image, fill,
+    fill_pair, fill_plane, group_bytes, multiply_pair, multiply_row, repeat, sum_lanes,
 };
 use proptest::prelude::*;
 use std::vec;
@@ -214,6 +214,33 @@ proptest! {
         let rest = fill_pair(&mut columns, &runs, inputs, distance).map(|rest| rest.len());
         prop_assert_eq!(rest, Some(16));
         prop_assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn sums_are_those_of_the_formula(
+        (own, other) in (bytes(100), bytes(100)),
+        (factors, constant, shift) in (any::<[i32; 2]>(), any::<i32>(), 0_u32..32),
+        (small, limits, length) in (any::<bool>(), any::<[i8; 2]>(), 0_usize..100),
+    ) {
+        let [a, b] = limits;
+        let sum = Sum {
+            factors: if small { factors.map(|factor| factor >> 16) } else { factors },
+            constant,
+            shift,
+            limits: [a.min(b), a.max(b)],
+        };
+        let mut out = own.clone();
+        let done = sum_lanes(&sum, &mut out[..length], &other);
+        prop_assert_eq!(done, if has_lanes() { length & !15 } else { 0 });
+        prop_assert_eq!(&out[done..], &own[done..]);
+        for ((out, own), other) in out[..done].iter().zip(own).zip(other) {
+            let [own, other] = [own, other].map(|byte| i64::from(byte as i8));
+            let [m, n] = sum.factors.map(i64::from);
+            let products = ((own * m) >> 8) as i32;
+            let sums = products.wrapping_add(((other * n) >> 8) as i32).wrapping_add(constant);
+            let [lowest, highest] = sum.limits.map(i32::from);
+            prop_assert_eq!(i32::from(*out as i8), (sums >> shift).max(lowest).min(highest));
+        }
     }
 
     #[test]

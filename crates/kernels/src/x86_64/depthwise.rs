@@ -1,24 +1,24 @@
 //! 3 × 3 depthwise convolution of an image, eight channels at a time.
 //!
-//! Four rows stand in a ring: three under the taps and one of padding, each as pairs of neighbouring
-//! inputs, channel by channel. A row of outputs is written when the rows it needs are in the ring,
-//! so it may overwrite the inputs.
+//! The three rows under the taps, with their padding, stand beside as pairs of neighbouring inputs, channel by
+//! channel. A row of outputs is written when the rows it needs are there, so it may overwrite the inputs.
 
 use super::has_avx2;
 use crate::depthwise::{Image3, TAP_BYTES};
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
 /// Channels that are computed together.
 const CHANNELS: usize = 8;
-/// Pairs of columns that a row of the ring holds.
+/// Pairs of columns for which a row has room.
 const PAIRS: usize = 128;
-/// The row of the ring that is padding.
-const PADDING: usize = 3;
+/// Rows under the taps.
+const TAPS: usize = 3;
 
 /// A pair of columns: for each channel, one input of each.
 type Pair = [u8; 2 * CHANNELS];
-/// Rows of pairs, of which the last stays padding.
-type Ring = [[Pair; PAIRS]; PADDING + 1];
+/// Rows under the taps.
+type Rows = [[MaybeUninit<Pair>; PAIRS]; TAPS];
 
 /// As the portable planes; none where an image is too wide or its output does not stay behind its input.
 #[inline(always)]
@@ -48,7 +48,7 @@ fn suits(image: &Image3, memory: usize, x: usize, y: usize) -> Option<bool> {
     let [top, left] = image.padding;
     let under = columns.checked_mul(image.stride)?.checked_add(3)?;
     let is_apart = x_end <= y || y_end <= x;
-    let stays_behind = x == y && columns <= width && top < PADDING;
+    let stays_behind = x == y && columns <= width && top < TAPS;
     Some(
         (is_apart || stays_behind)
             && matches!(image.stride, 1 | 2)
@@ -63,21 +63,23 @@ fn suits(image: &Image3, memory: usize, x: usize, y: usize) -> Option<bool> {
 /// Input and output are at `x` and `y`, taps are there for every channel, and no row has more than `PAIRS`.
 #[target_feature(enable = "avx2")]
 unsafe fn run(image: &Image3, x: *const u8, y: *mut u8) {
-    let mut ring = [[[image.zero; 2 * CHANNELS]; PAIRS]; PADDING + 1];
+    let mut rows: Rows = [[MaybeUninit::uninit(); PAIRS]; TAPS];
+    let ([_, width], [_, columns], [_, left]) = (image.input, image.output, image.padding);
+    let pairs = (columns * image.stride + 3)
+        .max(left + width + 1)
+        .div_ceil(2);
     let all = image.taps.as_chunks::<TAP_BYTES>().0;
-    for (block, taps) in all.chunks(CHANNELS).enumerate() {
-        let first = block * CHANNELS;
-        if first >= image.channels {
-            break;
-        }
+    for first in (0..image.channels).step_by(CHANNELS) {
         let block = Block {
             image,
             x: x.wrapping_add(first),
             y: y.wrapping_add(first),
             count: CHANNELS.min(image.channels - first),
+            pairs,
         };
+        let taps = all.get(first..).unwrap_or_default();
         // SAFETY: as this function's, of `count` neighbouring channels.
-        unsafe { block.run(&Taps::of(taps), &mut ring) };
+        unsafe { block.run(&Taps::of(taps), &mut rows) };
     }
 }
 
@@ -87,6 +89,8 @@ struct Block<'a> {
     x: *const u8,
     y: *mut u8,
     count: usize,
+    /// Pairs of a row that are read or written.
+    pairs: usize,
 }
 
 impl Block<'_> {
@@ -94,65 +98,75 @@ impl Block<'_> {
     /// As [`run`]'s, of the block's channels.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn run(&self, taps: &Taps, ring: &mut Ring) {
-        let ([height, _], [rows, _]) = (self.image.input, self.image.output);
+    unsafe fn run(&self, taps: &Taps, rows: &mut Rows) {
+        let ([height, width], [count, columns]) = (self.image.input, self.image.output);
         let ([top, _], stride) = (self.image.padding, self.image.stride);
-        let mut next = 0;
-        for row in 0..rows {
-            // Rows of the input under the taps, of which those before 0 and behind the last are padding.
-            let under = [0, 1, 2].map(|tap| (row * stride + tap).wrapping_sub(top));
-            for input in under {
-                if input < height && input >= next {
-                    next = input + 1;
-                    let [a, b, c, _] = &mut *ring;
-                    let place = match input % PADDING {
-                        0 => a,
-                        1 => b,
-                        _ => c,
-                    };
-                    // SAFETY: the row is in the input.
-                    unsafe { self.read(input, place) };
+        let row_bytes = width * self.image.channels;
+        let mut under = rows.each_mut().map(|row| row.as_mut_ptr().cast::<Pair>());
+        let mut next = 0_usize;
+        let mut y = self.y;
+        for row in 0..count {
+            while next < row * stride + TAPS {
+                let [oldest, middle, newest] = under;
+                under = [middle, newest, oldest];
+                let from = next.wrapping_sub(top);
+                // SAFETY: the place has room for every pair; a row of the input is at its distance.
+                unsafe {
+                    self.fill(oldest);
+                    if from < height {
+                        self.read(self.x.wrapping_add(from * row_bytes), oldest);
+                    }
                 }
+                next += 1;
             }
-            let rows = under.map(|input| {
-                let [a, b, c, padding] = &*ring;
-                match input % PADDING {
-                    _ if input >= height => padding,
-                    0 => a,
-                    1 => b,
-                    _ => c,
-                }
-            });
-            // SAFETY: the row is in the output.
-            unsafe { self.write(row, rows, taps) };
+            // SAFETY: the rows under the taps have been filled, and the row is in the output.
+            unsafe { self.write(y, under, taps) };
+            y = y.wrapping_add(columns * self.image.channels);
         }
     }
 
-    /// Fills a row of the ring with a row of the input.
+    /// Makes a row padding.
     ///
     /// # Safety
-    /// The row is in the input, and the ring has room for it.
+    /// The row has room for every pair.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn read(&self, row: usize, pairs: &mut [Pair; PAIRS]) {
+    unsafe fn fill(&self, to: *mut Pair) {
+        let padding = _mm_set1_epi8(self.image.zero as i8);
+        for pair in 0..self.pairs {
+            // SAFETY: as this function's; a pair has 16 bytes.
+            unsafe { _mm_storeu_si128(to.wrapping_add(pair).cast(), padding) };
+        }
+    }
+
+    /// Puts a row of the input in the padding.
+    ///
+    /// # Safety
+    /// The row is in the input, and the other has room for every pair.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn read(&self, from: *const u8, to: *mut Pair) {
         let (channels, [_, width], [_, left]) =
             (self.image.channels, self.image.input, self.image.padding);
         let padding = _mm_set1_epi8(self.image.zero as i8);
-        let row = self.x.wrapping_add(row * width * channels);
-        let inputs = |column: usize| match column < width {
-            // SAFETY: the column is in the row.
-            true => unsafe { self.load(row.wrapping_add(column * channels)) },
-            false => padding,
+        let mut to = to.wrapping_add(left / 2);
+        let mut put = |even, odd| {
+            // SAFETY: as this function's; a pair has 16 bytes.
+            unsafe { _mm_storeu_si128(to.cast(), _mm_unpacklo_epi8(even, odd)) };
+            to = to.wrapping_add(1);
         };
-        let mut column = 0_usize.wrapping_sub(left & 1);
-        for pair in pairs.iter_mut().skip(left / 2) {
-            let both = _mm_unpacklo_epi8(inputs(column), inputs(column.wrapping_add(1)));
-            // SAFETY: a pair has 16 bytes.
-            unsafe { _mm_storeu_si128(pair.as_mut_ptr().cast(), both) };
-            column = column.wrapping_add(2);
-            if column >= width {
-                break;
-            }
+        // SAFETY: a column of the row.
+        let input = |column: usize| unsafe { self.load(from.wrapping_add(column * channels)) };
+        let mut column = left & 1;
+        if column == 1 {
+            put(padding, input(0));
+        }
+        while column + 1 < width {
+            put(input(column), input(column + 1));
+            column += 2;
+        }
+        if column < width {
+            put(input(column), padding);
         }
     }
 
@@ -192,18 +206,24 @@ impl Block<'_> {
         to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
     }
 
-    /// Computes a row of the output from three rows of the ring.
+    /// Computes a row of the output from the three rows under the taps.
     ///
     /// # Safety
-    /// The row is in the output, and the rows of the ring have the pairs for it.
+    /// The row is in the output, and the three have the pairs for it.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn write(&self, row: usize, rows: [&[Pair; PAIRS]; 3], taps: &Taps) {
+    unsafe fn write(&self, mut y: *mut u8, rows: [*mut Pair; TAPS], taps: &Taps) {
         let ([_, columns], channels) = (self.image.output, self.image.channels);
-        let mut y = self.y.wrapping_add(row * columns * channels);
+        let [a, b, c] = rows;
         let pair = |index: usize| {
-            // SAFETY: the ring has this pair, of 16 bytes.
-            rows.map(|row| unsafe { widened(row.as_ptr().wrapping_add(index)) })
+            // SAFETY: the rows have this pair, of 16 bytes.
+            unsafe {
+                [
+                    widened(a.wrapping_add(index)),
+                    widened(b.wrapping_add(index)),
+                    widened(c.wrapping_add(index)),
+                ]
+            }
         };
         let mut before = pair(0);
         let mut index = 1;
@@ -301,29 +321,38 @@ fn odd(lanes: __m256i) -> __m256i {
 }
 
 impl Taps {
-    /// Turns the taps of up to eight channels; what is missing is zero.
+    /// Turns the taps of the first eight channels; what is missing is zero.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn of(taps: &[[u8; TAP_BYTES]]) -> Self {
         const WORDS: usize = TAP_BYTES / 4;
-        let mut words = [[[0; 4]; CHANNELS]; WORDS];
-        for (channel, taps) in taps.iter().enumerate() {
-            for (of_word, word) in words.iter_mut().zip(taps.as_chunks().0) {
-                if let Some(place) = of_word.get_mut(channel) {
-                    *place = *word;
-                }
+        let mut some = [[0; TAP_BYTES]; CHANNELS];
+        let taps = match taps.first_chunk::<CHANNELS>() {
+            Some(taps) => taps,
+            None => {
+                some.iter_mut().zip(taps).for_each(|(to, from)| *to = *from);
+                &some
             }
-        }
-        // SAFETY: eight words are 32 bytes, and the load needs no alignment.
-        let lanes = words.map(|words| unsafe { _mm256_loadu_si256(words.as_ptr().cast()) });
-        let [a, b, c, d, e, f, start, factors, offsets, shifts] = lanes;
+        };
+        let channels = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        let places = _mm256_mullo_epi32(channels, _mm256_set1_epi32(WORDS as i32));
+        let lanes = |word: usize| {
+            let first = taps.as_ptr().cast::<i32>().wrapping_add(word);
+            // SAFETY: the word of eight channels, each `TAP_BYTES` behind the one before.
+            unsafe { _mm256_i32gather_epi32::<4>(first, places) }
+        };
+        let factors = lanes(7);
         Self {
-            rows: [Row::of(a, b), Row::of(c, d), Row::of(e, f)],
-            start,
+            rows: [
+                Row::of(lanes(0), lanes(1)),
+                Row::of(lanes(2), lanes(3)),
+                Row::of(lanes(4), lanes(5)),
+            ],
+            start: lanes(6),
             factors,
             odd_factors: odd(factors),
-            offsets,
-            shifts: _mm256_and_si256(shifts, _mm256_set1_epi32(0xFF)),
+            offsets: lanes(8),
+            shifts: _mm256_and_si256(lanes(9), _mm256_set1_epi32(0xFF)),
         }
     }
 

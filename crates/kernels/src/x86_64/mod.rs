@@ -5,10 +5,12 @@
 mod columns;
 mod depthwise;
 mod multiply;
+mod sum;
 
 pub(crate) use columns::{fill, fills, write_pair};
 pub(crate) use depthwise::depthwise3_image;
 pub(crate) use multiply::{multiply_pair, multiply_row};
+pub(crate) use sum::sum;
 
 use core::arch::x86_64::*;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};

@@ -29,12 +29,19 @@ pub(crate) fn multiply_pair(
 ) -> Option<()> {
     let fits = [first.len(), second.len()] == [layer.channels(); 2]
         && columns.len() / PAIR_STEP >= layer.steps();
-    if !fits || !has_avx2() {
+    if !fits || layer.steps() < 4 || !has_avx2() {
         return None;
     }
     // SAFETY: the processor has AVX2. A layer has the groups for its channels, the columns have the
     // words of every step, and both outputs have a byte for every channel.
-    unsafe { pair(layer, columns.as_ptr(), first, second.as_mut_ptr()) };
+    unsafe {
+        pair(
+            layer,
+            columns.as_ptr(),
+            first.as_mut_ptr(),
+            second.as_mut_ptr(),
+        )
+    };
     Some(())
 }
 
@@ -42,12 +49,12 @@ pub(crate) fn multiply_pair(
 #[inline(always)]
 pub(crate) fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Option<()> {
     let fits = out.len() == layer.channels() && inputs.len() / ROW_STEP >= layer.steps();
-    if !fits || !has_avx2() {
+    if !fits || layer.steps() < 4 || !has_avx2() {
         return None;
     }
     // SAFETY: the processor has AVX2. A layer has the groups for its channels, the inputs of every step
     // are there, and the output has a byte for every channel.
-    unsafe { row(layer, inputs.as_ptr(), out) };
+    unsafe { row(layer, inputs.as_ptr(), out.as_mut_ptr()) };
     Some(())
 }
 
@@ -68,35 +75,94 @@ enum Place {
     Two(usize),
 }
 
-impl Groups {
-    /// Calls `add` with the lanes of both groups, 32 bytes of weights of each, and where they are;
-    /// what two steps lack is zero.
+impl Place {
+    /// Lanes of the steps, of two filled up with zeros.
     ///
     /// # Safety
-    /// Both groups are there, and steps are whole pairs.
+    /// The address has 8 bytes for every step.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn walk(self, mut add: impl FnMut([__m256i; 2], Place)) {
-        let blocks = self.steps / 4;
-        let lanes = |block: usize| {
-            let at = START + block * BLOCK;
-            // SAFETY: block `block` of the weights is in both groups.
-            unsafe { [load_32(self.one.add(at)), load_32(self.other.add(at))] }
-        };
-        for block in (0..blocks & !1).step_by(2) {
-            add(lanes(block), Place::Four(block));
-            add(lanes(block + 1), Place::Four(block + 1));
+    unsafe fn load(self, from: *const u8) -> __m256i {
+        // SAFETY: as this function's; the loads need no alignment.
+        unsafe {
+            match self {
+                Place::Four(_) => _mm256_loadu_si256(from.cast()),
+                Place::Two(_) => _mm256_zextsi128_si256(load_16(from)),
+            }
         }
-        if blocks & 1 == 1 {
-            add(lanes(blocks - 1), Place::Four(blocks - 1));
+    }
+
+    /// Inputs of both columns, each word twice.
+    ///
+    /// # Safety
+    /// The columns have the steps.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn of_columns(self, columns: *const u8) -> [__m256i; 2] {
+        let (Place::Four(block) | Place::Two(block)) = self;
+        // SAFETY: as this function's.
+        let inputs = unsafe { self.load(columns.wrapping_add(block * BLOCK)) };
+        [
+            _mm256_shuffle_epi32::<0b10_10_00_00>(inputs),
+            _mm256_shuffle_epi32::<0b11_11_01_01>(inputs),
+        ]
+    }
+
+    /// Inputs of a row, each word twice.
+    ///
+    /// # Safety
+    /// The row has the steps.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn of_row(self, row: *const u8) -> __m256i {
+        let (Place::Four(block) | Place::Two(block)) = self;
+        let from = row.wrapping_add(block * ROW_BLOCK);
+        // SAFETY: as this function's: four steps have 8 inputs, two have 4. The constant has 32 bytes.
+        let (inputs, twice) = unsafe {
+            let inputs = match self {
+                Place::Four(_) => from.cast::<i64>().read_unaligned(),
+                Place::Two(_) => from.cast::<u32>().read_unaligned().into(),
+            };
+            (inputs, _mm256_loadu_si256(TWICE.as_ptr().cast()))
+        };
+        // Bytes into the upper halves of lanes, from where they are shifted down with their sign.
+        _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(_mm256_set1_epi64x(inputs), twice))
+    }
+}
+
+impl Groups {
+    /// Calls `add` with where four or two steps are, of all but the first four.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn walk(self, mut add: impl FnMut(Place)) {
+        let blocks = self.steps / 4;
+        let mut block = 1;
+        while block + 1 < blocks {
+            add(Place::Four(block));
+            add(Place::Four(block + 1));
+            block += 2;
+        }
+        if block < blocks {
+            add(Place::Four(block));
         }
         if self.steps & 2 == 2 {
-            let at = START + blocks * BLOCK;
-            // SAFETY: two steps, 16 bytes, follow the last block.
-            let [one, other] = unsafe { [load_16(self.one.add(at)), load_16(self.other.add(at))] };
-            let lanes = [_mm256_zextsi128_si256(one), _mm256_zextsi128_si256(other)];
-            add(lanes, Place::Two(blocks));
+            add(Place::Two(blocks));
         }
+    }
+
+    /// Lanes of both groups, of two steps filled up with zeros.
+    ///
+    /// # Safety
+    /// The steps are in both groups.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn weights(self, place: Place) -> [Weights; 2] {
+        let (Place::Four(block) | Place::Two(block)) = place;
+        let at = START + block * BLOCK;
+        let (one, other) = (self.one.wrapping_add(at), self.other.wrapping_add(at));
+        // SAFETY: as this function's: four steps are 32 bytes, two are 16.
+        let (one, other) = unsafe { (place.load(one), place.load(other)) };
+        [Weights::of(one), Weights::of(other)]
     }
 
     /// 16 bytes of each group in a half.
@@ -107,7 +173,7 @@ impl Groups {
     #[target_feature(enable = "avx2")]
     unsafe fn halves(self, at: usize) -> __m256i {
         // SAFETY: as this function's.
-        let [one, other] = unsafe { [load_16(self.one.add(at)), load_16(self.other.add(at))] };
+        let (one, other) = unsafe { (load_16(self.one.add(at)), load_16(self.other.add(at))) };
         _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(one), other)
     }
 }
@@ -121,68 +187,58 @@ unsafe fn load_16(from: *const u8) -> __m128i {
     unsafe { _mm_loadu_si128(from.cast()) }
 }
 
-/// # Safety
-/// The address has 32 bytes.
+/// Calls `compute` for every eight channels, or fewer at the end: with their groups, how many channels
+/// are before them, and how many they are.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn load_32(from: *const u8) -> __m256i {
-    // SAFETY: as this function's; the load needs no alignment.
-    unsafe { _mm256_loadu_si256(from.cast()) }
-}
-
-/// The groups of every chunk of eight outputs, or fewer at the end.
-fn chunks<'a>(
-    layer: &Layer<'a>,
-    out: &'a mut [u8],
-) -> impl Iterator<Item = (Groups, &'a mut [u8])> {
+fn for_each(layer: &Layer, mut compute: impl FnMut(Groups, usize, usize)) {
     let (steps, bytes) = (layer.steps(), group_bytes(layer.steps()));
-    let mut next = layer.groups().as_ptr();
-    out.chunks_mut(2 * GROUP).map(move |out| {
-        let one = next;
-        let other = match out.len() {
+    let mut one = layer.groups().as_ptr();
+    for before in (0..layer.channels()).step_by(2 * GROUP) {
+        let count = layer.channels() - before;
+        let other = match count {
             ..=GROUP => one,
             _ => one.wrapping_add(bytes),
         };
-        next = other.wrapping_add(bytes);
-        (Groups { one, other, steps }, out)
-    })
+        compute(Groups { one, other, steps }, before, count);
+        one = other.wrapping_add(bytes);
+    }
 }
 
 /// # Safety
 /// `columns` has the bytes of every step, both outputs one for every channel.
 #[target_feature(enable = "avx2")]
-unsafe fn pair(layer: &Layer, columns: *const u8, first: &mut [u8], mut second: *mut u8) {
-    for (groups, first) in chunks(layer, first) {
+unsafe fn pair(layer: &Layer, columns: *const u8, first: *mut u8, second: *mut u8) {
+    for_each(layer, |groups, before, count| {
         // SAFETY: as this function's.
         let [of_first, of_second] = unsafe { pair_sums(groups, columns) };
         // SAFETY: the groups are there.
         let ends = unsafe { Ends::of(groups) };
         let bytes = saturated(ends.scaled(of_first), ends.scaled(of_second));
-        // SAFETY: as this function's, of the chunk.
+        // SAFETY: as this function's, of the channels that are left.
         unsafe {
-            store(first.as_mut_ptr(), bytes, first.len());
-            store(second, _mm_unpackhi_epi64(bytes, bytes), first.len());
+            store(first.wrapping_add(before), bytes, count);
+            let bytes = _mm_unpackhi_epi64(bytes, bytes);
+            store(second.wrapping_add(before), bytes, count);
         }
-        second = second.wrapping_add(first.len());
-    }
+    });
 }
 
 /// # Safety
 /// `inputs` has the bytes of every step, `out` one for every channel.
 #[target_feature(enable = "avx2")]
-unsafe fn row(layer: &Layer, inputs: *const u8, out: &mut [u8]) {
-    for (groups, out) in chunks(layer, out) {
+unsafe fn row(layer: &Layer, inputs: *const u8, out: *mut u8) {
+    for_each(layer, |groups, before, count| {
         // SAFETY: as this function's.
         let sums = unsafe { row_sums(groups, inputs) };
         // SAFETY: the groups are there.
         let scaled = unsafe { Ends::of(groups) }.scaled(sums);
-        let bytes = saturated(scaled, scaled);
-        // SAFETY: the chunk is there.
-        unsafe { store(out.as_mut_ptr(), bytes, out.len()) };
-    }
+        // SAFETY: as this function's, of the channels that are left.
+        unsafe { store(out.wrapping_add(before), saturated(scaled, scaled), count) };
+    });
 }
 
-/// Stores the first bytes, at most eight.
+/// Stores the first `count` bytes, at most eight.
 ///
 /// # Safety
 /// `to` has `count` bytes.
@@ -210,19 +266,19 @@ struct Sums {
 impl Sums {
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn zero() -> Self {
-        let zero = _mm256_setzero_si256();
+    fn of(weights: Weights, inputs: __m256i) -> Self {
         Self {
-            lanes: zero,
-            low: zero,
+            lanes: _mm256_madd_epi16(weights.lanes, inputs),
+            low: _mm256_madd_epi16(weights.low, inputs),
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
     fn add(&mut self, weights: Weights, inputs: __m256i) {
-        self.lanes = _mm256_add_epi32(self.lanes, _mm256_madd_epi16(weights.lanes, inputs));
-        self.low = _mm256_add_epi32(self.low, _mm256_madd_epi16(weights.low, inputs));
+        let more = Self::of(weights, inputs);
+        self.lanes = _mm256_add_epi32(self.lanes, more.lanes);
+        self.low = _mm256_add_epi32(self.low, more.low);
     }
 
     /// Half of the sums in each half: channels 0 and 1, low; channels 2 and 3, low.
@@ -273,30 +329,24 @@ fn total(start: __m256i, [one, other]: [Sums; 2]) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn pair_sums(groups: Groups, columns: *const u8) -> [__m256i; 2] {
-    let mut first = [Sums::zero(); 2];
-    let mut second = first;
-    let add = |weights: [__m256i; 2], place: Place| {
-        let at = |block| columns.wrapping_add(block * BLOCK);
-        // SAFETY: four steps have 32 bytes of both columns, two have 16.
-        let inputs = unsafe {
-            match place {
-                Place::Four(block) => load_32(at(block)),
-                Place::Two(block) => _mm256_zextsi128_si256(load_16(at(block))),
-            }
-        };
-        let of_first = _mm256_shuffle_epi32::<0b10_10_00_00>(inputs);
-        let of_second = _mm256_shuffle_epi32::<0b11_11_01_01>(inputs);
+    // SAFETY: there are four steps.
+    let ([one, other], [of_first, of_second]) = unsafe {
+        let place = Place::Four(0);
+        (groups.weights(place), place.of_columns(columns))
+    };
+    let mut first = [Sums::of(one, of_first), Sums::of(other, of_first)];
+    let mut second = [Sums::of(one, of_second), Sums::of(other, of_second)];
+    groups.walk(|place| {
+        // SAFETY: the walk is over the groups' steps.
+        let (weights, [of_first, of_second]) =
+            unsafe { (groups.weights(place), place.of_columns(columns)) };
         for ((first, second), weights) in first.iter_mut().zip(&mut second).zip(weights) {
-            let weights = Weights::of(weights);
             first.add(weights, of_first);
             second.add(weights, of_second);
         }
-    };
-    // SAFETY: as this function's.
-    let start = unsafe {
-        groups.walk(add);
-        groups.halves(0)
-    };
+    });
+    // SAFETY: a group starts with 16 bytes.
+    let start = unsafe { groups.halves(0) };
     [total(start, first), total(start, second)]
 }
 
@@ -307,30 +357,21 @@ unsafe fn pair_sums(groups: Groups, columns: *const u8) -> [__m256i; 2] {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn row_sums(groups: Groups, inputs: *const u8) -> __m256i {
-    let mut sums = [Sums::zero(); 2];
-    // SAFETY: the constant has 32 bytes.
-    let twice = unsafe { load_32(TWICE.as_ptr()) };
-    let add = |weights: [__m256i; 2], place: Place| {
-        let at = |block| inputs.wrapping_add(block * ROW_BLOCK);
-        // SAFETY: four steps have 8 inputs, two have 4.
-        let inputs = unsafe {
-            match place {
-                Place::Four(block) => at(block).cast::<i64>().read_unaligned(),
-                Place::Two(block) => at(block).cast::<u32>().read_unaligned().into(),
-            }
-        };
-        // Bytes into the upper halves of lanes, from where they are shifted down with their sign.
-        let inputs = _mm256_shuffle_epi8(_mm256_set1_epi64x(inputs), twice);
-        let inputs = _mm256_srai_epi16::<8>(inputs);
+    // SAFETY: there are four steps.
+    let ([one, other], row) = unsafe {
+        let place = Place::Four(0);
+        (groups.weights(place), place.of_row(inputs))
+    };
+    let mut sums = [Sums::of(one, row), Sums::of(other, row)];
+    groups.walk(|place| {
+        // SAFETY: the walk is over the groups' steps.
+        let (weights, row) = unsafe { (groups.weights(place), place.of_row(inputs)) };
         for (sums, weights) in sums.iter_mut().zip(weights) {
-            sums.add(Weights::of(weights), inputs);
+            sums.add(weights, row);
         }
-    };
-    // SAFETY: as this function's.
-    let start = unsafe {
-        groups.walk(add);
-        groups.halves(0)
-    };
+    });
+    // SAFETY: a group starts with 16 bytes.
+    let start = unsafe { groups.halves(0) };
     total(start, sums)
 }
 
@@ -363,7 +404,13 @@ impl Ends {
     unsafe fn of(groups: Groups) -> Self {
         let end = START + 8 * groups.steps;
         // SAFETY: three times 16 bytes end a group.
-        let [a, b, c] = unsafe { [0, 16, 32].map(|at| groups.halves(end + at)) };
+        let (a, b, c) = unsafe {
+            (
+                groups.halves(end),
+                groups.halves(end + 16),
+                groups.halves(end + 32),
+            )
+        };
         // (m0 r0 e0 m1) (r1 e1 m2 r2) (e2 m3 r3 e3)
         let factors = _mm256_blend_epi32::<0b0100_0100>(a, b);
         let lifted = _mm256_blend_epi32::<0b0010_0010>(a, c);

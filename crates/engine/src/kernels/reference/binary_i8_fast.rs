@@ -23,6 +23,7 @@ use crate::bytes::copy;
 use crate::error::OpFault;
 use crate::format::{DType, OpCode};
 use crate::op::{Op, check};
+use dunlin_kernels::{Sum as Lanes, sum_lanes};
 
 pub(in crate::kernels) static ADD: Kernel = Kernel {
     id: id(OpCode::Add),
@@ -137,7 +138,16 @@ fn run_sum(op: &Op, arena: &mut [u8]) -> Option<()> {
         constant: word(2)?,
         shift: word(3)?.cast_unsigned(),
     };
-    for_each_word(own, other, [word(4)?, word(5)?], &sum);
+    let limits = [word(4)?, word(5)?];
+    let lanes = Lanes {
+        factors: [sum.own_factor, sum.other_factor],
+        constant: sum.constant,
+        shift: sum.shift,
+        limits: limits.map(|limit| limit as i8),
+    };
+    let done = sum_lanes(&lanes, own, other);
+    let (own, other) = (own.get_mut(done..)?, other.get(done..)?);
+    for_each_word(own, other, limits, &sum);
     Some(())
 }
 

@@ -147,7 +147,7 @@ fn for_each_window<T: Copy, const N: usize>(
             let mut folded = [empty; BLOCK];
             for place in window.taps(at).flatten() {
                 let start = place.checked_mul(pixel)?.checked_add(first)?;
-                let elements = input.get(start..)?.as_chunks().0.iter().take(block.len());
+                let elements = input.get(start..)?.as_chunks().0.get(..block.len())?;
                 for (folded, element) in folded.iter_mut().zip(elements) {
                     *folded = fold(*folded, *element);
                 }
