@@ -6,7 +6,6 @@ mod biases;
 mod borders;
 mod constants;
 mod integer;
-mod joins;
 mod layout;
 mod normalizations;
 mod pack;
@@ -69,7 +68,7 @@ impl Figures {
 
 type Pass = (&'static str, fn(&mut Graph));
 
-const PASSES: [Pass; 12] = [
+const PASSES: [Pass; 11] = [
     ("move transpositions to where they vanish", layout::settle),
     ("turn borders of zeros into padding", borders::fold),
     (
@@ -79,7 +78,6 @@ const PASSES: [Pass; 12] = [
     ("fold added constants into the layer before", biases::fold),
     ("fold limits into the layer before", activations::fold),
     ("move views past quantization", views::hoist),
-    ("move quantization before joins", joins::split),
     (
         "compute only the steps of recurrent layers that are read",
         steps::shorten,
