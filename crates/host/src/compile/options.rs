@@ -38,4 +38,6 @@ pub struct CompileOptions {
     pub streaming: Option<usize>,
     /// Whether to use the reference kernels only: the same results, slowly.
     pub reference: bool,
+    /// Whether to keep channels that are constant or that nobody reads: the same results, slowly.
+    pub keep_channels: bool,
 }

@@ -56,6 +56,14 @@ fn tail(n: usize) -> u64 {
     if n.is_multiple_of(4) { 0 } else { TAIL }
 }
 
+/// A convolution with one group, whichever packed kernel takes it.
+pub(super) fn any_convolution(geometry: &Geometry) -> u64 {
+    match geometry.is_pointwise() {
+        true => fully_connected([geometry.outputs(), geometry.channels, geometry.filters]),
+        false => convolution(geometry),
+    }
+}
+
 pub(super) fn convolution(geometry: &Geometry) -> u64 {
     let (runs, run) = geometry.runs();
     let (runs, quads) = (runs as u64, run.div_ceil(4) as u64);

@@ -151,6 +151,16 @@ impl Geometry {
         })
     }
 
+    /// Whether a tap lies outside of the image.
+    pub fn is_padded(&self) -> bool {
+        let is_padded = |axis: usize| {
+            let last_result = self.output[axis].saturating_sub(1) * self.stride[axis];
+            let last_tap = self.kernel[axis].saturating_sub(1) * self.dilation[axis];
+            self.padding[axis] > 0 || last_result + last_tap >= self.input[axis]
+        };
+        is_padded(0) || is_padded(1)
+    }
+
     /// Whether every output pixel is computed from the input pixel at its place.
     pub fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]

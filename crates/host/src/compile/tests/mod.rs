@@ -2,6 +2,7 @@
 
 mod activations;
 mod bytes;
+mod channels;
 mod convolution;
 mod exact;
 mod explain;

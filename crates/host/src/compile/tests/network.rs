@@ -22,6 +22,15 @@ pub struct Layer {
     pub result: Quantization,
 }
 
+impl Layer {
+    /// Where the weights of a filter for a channel begin, and how many there are.
+    pub fn taps(&self, filter: usize, channel: usize) -> std::ops::Range<usize> {
+        let taps = self.kernel * self.kernel;
+        let first = (filter * self.channels + channel) * taps;
+        first..first + taps
+    }
+}
+
 /// A network under construction; values are floats behind a dequantization.
 pub struct Network {
     pub graph: GraphBuilder,
