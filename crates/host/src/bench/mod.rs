@@ -110,6 +110,8 @@ pub struct Measurement {
     pub instructions: u64,
     /// Modelled cycles of the same.
     pub modelled_cycles: u64,
+    /// What the compiler estimates for them from the plan's ops alone, see `dunlin compile --explain`.
+    pub estimated_cycles: u64,
     /// Instructions per multiply-accumulate; none where there are none.
     pub instructions_per_mac: Option<f64>,
     /// How many times the physical limit of [`LEAST_INSTRUCTIONS_PER_MAC`] that is.
@@ -259,6 +261,7 @@ fn measurement(compiled: &Compiled, run: &board::Run, expected: &[Vec<u8>]) -> M
         macs: report.macs,
         instructions,
         modelled_cycles: first.map_or(0, |bracket| bracket.modelled_cycles(&run.listing)),
+        estimated_cycles: report.modelled_cycles,
         instructions_per_mac: per_mac.map(rounded),
         times_the_limit: per_mac.map(|ratio| rounded(ratio / LEAST_INSTRUCTIONS_PER_MAC)),
         arena_bytes: report.arena_bytes as u64,
@@ -371,6 +374,8 @@ mod tests {
         );
         assert_eq!(measured.stack_bytes, 96);
         assert_eq!(measured.instructions_per_mac, None);
+        assert_eq!(measured.estimated_cycles, compiled.report.modelled_cycles);
+        assert!(measured.estimated_cycles > 0);
     }
 
     #[test]

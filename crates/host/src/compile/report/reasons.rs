@@ -78,8 +78,25 @@ fn own_reason(graph: &Graph, node: &Node) -> Option<&'static str> {
         Op::Svm(_) => "a step of a support vector machine",
         Op::History => "keeps the newest rows from run to run",
         Op::Scale(_) => "two constant rows in one op",
-        _ => "floats",
+        _ => of_floats(graph, node),
     })
+}
+
+/// Why an op that has a form on bytes, or might have, computes floats.
+fn of_floats(graph: &Graph, node: &Node) -> &'static str {
+    let computed = node.inputs.iter().copied();
+    let mut computed = computed.filter(|&id| graph.values[id].is_computed());
+    let from_codes = |id: ValueId| {
+        let producer = graph.producer(id);
+        producer.is_some_and(|at| matches!(graph.nodes[at].op, Op::DequantizeLinear { .. }))
+    };
+    let reader = graph.only_consumer(node.output);
+    let to_codes = reader.is_some_and(|at| matches!(graph.nodes[at].op, Op::QuantizeLinear { .. }));
+    match (computed.all(from_codes), to_codes) {
+        (true, true) => "floats: it has no exact form on bytes",
+        (true, false) => "floats: its result is not quantised",
+        (false, _) => "floats: its inputs are not quantised",
+    }
 }
 
 fn is_codes(graph: &Graph, node: &Node) -> bool {

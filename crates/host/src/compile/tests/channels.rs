@@ -269,38 +269,6 @@ fn a_channel_stays_where_a_group_would_be_left_unfinished() {
 }
 
 #[test]
-fn a_channel_stays_where_the_arena_would_grow_beyond_the_target() {
-    // Of as many channels each layer writes over its inputs. A narrower one between two leaves a gap before the
-    // inputs of the next.
-    let narrow = (0..16).fold(layer([32, 32, 1, 1, 0], 1), |layer, at| {
-        layer.silent(2 * at)
-    });
-    let model = chain(&[
-        layer([32, 4, 1, 1, 0], 2),
-        narrow,
-        layer([32, 32, 1, 1, 0], 3),
-        layer([4, 32, 1, 1, 0], 4),
-    ]);
-    let limited = |arena_bytes: Option<usize>| {
-        let limits = Limits {
-            arena_bytes,
-            ..Limits::default()
-        };
-        let options = CompileOptions {
-            limits,
-            ..CompileOptions::default()
-        };
-        compile(&model, &options)
-            .expect("the model compiles")
-            .report
-    };
-    let (unknown, roomy) = (limited(None), limited(Some(ROOM)));
-    assert!(roomy.macs < unknown.macs && roomy.arena_bytes > unknown.arena_bytes);
-    assert_eq!(limited(Some(unknown.arena_bytes)).macs, unknown.macs);
-    assert_eq!(channels(&compare(&model)), [32, 16, 32, 4]);
-}
-
-#[test]
 fn a_group_is_left_of_a_layer_that_says_nothing() {
     let first = (0..8).fold(layer([8, 4, 1, 1, 0], 1), Layer::silent);
     let (mut network, x) = Network::new([4, SIDE, SIDE], INPUT);

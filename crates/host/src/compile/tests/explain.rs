@@ -4,6 +4,7 @@ use super::network::{Layer, Network};
 use super::{compiled, compiled_for_reference, shared_models};
 use crate::compile::CompileReport;
 use crate::onnx;
+use crate::onnx::builder::int;
 use crate::onnx::proto::ModelProto;
 
 /// A convolution of 3 × 3, then a mean over the image.
@@ -101,4 +102,35 @@ fn every_node_of_the_keyword_network_says_why() {
     assert_eq!(views.count(), 1);
     let overlaps = report.ops.iter().filter(|op| op.why.contains("its input"));
     assert!(overlaps.count() >= 4, "{report}");
+}
+
+#[test]
+fn an_op_on_floats_says_which_quantization_it_lacks() {
+    let (mut network, x) = Network::new([2, 3, 3], (0.1, 0));
+    let root = network.node("Exp", &[&x], vec![]);
+    let sum = network.node("ReduceSum", &[&root], vec![int("keepdims", 1)]);
+    let quotient = network.node("Div", &[&root, &sum], vec![]);
+    let report = compiled(&network.finish(&quotient, (0.1, 0))).report;
+    assert!(why(&report, "Exp").contains("floats: its result is not quantised"));
+    assert!(why(&report, "ReduceSum").contains("floats: its inputs are not quantised"));
+}
+
+#[test]
+fn the_report_says_the_same_as_json() {
+    let report = compiled(&model(0.013)).report;
+    let json = serde_json::to_value(&report).expect("JSON");
+    let conv = report.ops.iter().position(|op| op.macs > 0).unwrap();
+    let op = &json["ops"][conv];
+    assert_eq!(op["why"], report.ops[conv].why);
+    assert_eq!(op["modelled_cycles"], report.ops[conv].modelled_cycles);
+    assert_eq!(op["scratch_bytes"], report.ops[conv].scratch_bytes);
+    let pass = json["passes"].as_array().unwrap().last().unwrap();
+    assert_eq!(pass["after"]["modelled_cycles"], report.modelled_cycles);
+    assert!(
+        json["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|node| node["why"].is_string())
+    );
 }

@@ -113,3 +113,34 @@ fn best(
     });
     candidates.min_by_key(|(smaller, _)| cost::expected_total(smaller))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::options::Limits;
+    use super::*;
+
+    #[test]
+    fn faster_is_better_in_an_arena_that_does_not_grow_or_has_room() {
+        let better = |(arena_bytes, cycles): (usize, u64), room: Option<usize>| {
+            let options = CompileOptions {
+                limits: Limits {
+                    arena_bytes: room,
+                    ..Limits::default()
+                },
+                ..CompileOptions::default()
+            };
+            let before = Outcome {
+                arena_bytes: 100,
+                cycles: 1000,
+            };
+            let after = Outcome {
+                arena_bytes,
+                cycles,
+            };
+            after.is_better_than(&before, &options)
+        };
+        assert!(better((100, 999), None) && !better((90, 1000), None));
+        assert!(!better((104, 900), None) && !better((104, 900), Some(103)));
+        assert!(better((104, 900), Some(104)));
+    }
+}
