@@ -6,12 +6,15 @@ use std::env::var;
 const CORES: [&str; 4] = ["cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85"];
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(cortex_m_dsp)");
+    println!("cargo::rustc-check-cfg=cfg(cortex_m_dsp, values(none(), \"v8\"))");
     println!("cargo::rustc-check-cfg=cfg(simd, values(none(), \"x86_64\"))");
     println!("cargo::rerun-if-changed=build.rs");
     let target = var("TARGET").unwrap_or_default();
     if has_dsp(&target) {
         println!("cargo::rustc-cfg=cortex_m_dsp");
+    }
+    if target.starts_with("thumbv8m") && has_dsp(&target) {
+        println!("cargo::rustc-cfg=cortex_m_dsp=\"v8\"");
     }
     if let Some(lanes) = lanes() {
         println!("cargo::rustc-cfg=simd");

@@ -1,4 +1,4 @@
-//! `cargo xtask bench FOLDER`: the images with which `dunlin bench` measures, built around what is in a folder.
+//! `cargo xtask bench FOLDER TARGET`: the images with which `dunlin bench` measures, built around what is in a folder.
 
 use crate::cross;
 use crate::setup;
@@ -12,12 +12,12 @@ const COUNTER_LIBRARY: &str = "release/libdunlin_counter.so";
 /// First version of QEMU whose plugin interface has number 2; those before have 1.
 const FIRST_WITH_INTERFACE_2: u32 = 9;
 
-/// Builds the engine around the plan in `folder`, the same without an engine, and the plugin that counts, and copies
+/// Builds the engine for a target around the plan in `folder`, the same without an engine, and the plugin that counts, and copies
 /// them there as `bench.elf`, `stub.elf` and `counter.so`.
 ///
 /// # Errors
 /// Says which tool is missing and which package brings it, or which command failed.
-pub fn run(folder: &str) -> Result<(), String> {
+pub fn run(folder: &str, target: &str) -> Result<(), String> {
     let folder = std::fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"))?;
     let target_folder = cross::target_folder();
     std::fs::create_dir_all(&target_folder).map_err(|error| wrong(&target_folder, &error))?;
@@ -25,7 +25,7 @@ pub fn run(folder: &str) -> Result<(), String> {
     let lock_path = target_folder.join("bench.lock");
     let lock = std::fs::File::create(&lock_path).map_err(|error| wrong(&lock_path, &error))?;
     lock.lock().map_err(|error| wrong(&lock_path, &error))?;
-    let (image, stub) = cross::build_bench(&folder)?;
+    let (image, stub) = cross::build_bench(&folder, target)?;
     let counter = build_counter(&target_folder)?;
     for (from, name) in [
         (image, "bench.elf"),

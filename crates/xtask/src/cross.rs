@@ -119,7 +119,7 @@ impl Target {
     fn variable(&self, setting: &str) -> String {
         format!(
             "CARGO_TARGET_{}_{setting}",
-            self.triple.to_uppercase().replace('-', "_")
+            self.triple.to_uppercase().replace(['-', '.'], "_")
         )
     }
 }
@@ -167,19 +167,90 @@ pub fn build_measure(bundle: &Path, key: &Path) -> Result<PathBuf, String> {
     Ok(target.output("measure"))
 }
 
-/// Builds the engine around the plan in `folder` and the stub without an engine; returns both images.
+/// A core of which nothing but the bench image is built.
+struct Core {
+    name: &'static str,
+    triple: &'static str,
+    /// Options of the compiler beside those of the triple.
+    flags: &'static str,
+    linker: &'static str,
+    linker_package: &'static str,
+}
+
+const CORES: &[Core] = &[
+    core("qemu-cortex-m0", "thumbv6m-none-eabi", ""),
+    core("qemu-cortex-m3", "thumbv7m-none-eabi", ""),
+    core(
+        "qemu-cortex-m7",
+        "thumbv7em-none-eabihf",
+        "-Ctarget-cpu=cortex-m7",
+    ),
+    core(
+        "qemu-cortex-m33",
+        "thumbv8m.main-none-eabihf",
+        "-Ctarget-cpu=cortex-m33",
+    ),
+    Core {
+        name: "qemu-riscv32",
+        triple: "riscv32imac-unknown-none-elf",
+        flags: "",
+        linker: "riscv64-unknown-elf-ld",
+        linker_package: "binutils-riscv64-unknown-elf",
+    },
+];
+
+const fn core(name: &'static str, triple: &'static str, flags: &'static str) -> Core {
+    Core {
+        name,
+        triple,
+        flags,
+        linker: "arm-none-eabi-ld",
+        linker_package: "gcc-arm-none-eabi",
+    }
+}
+
+/// Every triple that something is built for.
+pub fn triples() -> impl Iterator<Item = &'static str> {
+    let targets = TARGETS.iter().map(|target| target.triple);
+    targets.chain(CORES.iter().map(|core| core.triple))
+}
+
+/// Builds the engine around the plan in `folder` and the stub without an engine for a target of `dunlin bench`; returns
+/// both images.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_bench(folder: &Path) -> Result<(PathBuf, PathBuf), String> {
-    let target = Target::named("qemu-cortex-m4f")?;
+pub fn build_bench(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf), String> {
     let (image, stub) = ("bench", "bench-stub");
+    if let Some(core) = CORES.iter().find(|core| core.name == name) {
+        return build_core(core, folder);
+    }
+    let target = Target::named(name)?;
     build_one(
         target,
         &["--features", "bench", "--bin", image, "--bin", stub],
         &[("DUNLIN_BENCH", folder)],
     )?;
     Ok((target.output(image), target.output(stub)))
+}
+
+fn build_core(core: &Core, folder: &Path) -> Result<(PathBuf, PathBuf), String> {
+    let target = Target {
+        name: "qemu-cores",
+        triple: core.triple,
+        binary: "bench",
+        linker: core.linker,
+        linker_package: core.linker_package,
+        is_firmware: true,
+    };
+    let flags = target.variable("RUSTFLAGS");
+    let environment = [
+        ("DUNLIN_BENCH", folder),
+        ("DUNLIN_BENCH_BOARD", Path::new(core.name)),
+        (flags.as_str(), Path::new(core.flags)),
+    ];
+    build_one(&target, &[], &environment)?;
+    Ok((target.output("bench"), target.output("bench-stub")))
 }
 
 fn build_one(target: &Target, extra: &[&str], environment: &[(&str, &Path)]) -> Result<(), String> {

@@ -27,7 +27,8 @@ Commands:
   size TARGET…    build firmware and print its flash and RAM against the target's budgets
   measure BUNDLE PUBLIC_KEY
                   count the instructions of one inference and one monitored sample in the emulator
-  bench FOLDER    build what `dunlin bench` measures with, around the plan in a folder
+  bench FOLDER [TARGET]
+                  build what `dunlin bench` measures with, around the plan in a folder
   test [FILTER]   set up, build for every device, run every test; exit 1 if one fails
 
 Example:
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
         ["build", names @ ..] => cross::build(names).map(|()| true),
         ["size", names @ ..] => cross::size(names),
         ["measure", bundle, key] => measure::run(bundle, key).map(|()| true),
-        ["bench", folder] => bench::run(folder).map(|()| true),
+        ["bench", folder] => bench::run(folder, "qemu-cortex-m4f").map(|()| true),
+        ["bench", folder, target] => bench::run(folder, target).map(|()| true),
         ["test"] => test::run(None),
         ["test", filter] => test::run(Some(filter)),
         ["--help" | "-h" | "help"] | [] => {

@@ -17,6 +17,14 @@ const TOOLS: &[Tool] = &[
         packages: "qemu-system-arm",
     },
     Tool {
+        program: "qemu-system-riscv32",
+        packages: "qemu-system-misc",
+    },
+    Tool {
+        program: "riscv64-unknown-elf-ld",
+        packages: "binutils-riscv64-unknown-elf",
+    },
+    Tool {
         program: "qemu-aarch64",
         packages: "qemu-user",
     },
@@ -93,9 +101,7 @@ fn missing_packages() -> Vec<&'static str> {
 /// Whether some toolchain has, or can build, the standard library of every target: rustup's, which is asked to fetch
 /// what it lacks, else Debian's.
 fn can_build_for_devices() -> bool {
-    let missing: Vec<&str> = cross::TARGETS
-        .iter()
-        .map(|target| target.triple)
+    let missing: Vec<&str> = cross::triples()
         .filter(|triple| !rustup_has(triple))
         .collect();
     missing.is_empty() || rustup_fetches(&missing) || Path::new(cross::DEBIAN_LIBRARY).exists()

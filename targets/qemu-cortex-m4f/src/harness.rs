@@ -14,6 +14,8 @@
 //! Standard output of the emulator gets lines `output HEX` (the bytes of all outputs, one line for every input),
 //! `run_stack HEX` and `load_stack HEX`. Stack is measured outside of the brackets, by painting what is below the caller.
 //!
+//! `port` is what differs between boards: output, end, stack.
+//!
 //! Nothing here may need `memcpy` or the like: the engine's own need of them is told by what the image has and the stub
 //! has not.
 
@@ -23,8 +25,8 @@ use core::hint::black_box;
 use core::ops::Range;
 use core::panic::PanicInfo;
 use core::ptr::{read_volatile, write_volatile};
-use cortex_m_semihosting::debug;
-use cortex_m_semihosting::hio::{HostStream, hstdout};
+
+use crate::port::{self, Output, PAINTED_BYTES};
 
 include!(concat!(env!("DUNLIN_BENCH"), "/sizes.rs"));
 
@@ -43,8 +45,6 @@ unsafe impl Sync for Arena {}
 
 static ARENA: Arena = Arena(UnsafeCell::new(Aligned([0; ARENA_BYTES])));
 
-/// Stack that is painted below the caller.
-const PAINTED_BYTES: usize = 16 * 1024;
 const PAINT: u32 = 0xd011_d011;
 const WORD_BYTES: usize = size_of::<u32>();
 
@@ -77,20 +77,13 @@ pub extern "C" fn mark_end() {
 /// Measures and ends the emulator.
 pub fn run<S: Subject>() -> ! {
     let done = measure::<S>();
-    debug::exit(if done.is_some() {
-        debug::EXIT_SUCCESS
-    } else {
-        debug::EXIT_FAILURE
-    });
-    loop {
-        cortex_m::asm::wfi();
-    }
+    port::exit(done.is_some())
 }
 
 fn measure<S: Subject>() -> Option<()> {
     // SAFETY: this function runs once, and nothing else names the arena.
     let arena = unsafe { &mut (*ARENA.0.get()).0 };
-    let mut out = hstdout().ok()?;
+    let mut out = Output::open()?;
     let loaded = S::load(black_box(&PLAN.0))?;
     place(arena, 0)?;
     S::run(&loaded, arena)?;
@@ -110,17 +103,17 @@ fn inference<S: Subject>(
     loaded: &S::Loaded,
     arena: &mut [u8],
     index: usize,
-    out: &mut HostStream,
+    out: &mut Output,
 ) -> Option<()> {
     place(arena, index)?;
     bracket(|| S::run(loaded, arena))?;
-    out.write_all(b"output ").ok()?;
+    out.write_all(b"output ")?;
     for range in OUTPUTS {
         for byte in arena.get(range)? {
             say_hex(out, (*byte).into(), 2)?;
         }
     }
-    out.write_all(b"\n").ok()
+    out.write_all(b"\n")
 }
 
 #[inline(always)]
@@ -145,7 +138,7 @@ fn place(arena: &mut [u8], index: usize) -> Option<()> {
 /// all that is painted.
 #[inline(never)]
 fn stack_of(work: &mut dyn FnMut() -> bool) -> Option<usize> {
-    let top = cortex_m::register::msp::read() as usize;
+    let top = port::stack_pointer();
     let words = (top - PAINTED_BYTES..top).step_by(WORD_BYTES);
     for address in words.clone() {
         // SAFETY: unused stack: `dunlin bench` leaves that much below what this image uses.
@@ -160,13 +153,13 @@ fn stack_of(work: &mut dyn FnMut() -> bool) -> Option<usize> {
     (used < PAINTED_BYTES).then_some(used)
 }
 
-fn say_number(out: &mut HostStream, name: &[u8], number: usize) -> Option<()> {
-    out.write_all(name).ok()?;
+fn say_number(out: &mut Output, name: &[u8], number: usize) -> Option<()> {
+    out.write_all(name)?;
     say_hex(out, number as u32, 8)?;
-    out.write_all(b"\n").ok()
+    out.write_all(b"\n")
 }
 
-fn say_hex(out: &mut HostStream, number: u32, digits: u32) -> Option<()> {
+fn say_hex(out: &mut Output, number: u32, digits: u32) -> Option<()> {
     for place in (0..digits).rev() {
         let digit = (number >> (4 * place)) as u8 & 15;
         let letter = if digit < 10 {
@@ -174,15 +167,12 @@ fn say_hex(out: &mut HostStream, number: u32, digits: u32) -> Option<()> {
         } else {
             b'a' - 10 + digit
         };
-        out.write_all(&[letter]).ok()?;
+        out.write_all(&[letter])?;
     }
     Some(())
 }
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    debug::exit(debug::EXIT_FAILURE);
-    loop {
-        cortex_m::asm::wfi();
-    }
+    port::exit(false)
 }

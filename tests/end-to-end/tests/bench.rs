@@ -159,6 +159,56 @@ fn compare(model: &Value, folder: &str) {
     );
 }
 
+/// Target, emulator and linker of every other core, and the models that it has room for.
+const CORES: [(&str, [&str; 2], &[&str]); 5] = [
+    ("qemu-cortex-m0", ARM, &["kws_int8_qdq"]),
+    ("qemu-cortex-m3", ARM, &["kws_int8_qdq", "ad_int8_qdq"]),
+    ("qemu-cortex-m7", ARM, &["kws_int8_qdq", "ad_int8_qdq"]),
+    ("qemu-cortex-m33", ARM, &["kws_int8_qdq", "ad_int8_qdq"]),
+    (
+        "qemu-riscv32",
+        ["qemu-system-riscv32", "riscv64-unknown-elf-ld"],
+        &["kws_int8_qdq", "ad_int8_qdq"],
+    ),
+];
+const ARM: [&str; 2] = ["qemu-system-arm", "arm-none-eabi-ld"];
+/// Instructions per multiply-accumulate of `ad` with the loops for the DSP extension, at most.
+const WITH_DSP: f64 = 1.2;
+
+#[test]
+fn the_same_plan_gives_the_same_bytes_on_other_cores() {
+    let place = Place::new().expect("cargo build --release --workspace comes first");
+    for (target, tools, names) in CORES {
+        if let Some(missing) = tools.into_iter().find(|tool| !is_installed(tool)) {
+            eprintln!("skipped: {target}: {missing} is not installed");
+            continue;
+        }
+        let models: Option<Vec<String>> = names.iter().map(|name| model(&place, name)).collect();
+        let Some(models) = models else {
+            eprintln!("skipped: no models beside the repository");
+            return;
+        };
+        let mut arguments = vec!["bench", "--target", target, "--inputs", "2", "--json"];
+        arguments.extend(models.iter().map(String::as_str));
+        let measured = place.done(&arguments, &[]).json();
+        let measured = measured.as_array().expect("a list");
+        assert_eq!(measured.len(), names.len());
+        for model in measured {
+            println!("{target}: {model}");
+            assert_eq!(model["outputs_equal"], true, "{target}");
+            assert_eq!(model["target"], target);
+            assert!(number(model, "output_bytes") >= 24 && number(model, "inputs") == 2);
+            let has_dsp = ["qemu-cortex-m7", "qemu-cortex-m33"].contains(&target);
+            if has_dsp && model["model"] == "ad_int8_qdq" {
+                assert!(
+                    model["instructions_per_mac"].as_f64() < Some(WITH_DSP),
+                    "{target}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_forest_is_measured_on_its_own_samples() {
     let files =

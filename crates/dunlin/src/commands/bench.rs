@@ -4,7 +4,8 @@ use crate::Outcome;
 use crate::output::{self, Bar};
 use anyhow::{Context, Result};
 use clap::Args;
-use dunlin_host::bench::{self, BOARD, BenchOptions, Call, Measurement};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use dunlin_host::bench::{self, BOARDS, BenchOptions, Board, Call, Measurement};
 use dunlin_host::onnx;
 use std::path::{Path, PathBuf};
 
@@ -16,11 +17,12 @@ const NETWORKS: [&str; 1] = ["mobilenet-v1-0.25"];
 #[command(after_help = "Examples:
   dunlin bench --target qemu-cortex-m4f kws.onnx ic.onnx
   dunlin bench forest.onnx --samples forest_samples.npz
+  dunlin bench --target qemu-riscv32 kws.onnx
   dunlin bench --target local kws.onnx
   dunlin bench --make mobilenet-v1-0.25 mobilenet.onnx
 
-On the emulated board, called in the folder of Dunlin's source: an image is built around each model's
-plan and run in QEMU. Instructions are counted, cycles modelled. Exit status 1 when the board's output
+On an emulated board, called in the folder of Dunlin's source: an image is built around each model's
+plan and run in QEMU. Instructions are counted, cycles modelled on the Cortex-M4F. Exit status 1 when the board's output
 bytes are not those of the engine on this machine. On this machine: the engine, tract and ONNX Runtime
 side by side, on one thread; instructions where valgrind is installed.")]
 pub struct Arguments {
@@ -28,7 +30,7 @@ pub struct Arguments {
     #[arg(required_unless_present = "make", value_name = "MODEL.onnx")]
     models: Vec<PathBuf>,
     /// The target to measure on
-    #[arg(long, default_value = BOARD, value_parser = [BOARD, HERE])]
+    #[arg(long, default_value = Board::default().name, value_parser = targets())]
     target: String,
     /// How many inputs to run on the board: pseudo-random ones, the same every time, 4 unless given
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -54,6 +56,12 @@ pub struct Arguments {
     only: Option<String>,
 }
 
+fn targets() -> PossibleValuesParser {
+    let boards = BOARDS.map(|board| PossibleValue::new(board.name).help(board.summary));
+    let here = PossibleValue::new(HERE).help("this machine");
+    PossibleValuesParser::new(boards.into_iter().chain([here]))
+}
+
 impl Arguments {
     pub fn run(self) -> Result<Outcome> {
         if let Some([network, file]) = self.make.as_deref() {
@@ -66,14 +74,14 @@ impl Arguments {
         }
         match self.target.as_str() {
             HERE => self.here(),
-            _ => self.board(),
+            name => self.board(Board::find(name).unwrap_or_default()),
         }
     }
 
-    fn board(&self) -> Result<Outcome> {
+    fn board(&self, board: Board) -> Result<Outcome> {
         let bar = Bar::new(&self.target, 0);
         let measure = |path: &PathBuf| {
-            self.measure(path, &bar)
+            self.measure(board, path, &bar)
                 .with_context(|| path.display().to_string())
         };
         let measured = self
@@ -92,7 +100,7 @@ impl Arguments {
         ))
     }
 
-    fn measure(&self, path: &Path, bar: &Bar) -> Result<Measurement> {
+    fn measure(&self, board: Board, path: &Path, bar: &Bar) -> Result<Measurement> {
         let name = bench::name_of(path);
         let model = onnx::read(path)?;
         let keep = self.keep.as_ref().map(|folder| match self.models.len() {
@@ -100,6 +108,7 @@ impl Arguments {
             _ => folder.join(&name),
         });
         let options = BenchOptions {
+            board,
             keep,
             inputs: self.inputs,
             samples: self.samples.clone(),

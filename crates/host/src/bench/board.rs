@@ -7,10 +7,11 @@ use std::time::Duration;
 use dunlin_engine::{Plan, TensorInfo};
 
 use super::BenchError;
+use super::Board;
 use super::brackets::{self, Bracket};
 use super::disassembly::Listing;
 use super::sections::flash_bytes;
-use super::tools::{CARGO, LINKER, OBJDUMP, QEMU, output_of, run_within};
+use super::tools::{CARGO, output_of, run_within};
 
 const PLAN: &str = "plan.bin";
 const INPUTS: &str = "inputs.bin";
@@ -45,16 +46,15 @@ pub struct Run {
 }
 
 /// The programs that are called, checked before anything is built.
-pub fn check_tools() -> Result<(), BenchError> {
-    [CARGO, LINKER, OBJDUMP, QEMU]
+pub fn check_tools(board: &Board) -> Result<(), BenchError> {
+    [CARGO, board.linker, board.objdump, board.emulator]
         .iter()
         .try_for_each(|tool| tool.need())
 }
 
 /// Whether `root` is the repository whose targets are built.
-pub fn check_source(root: &Path, target: &str) -> Result<(), BenchError> {
-    let is_source =
-        root.join("crates/xtask").is_dir() && root.join("targets").join(target).is_dir();
+pub fn check_source(root: &Path) -> Result<(), BenchError> {
+    let is_source = root.join("crates/xtask").is_dir() && root.join("targets/qemu-cores").is_dir();
     match is_source {
         true => Ok(()),
         false => Err(BenchError::board(
@@ -106,21 +106,24 @@ fn kernels(plan: &Plan<'_>) -> String {
 }
 
 /// Builds the image, its stub and the plugin that counts, through the one place for cross builds.
-pub fn build(root: &Path, folder: &Path) -> Result<(), BenchError> {
+pub fn build(board: &Board, root: &Path, folder: &Path) -> Result<(), BenchError> {
     let mut cargo = CARGO.command();
-    cargo.args(["xtask", "bench"]).arg(folder).current_dir(root);
+    cargo.args(["xtask", "bench"]).arg(folder);
+    cargo.arg(board.name).current_dir(root);
     output_of(&mut cargo).map(drop)
 }
 
 /// Runs the image and reads everything that is to be known of it.
-pub fn run(folder: &Path, inputs: usize) -> Result<Run, BenchError> {
-    let listing = Listing::parse(&objdump(folder, &["-dC", "--no-show-raw-insn", IMAGE])?);
-    emulate(folder, &listing)?;
+pub fn run(board: &Board, folder: &Path, inputs: usize) -> Result<Run, BenchError> {
+    let objdump =
+        |arguments: &[&str]| output_of(board.objdump.command().args(arguments).current_dir(folder));
+    let listing = Listing::parse(&objdump(&["-dC", "--no-show-raw-insn", IMAGE])?);
+    emulate(board, folder, &listing)?;
     let mut brackets = counted(folder, inputs)?;
     let load = brackets.remove(1);
     let answers = read(folder, ANSWERS)?;
     let sections = |image| {
-        flash_bytes(&objdump(folder, &["-h", image])?)
+        flash_bytes(&objdump(&["-h", image])?)
             .ok_or_else(|| BenchError::board(format!("{image} has no sections")))
     };
     let (image, stub) = (sections(IMAGE)?, sections(STUB)?);
@@ -135,36 +138,29 @@ pub fn run(folder: &Path, inputs: usize) -> Result<Run, BenchError> {
     })
 }
 
-fn objdump(folder: &Path, arguments: &[&str]) -> Result<String, BenchError> {
-    output_of(OBJDUMP.command().args(arguments).current_dir(folder))
-}
-
-fn emulate(folder: &Path, listing: &Listing) -> Result<(), BenchError> {
+fn emulate(board: &Board, folder: &Path, listing: &Listing) -> Result<(), BenchError> {
     let mark = |name| {
         listing
             .start(name)
             .ok_or_else(|| BenchError::board(format!("its image has no {name}")))
     };
     let (begin, end) = (mark("mark_begin")?, mark("mark_end")?);
-    let mut qemu = QEMU.command();
-    qemu.args([
-        "-machine",
-        "mps2-an386",
-        "-cpu",
-        "cortex-m4",
-        "-nographic",
-        "-monitor",
-        "none",
-        "-serial",
-        "none",
-        "-semihosting",
-    ])
-    .arg("-plugin")
-    .arg(format!(
-        "{COUNTER},begin={begin:#x},end={end:#x},out={COUNTS}"
-    ))
-    .args(["-kernel", IMAGE])
-    .current_dir(folder);
+    let mut qemu = board.emulator.command();
+    qemu.args(board.machine)
+        .args([
+            "-nographic",
+            "-monitor",
+            "none",
+            "-serial",
+            "none",
+            "-semihosting",
+        ])
+        .arg("-plugin")
+        .arg(format!(
+            "{COUNTER},begin={begin:#x},end={end:#x},out={COUNTS}"
+        ))
+        .args(["-kernel", IMAGE])
+        .current_dir(folder);
     run_within(&mut qemu, &folder.join(ANSWERS), TIME_LIMIT)
 }
 
@@ -244,8 +240,8 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_the_repository_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(check_source(folder.path(), "qemu-cortex-m4f").is_err());
+        assert!(check_source(folder.path()).is_err());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        assert!(check_source(&root, "qemu-cortex-m4f").is_ok());
+        assert!(check_source(&root).is_ok());
     }
 }

@@ -77,7 +77,7 @@ fn function(line: &str) -> Option<(u32, &str)> {
 
 /// `     400:\tpush\t{r4, lr}`.
 fn instruction(line: &str) -> Option<(u32, &str, &str)> {
-    let (address, rest) = line.strip_prefix(' ')?.split_once(":\t")?;
+    let (address, rest) = line.split_once(":\t")?;
     let address = u32::from_str_radix(address.trim_start(), 16).ok()?;
     let (mnemonic, operands) = rest.split_once('\t').unwrap_or((rest, ""));
     Some((address, mnemonic.trim(), operands.trim()))
@@ -124,6 +124,7 @@ Disassembly of section .text:
      426:\t.short\t0x0000
      428:\tldr\tr0, [pc, #4]\t@ (430 <engine::run+0x2e>)
      42a:\tbl\t400 <mark_begin>
+10000042:\tnop
 ";
 
     #[test]
@@ -139,7 +140,8 @@ Disassembly of section .text:
         );
         assert_eq!(listing.function_of(push), "engine::run");
         assert_eq!(listing.position(0x403), None);
-        assert_eq!(listing.instructions.len(), 17);
+        assert_eq!(listing.instructions.len(), 18);
+        assert_eq!(listing.position(0x1000_0042), Some(17));
     }
 
     #[test]

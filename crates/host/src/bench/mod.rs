@@ -11,7 +11,7 @@
 //! | code | measured: flash of the image without that of the same image whose engine does nothing. The engine has the kernels the plan uses and no others, compiled as in the firmware; what it pulls in of `libm` and of the compiler's own library is in it. Sums of symbol sizes would miss constants, which have no symbols |
 //! | arena, plan | stated by the plan |
 //!
-//! Needs the repository's source, `cargo`, `arm-none-eabi-ld`, `arm-none-eabi-objdump` and `qemu-system-arm`.
+//! Needs the repository's source, `cargo`, linker and `objdump` for the board's core, and its emulator.
 //!
 //! ```no_run
 //! use dunlin_host::bench::{BenchOptions, bench};
@@ -26,6 +26,7 @@
 //! - What is built and run is the engine of the firmware with the firmware's profile; nothing here computes an output.
 
 mod board;
+mod boards;
 mod brackets;
 mod cycles;
 mod disassembly;
@@ -44,6 +45,7 @@ use std::path::{Path, PathBuf};
 use dunlin_engine::Plan;
 use serde::Serialize;
 
+pub use boards::{BOARDS, Board};
 pub use brackets::{Bracket, FunctionShare};
 pub use cycles::{Class, Counts, modelled_cycles};
 pub use disassembly::{Instruction, Listing};
@@ -61,23 +63,19 @@ use crate::onnx::proto::ModelProto;
 use crate::stages::compile_for;
 use crate::target::Target;
 
-/// The target that is emulated.
-pub const BOARD: &str = "qemu-cortex-m4f";
 /// Instructions per MAC that a Cortex-M4 cannot undercut: its widest multiplication does two.
 pub const LEAST_INSTRUCTIONS_PER_MAC: f64 = 0.5;
 /// Inputs that are run unless told otherwise.
 pub const INPUTS: u32 = 4;
 
-/// Bytes of plan and inputs that leave room for code in the image's 1 MiB of flash.
-const MOST_FLASH_BYTES: u64 = 960 * 1024;
-/// Bytes of arena that leave room for the stack in the image's 256 KiB of RAM.
-const MOST_ARENA_BYTES: u64 = 224 * 1024;
 /// Functions listed.
 const FUNCTIONS: usize = 12;
 
 /// How to measure.
 #[derive(Debug, Clone)]
 pub struct BenchOptions {
+    /// Where to measure.
+    pub board: Board,
     /// The repository.
     pub root: PathBuf,
     /// Where to leave image, plan, counts and everything else; nowhere unless given.
@@ -91,6 +89,7 @@ pub struct BenchOptions {
 impl Default for BenchOptions {
     fn default() -> Self {
         Self {
+            board: Board::default(),
             root: PathBuf::from("."),
             keep: None,
             inputs: None,
@@ -108,13 +107,15 @@ pub struct Measurement {
     pub macs: u64,
     /// Instructions of one inference on the first input.
     pub instructions: u64,
-    /// Modelled cycles of the same.
-    pub modelled_cycles: u64,
-    /// What the compiler estimates for them from the plan's ops alone, see `dunlin compile --explain`.
-    pub estimated_cycles: u64,
+    /// The board's name.
+    pub target: &'static str,
+    /// Modelled cycles of the same, on the Cortex-M4F.
+    pub modelled_cycles: Option<u64>,
+    /// What the compiler estimates for them from the plan's ops alone, see `dunlin compile --explain`; on the Cortex-M4F.
+    pub estimated_cycles: Option<u64>,
     /// Instructions per multiply-accumulate; none where there are none.
     pub instructions_per_mac: Option<f64>,
-    /// How many times the physical limit of [`LEAST_INSTRUCTIONS_PER_MAC`] that is.
+    /// How many times the physical limit of [`LEAST_INSTRUCTIONS_PER_MAC`] that is, on the Cortex-M4F.
     pub times_the_limit: Option<f64>,
     /// Bytes of arena.
     pub arena_bytes: u64,
@@ -166,10 +167,11 @@ pub fn bench(
     options: &BenchOptions,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Measurement, BenchError> {
-    board::check_source(&options.root, BOARD)?;
-    board::check_tools()?;
+    let board = &options.board;
+    board::check_source(&options.root)?;
+    board::check_tools(board)?;
     progress("compiling");
-    let compiled = compile_for(model, &target()?)?;
+    let compiled = compile_for(model, &target(board)?)?;
     let inputs = inputs_of(&compiled, options)?;
     let temporary = tempfile::tempdir().map_err(BenchError::io(std::env::temp_dir()))?;
     let folder = match &options.keep {
@@ -181,24 +183,27 @@ pub fn bench(
     };
     board::write(&folder, &compiled.plan, &inputs)?;
     progress("building the image");
-    board::build(&options.root, &folder)?;
+    board::build(board, &options.root, &folder)?;
     progress("running it");
-    let run = board::run(&folder, inputs.len())?;
+    let run = board::run(board, &folder, inputs.len())?;
     let expected = expected(&compiled.plan, &inputs)?;
     let network = peers::recognize(model.graph()?);
     Ok(Measurement {
         model: name.to_owned(),
         network: network.map(|network| network.name),
-        peers: network.map_or(&[], |network| network.peers),
-        ..measurement(&compiled, &run, &expected)
+        peers: match network {
+            Some(network) if board.is_modelled => network.peers,
+            _ => &[],
+        },
+        ..measurement(board, &compiled, &run, &expected)
     })
 }
 
-/// The board with all the room that its image has.
-fn target() -> Result<Target, BenchError> {
-    let mut target = Target::find(BOARD)?;
-    target.budget.flash_bytes = MOST_FLASH_BYTES;
-    target.budget.arena_bytes = MOST_ARENA_BYTES;
+/// The board with all the room that its image has; plans are the same for all of them.
+fn target(board: &Board) -> Result<Target, BenchError> {
+    let mut target = Target::find(Board::default().name)?;
+    target.budget.flash_bytes = board.most_flash_bytes;
+    target.budget.arena_bytes = board.most_arena_bytes;
     Ok(target)
 }
 
@@ -216,9 +221,10 @@ fn inputs_of(compiled: &Compiled, options: &BenchOptions) -> Result<Vec<Vec<u8>>
             .collect(),
     };
     let bytes = (inputs.len() * input.bytes() + compiled.plan.len()) as u64;
-    if inputs.is_empty() || bytes > MOST_FLASH_BYTES {
+    let most = options.board.most_flash_bytes;
+    if inputs.is_empty() || bytes > most {
         let reason = format!(
-            "{} inputs and the plan take {bytes} bytes, the image has room for {MOST_FLASH_BYTES}: take fewer inputs",
+            "{} inputs and the plan take {bytes} bytes, the image has room for {most}: take fewer inputs",
             inputs.len()
         );
         return Err(BenchError::Inputs { reason });
@@ -246,7 +252,12 @@ fn expected(plan: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BenchError>
     Ok(expected)
 }
 
-fn measurement(compiled: &Compiled, run: &board::Run, expected: &[Vec<u8>]) -> Measurement {
+fn measurement(
+    board: &Board,
+    compiled: &Compiled,
+    run: &board::Run,
+    expected: &[Vec<u8>],
+) -> Measurement {
     let report = &compiled.report;
     let counts: Vec<u64> = run
         .inferences
@@ -260,10 +271,15 @@ fn measurement(compiled: &Compiled, run: &board::Run, expected: &[Vec<u8>]) -> M
         model: String::new(),
         macs: report.macs,
         instructions,
-        modelled_cycles: first.map_or(0, |bracket| bracket.modelled_cycles(&run.listing)),
-        estimated_cycles: report.modelled_cycles,
+        target: board.name,
+        modelled_cycles: first
+            .filter(|_| board.is_modelled)
+            .map(|bracket| bracket.modelled_cycles(&run.listing)),
+        estimated_cycles: board.is_modelled.then_some(report.modelled_cycles),
         instructions_per_mac: per_mac.map(rounded),
-        times_the_limit: per_mac.map(|ratio| rounded(ratio / LEAST_INSTRUCTIONS_PER_MAC)),
+        times_the_limit: per_mac
+            .filter(|_| board.is_modelled)
+            .map(|ratio| rounded(ratio / LEAST_INSTRUCTIONS_PER_MAC)),
         arena_bytes: report.arena_bytes as u64,
         stack_bytes: run.run_stack_bytes.max(run.load_stack_bytes),
         run_stack_bytes: run.run_stack_bytes,
@@ -347,22 +363,25 @@ mod tests {
         };
         let inputs = inputs_of(&compiled, &options).unwrap();
         let expected = expected(&compiled.plan, &inputs).unwrap();
-        let same = measurement(&compiled, &run(expected.clone()), &expected);
+        let board = Board::default();
+        let same = measurement(&board, &compiled, &run(expected.clone()), &expected);
         assert!(same.outputs_equal);
         assert_eq!(same.output_bytes, 16);
         let mut other = expected.clone();
         other[1][3] ^= 1;
-        assert!(!measurement(&compiled, &run(other), &expected).outputs_equal);
-        assert!(!measurement(&compiled, &run(expected[..1].to_vec()), &expected).outputs_equal);
+        assert!(!measurement(&board, &compiled, &run(other), &expected).outputs_equal);
+        assert!(
+            !measurement(&board, &compiled, &run(expected[..1].to_vec()), &expected).outputs_equal
+        );
     }
 
     #[test]
     fn figures_are_those_of_the_first_input_and_the_deeper_stack() {
         let compiled = compiled();
-        let measured = measurement(&compiled, &run(vec![]), &[]);
+        let measured = measurement(&Board::default(), &compiled, &run(vec![]), &[]);
         assert_eq!(
             (measured.instructions, measured.modelled_cycles),
-            (100, 100)
+            (100, Some(100))
         );
         assert_eq!(
             (measured.least_instructions, measured.most_instructions),
@@ -374,8 +393,15 @@ mod tests {
         );
         assert_eq!(measured.stack_bytes, 96);
         assert_eq!(measured.instructions_per_mac, None);
-        assert_eq!(measured.estimated_cycles, compiled.report.modelled_cycles);
-        assert!(measured.estimated_cycles > 0);
+        let estimated = compiled.report.modelled_cycles;
+        assert_eq!(measured.estimated_cycles, Some(estimated));
+        assert!(estimated > 0);
+        let other = Board::find("qemu-cortex-m3").unwrap();
+        let measured = measurement(&other, &compiled, &run(vec![]), &[]);
+        assert_eq!(
+            (measured.instructions, measured.modelled_cycles),
+            (100, None)
+        );
     }
 
     #[test]

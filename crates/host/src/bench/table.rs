@@ -44,7 +44,7 @@ fn ours(model: &Measurement) -> [String; 11] {
         grouped(model.instructions),
         ratio(model.instructions_per_mac, ""),
         ratio(model.times_the_limit, "x"),
-        grouped(model.modelled_cycles),
+        model.modelled_cycles.map_or(String::new(), grouped),
         grouped(model.arena_bytes),
         grouped(model.stack_bytes),
         grouped(model.plan_bytes),

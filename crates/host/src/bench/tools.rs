@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::BenchError;
 
 /// A program and the Debian package that brings it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tool {
     /// The program.
     pub program: &'static str,
@@ -15,20 +15,35 @@ pub struct Tool {
     pub package: &'static str,
 }
 
-/// Emulates the board.
-pub const QEMU: Tool = Tool {
+/// Emulates Arm boards.
+pub const QEMU_ARM: Tool = Tool {
     program: "qemu-system-arm",
     package: "qemu-system-arm",
 };
+/// Emulates RISC-V boards.
+pub const QEMU_RISCV: Tool = Tool {
+    program: "qemu-system-riscv32",
+    package: "qemu-system-misc",
+};
 /// Lists instructions and sections.
-pub const OBJDUMP: Tool = Tool {
+pub const ARM_OBJDUMP: Tool = Tool {
     program: "arm-none-eabi-objdump",
     package: "binutils-arm-none-eabi",
 };
+/// The same for RISC-V.
+pub const RISCV_OBJDUMP: Tool = Tool {
+    program: "riscv64-unknown-elf-objdump",
+    package: "binutils-riscv64-unknown-elf",
+};
 /// Links the image.
-pub const LINKER: Tool = Tool {
+pub const ARM_LINKER: Tool = Tool {
     program: "arm-none-eabi-ld",
     package: "gcc-arm-none-eabi",
+};
+/// The same for RISC-V.
+pub const RISCV_LINKER: Tool = Tool {
+    program: "riscv64-unknown-elf-ld",
+    package: "binutils-riscv64-unknown-elf",
 };
 /// Builds the image.
 pub const CARGO: Tool = Tool {

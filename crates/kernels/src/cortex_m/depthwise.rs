@@ -127,6 +127,7 @@ struct Work {
 #[unsafe(naked)]
 unsafe extern "C" fn run(work: Work) {
     naked_asm!(
+        core_with_dsp!(),
         // On the stack: start of a sum 0, M 4, R 8, end of pairs 12, saved registers 16, end 52,
         // pair span 56, row span 60, advance 64, shift 68, pitch 72, end of row 76.
         // r0, r1, r10: inputs of three rows; r2-r7: taps; r8, r9: sums; lr: output.

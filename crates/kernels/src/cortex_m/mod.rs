@@ -3,6 +3,21 @@
 //! Each loop is one naked function. Instruction counts per multiply-accumulate stand beside them;
 //! `dunlin bench` measures what a model takes.
 
+/// Names a core to the assembler, which reads naked functions knowing no more than the target's name: on
+/// ARMv8-M that does not say that the extension is there.
+#[cfg(cortex_m_dsp = "v8")]
+macro_rules! core_with_dsp {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+#[cfg(not(cortex_m_dsp = "v8"))]
+macro_rules! core_with_dsp {
+    () => {
+        ""
+    };
+}
+
 mod columns;
 mod depthwise;
 mod multiply;

@@ -157,6 +157,7 @@ unsafe extern "C" fn pair(
     first_end: *mut u8,
 ) {
     naked_asm!(
+        core_with_dsp!(),
         // On the stack: groups 0, end of columns 4, first 8, second 12, saved registers 16,
         // columns 52, skipped 56, end of first 60.
         "push {{r0-r11, lr}}",
@@ -262,6 +263,7 @@ unsafe extern "C" fn row(
     skipped: usize,
 ) {
     naked_asm!(
+        core_with_dsp!(),
         // On the stack: groups 0, inputs 4, their end 8, out 12, saved registers 16,
         // end of out 52, skipped 56.
         "push {{r0-r11, lr}}",

@@ -7,6 +7,8 @@
 
 #[path = "../harness.rs"]
 mod harness;
+#[path = "../port.rs"]
+mod port;
 
 use cortex_m_rt::entry;
 use dunlin_engine::{Kernel, KernelSet, Plan};

@@ -4,6 +4,8 @@
 
 #[path = "../harness.rs"]
 mod harness;
+#[path = "../port.rs"]
+mod port;
 
 use core::hint::black_box;
 use cortex_m_rt::entry;

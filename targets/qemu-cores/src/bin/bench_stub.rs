@@ -1,0 +1,33 @@
+//! The bench image without the engine: what it takes of flash is the harness, the plan and the inputs.
+#![no_std]
+#![no_main]
+
+#[path = "../../../qemu-cortex-m4f/src/harness.rs"]
+mod harness;
+
+use core::hint::black_box;
+use dunlin_qemu_cores as port;
+use harness::Subject;
+
+/// Loads nothing and runs nothing.
+struct Nothing;
+
+impl Subject for Nothing {
+    type Loaded = &'static [u8];
+
+    fn load(plan: &'static [u8]) -> Option<&'static [u8]> {
+        black_box(Some(plan))
+    }
+
+    fn run(plan: &&'static [u8], arena: &mut [u8]) -> Option<()> {
+        black_box(plan);
+        black_box(arena);
+        Some(())
+    }
+}
+
+/// Called once the stack is there.
+#[unsafe(no_mangle)]
+extern "C" fn bench_main() -> ! {
+    harness::run::<Nothing>()
+}
