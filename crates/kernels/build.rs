@@ -7,7 +7,7 @@ const CORES: [&str; 4] = ["cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(cortex_m_dsp, values(none(), \"v8\"))");
-    println!("cargo::rustc-check-cfg=cfg(simd, values(none(), \"x86_64\"))");
+    println!("cargo::rustc-check-cfg=cfg(simd, values(none(), \"x86_64\", \"aarch64\", \"arm\"))");
     println!("cargo::rerun-if-changed=build.rs");
     let target = var("TARGET").unwrap_or_default();
     if has_dsp(&target) {
@@ -16,7 +16,7 @@ fn main() {
     if target.starts_with("thumbv8m") && has_dsp(&target) {
         println!("cargo::rustc-cfg=cortex_m_dsp=\"v8\"");
     }
-    if let Some(lanes) = lanes() {
+    if let Some(lanes) = lanes(&target) {
         println!("cargo::rustc-cfg=simd");
         println!("cargo::rustc-cfg=simd=\"{lanes}\"");
     }
@@ -31,11 +31,15 @@ fn has_dsp(target: &str) -> bool {
 }
 
 /// The folder of the loops for an architecture with lanes, unless the target does without its registers.
-fn lanes() -> Option<&'static str> {
+fn lanes(target: &str) -> Option<&'static str> {
     let features = var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     let has = |feature| features.split(',').any(|there| there == feature);
+    let is_7 = target.starts_with("armv7") || target.starts_with("thumbv7neon");
+    let is = |system| var("CARGO_CFG_TARGET_OS").as_deref() == Ok(system);
     match var("CARGO_CFG_TARGET_ARCH").as_deref() {
         Ok("x86_64") if has("sse2") => Some("x86_64"),
+        Ok("aarch64") if has("neon") => Some("aarch64"),
+        Ok("arm") if is("linux") && is_7 => Some("arm"),
         _ => None,
     }
 }

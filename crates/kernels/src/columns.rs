@@ -63,7 +63,7 @@ pub fn fill_pair<'c>(
     let bytes = runs.count.checked_mul(runs.quads)?.checked_mul(16)?;
     let (head, rest) = columns.split_at_mut_checked(bytes)?;
     let places = head.as_chunks_mut::<16>().0;
-    #[cfg(any(cortex_m_dsp, simd))]
+    #[cfg(any(cortex_m_dsp, simd = "x86_64", simd = "aarch64"))]
     if crate::arch::write_pair(places, runs, inputs, distance).is_some() {
         return Some(rest);
     }
@@ -90,9 +90,9 @@ pub(crate) fn pair(places: &mut [[u8; 16]], runs: &Runs, [first, second]: [&[u8]
 /// Four inputs take 16 bytes of both columns. What does not fit is left out.
 #[inline(always)]
 pub fn fill<'c>(columns: &'c mut [u8], which: Column, run: &[u8]) -> &'c mut [u8] {
-    #[cfg(simd)]
+    #[cfg(simd = "x86_64")]
     let bytes = run.len().div_ceil(4).saturating_mul(16);
-    #[cfg(simd)]
+    #[cfg(simd = "x86_64")]
     if crate::arch::fills(run.len()) && bytes <= columns.len() {
         let (whole, rest) = columns.split_at_mut_checked(bytes).unwrap_or_default();
         crate::arch::fill(whole, which, run);

@@ -162,9 +162,9 @@ pub struct Image3<'a> {
 /// for an output on x86-64, and 10 KiB of stack; 256 columns at most.
 #[inline]
 pub fn depthwise3_image(image: &Image3, memory: &mut [u8], x: usize, y: usize) -> Option<()> {
-    #[cfg(simd)]
+    #[cfg(simd = "x86_64")]
     return crate::arch::depthwise3_image(image, memory, x, y);
-    #[cfg(not(simd))]
+    #[cfg(not(simd = "x86_64"))]
     {
         let _ = (image, memory, x, y);
         None

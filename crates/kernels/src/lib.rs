@@ -6,14 +6,14 @@
 //! asked, or not aligned as an architecture needs it, take the portable way: nothing here can read
 //! or write outside of a slice.
 //!
-//! | loop | Cortex-M with DSP (M4, M7, M33) | x86-64 with AVX2 | elsewhere |
-//! |---|---|---|---|
-//! | [`multiply_pair`] | 0.76 instructions per multiply-accumulate, 6 per output | 0.2, 7 | portable |
-//! | [`multiply_row`] | 1.03, 7 per output | 0.3, 9 | portable |
-//! | [`depthwise3`], stride 1 | 0.83, 7.5 per output | portable | portable |
-//! | [`depthwise3_image`], stride 1 | – | 5 per output | – |
-//! | [`fill_pair`] | 1.25 per input | 0.6 | portable |
-//! | [`sum_lanes`] | – | 3 per sum | – |
+//! | loop | Cortex-M with DSP (M4, M7, M33) | x86-64 with AVX2 | aarch64 | armv7 Linux with NEON | elsewhere |
+//! |---|---|---|---|---|---|
+//! | [`multiply_pair`] | 0.76 instructions per multiply-accumulate, 6 per output | 0.2, 7 | 0.45, 6 | 0.42, 30 | portable |
+//! | [`multiply_row`] | 1.03, 7 per output | 0.3, 7 | 0.6, 6 | 0.6, 30 | portable |
+//! | [`depthwise3`], stride 1 | 0.83, 7.5 per output | portable | portable | portable | portable |
+//! | [`depthwise3_image`], stride 1 | – | 5 per output | – | – | – |
+//! | [`fill_pair`] | 1.25 per input | 0.6 | 0.7 | portable | portable |
+//! | [`sum_lanes`] | – | 3 per sum | – | – | – |
 //!
 //! **Architecture invariants**: no allocation, no panic; unsafe code only in the modules of an
 //! architecture, each block with the bounds that make it sound.
@@ -33,6 +33,16 @@ mod arch;
 #[cfg(simd = "x86_64")]
 #[allow(unsafe_code)]
 #[path = "x86_64/mod.rs"]
+mod arch;
+
+#[cfg(simd = "aarch64")]
+#[allow(unsafe_code)]
+#[path = "aarch64/mod.rs"]
+mod arch;
+
+#[cfg(simd = "arm")]
+#[allow(unsafe_code)]
+#[path = "arm/mod.rs"]
 mod arch;
 
 #[cfg(test)]

@@ -156,10 +156,14 @@ fn outputs(layer: &Layer, group: &[[u8; 4]], inputs: impl Iterator<Item = [u8; 4
             dual(d, low_bytes(*low), x),
         ];
     }
-    let [a, b, c, d] = sums;
-    let Some(ends) = ends.first_chunk::<END_WORDS>() else {
-        return [0; GROUP];
-    };
+    match ends.first_chunk::<END_WORDS>() {
+        Some(ends) => results(ends, sums),
+        None => [0; GROUP],
+    }
+}
+
+/// The bytes of the sums of both pairs of channels, each of whole lanes and of low bytes.
+fn results(ends: &[[u8; 4]; END_WORDS], [a, b, c, d]: [i32; 4]) -> [u8; GROUP] {
     let [m0, r0, e0, m1, r1, e1, m2, r2, e2, m3, r3, e3] = *ends;
     [
         requantise(b, [m0, r0, e0]),
@@ -167,6 +171,18 @@ fn outputs(layer: &Layer, group: &[[u8; 4]], inputs: impl Iterator<Item = [u8; 4
         requantise(d, [m2, r2, e2]),
         requantise_lifted(c.wrapping_sub(d), [m3, r3, e3]),
     ]
+}
+
+/// The bytes of a group whose weights give `sums`, as [`results`] takes them.
+#[cfg(simd = "arm")]
+pub(crate) fn finished(group: &[u8], sums: [i32; 4]) -> [u8; GROUP] {
+    let words = words(group);
+    let (Some(start), Some(ends)) = (words.first_chunk(), words.last_chunk()) else {
+        return [0; GROUP];
+    };
+    let [[a, b, c, d], [e, f, g, h]] = [sums, start.map(i32::from_le_bytes)];
+    let sums = [(a, e), (b, f), (c, g), (d, h)].map(|(sum, start)| sum.wrapping_add(start));
+    results(ends, sums)
 }
 
 /// `sum + x₀·w₀ + x₁·w₁` of 16-bit lanes, modulo 2³².

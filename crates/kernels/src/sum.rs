@@ -18,9 +18,9 @@ pub struct Sum {
 /// 0 where the target has no lanes for it. Cost: 3 instructions for a sum on x86-64.
 #[inline(always)]
 pub fn sum_lanes(sum: &Sum, own: &mut [u8], other: &[u8]) -> usize {
-    #[cfg(simd)]
+    #[cfg(simd = "x86_64")]
     return crate::arch::sum(sum, own, other);
-    #[cfg(not(simd))]
+    #[cfg(not(simd = "x86_64"))]
     {
         let _ = (sum, own, other);
         0

@@ -111,7 +111,7 @@ impl Target {
         if self.is_firmware {
             "-Zbuild-std=core"
         } else {
-            "-Zbuild-std=std,panic_abort"
+            "-Zbuild-std=std,panic_abort,test"
         }
     }
 
@@ -251,6 +251,33 @@ fn build_core(core: &Core, folder: &Path) -> Result<(PathBuf, PathBuf), String> 
     ];
     build_one(&target, &[], &environment)?;
     Ok((target.output("bench"), target.output("bench-stub")))
+}
+
+/// Programs that run on this machine what is built for a Linux target.
+const LAUNCHERS: [(&str, &str); 2] = [
+    ("linux-aarch64", "qemu-aarch64 -L /usr/aarch64-linux-gnu"),
+    ("linux-armv7", "qemu-arm -L /usr/arm-linux-gnueabihf"),
+];
+
+/// The commands that run the tests of the engine's loops on every Linux target.
+///
+/// # Errors
+/// As [`build`].
+pub fn kernel_tests() -> Result<Vec<(&'static str, Command)>, String> {
+    let command = |(name, launcher): (&'static str, &str)| {
+        let target = Target::named(name)?;
+        let mut cargo = toolchain(target)?;
+        cargo
+            .args(["test", "--target", target.triple])
+            .args(["--package", "dunlin-kernels", "--lib", "--target-dir"])
+            .arg(target_folder())
+            .current_dir(setup::root())
+            .env(target.variable("LINKER"), target.linker)
+            .env(target.variable("RUNNER"), launcher)
+            .stdin(Stdio::null());
+        Ok((name, cargo))
+    };
+    LAUNCHERS.into_iter().map(command).collect()
 }
 
 fn build_one(target: &Target, extra: &[&str], environment: &[(&str, &Path)]) -> Result<(), String> {

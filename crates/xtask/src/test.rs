@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 /// Crates that run on a device: also tested with overflow checks and debug assertions on.
 const DEVICE_CRATES: &[&str] = &[
     "dunlin-wire",
+    "dunlin-kernels",
     "dunlin-engine",
     "dunlin-monitor",
     "dunlin-runtime",
@@ -68,6 +69,10 @@ pub fn run(filter: Option<&str>) -> Result<bool, String> {
     println!("== devices");
     cross::build(&["all"])?;
     good &= cross::size(&["qemu-cortex-m4f", "nrf52840"])?;
+    for (target, mut tests) in cross::kernel_tests()? {
+        let name = format!("the engine's loops on {target}");
+        good &= step(&name, tests.args(filter), &mut tally)?;
+    }
     good &= step(
         "workspace",
         cargo().args(["build", "--release", "--workspace"]),
@@ -103,7 +108,7 @@ fn cargo() -> Command {
 /// Runs one command, shows its output as it comes and keeps count.
 fn step(name: &str, command: &mut Command, tally: &mut Tally) -> Result<bool, String> {
     println!("== {name}");
-    if command.get_args().next().is_some_and(|verb| verb == "test") {
+    if command.get_args().any(|verb| verb == "test") {
         command.args(["--no-fail-fast", "--", "--show-output"]);
     }
     let text = format!("{command:?}");
