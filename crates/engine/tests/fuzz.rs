@@ -13,8 +13,8 @@ use support::{F32, PlanBuilder, kernel, small_plan};
 const ROUNDS: usize = 60_000;
 
 /// Two branches and a row: thresholds 0.5 and 2.0, features 1 and 2.
-const THRESHOLDS: [u8; 36] = [
-    2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, // branches, trees, row entries
+const THRESHOLDS: [u8; 40] = [
+    2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, // branches, trees, row entries, values
     0, 0, 0, 0x3F, 0, 0, 0, 0x40, // thresholds
     1, 0x20, 0, 1, 2, 0x50, 0, 2, // links
     0, 0, 1, 0, // roots
@@ -23,7 +23,7 @@ const THRESHOLDS: [u8; 36] = [
 
 /// Trees that compare ranks: two pieces, two columns with keys and one of a NaN to the left.
 fn forest_plan() -> PlanBuilder {
-    let words = [4_u32, 2, 1, 2, 3, 5, 2, 0, 0];
+    let words = [4_u32, 2, 1, 2, 3, 5, 2, 0, 0, 0];
     let leaf = 1 << 31;
     let nodes = [
         255 << 8 | 1 << 16,
@@ -41,7 +41,7 @@ fn forest_plan() -> PlanBuilder {
     let halves = [0_u16, 3, 0, 1, 3, 0x8001, 2];
     group.extend(halves.iter().flat_map(|half| half.to_le_bytes()));
     group.extend([0, 9, 0x82, 3]);
-    group.resize(36 + 4 * (3 + 256), 0);
+    group.resize(40 + 4 * (3 + 256), 0);
     let mut plan = PlanBuilder::default();
     let x = plan.arena(F32, &[1, 2]);
     let scores = plan.arena(F32, &[1, 3]);
@@ -60,7 +60,7 @@ fn forest_plan() -> PlanBuilder {
 }
 
 /// Bytes of [`forest_plan`]'s trees in front of what only fills the window.
-const FOREST_BYTES: usize = 36 + 4 * 9 + 18;
+const FOREST_BYTES: usize = 40 + 4 * 9 + 18;
 
 /// A plan with nearly every kernel: floats, integers, a tree, views.
 fn rich_plan() -> PlanBuilder {
@@ -117,7 +117,7 @@ fn rich_plan() -> PlanBuilder {
         &[floats],
         &[0.1_f32.to_bits(), 5],
     );
-    let group = plan.constant(DType::U8, &[36], &THRESHOLDS);
+    let group = plan.constant(DType::U8, &[40], &THRESHOLDS);
     let scores = plan.arena(F32, &[1, 3]);
     plan.op(
         kernel(OpCode::TreeEnsemble, 3),

@@ -51,7 +51,7 @@ fn scores(plan: &[u8], x: [f32; 2]) -> Vec<f32> {
 type Branch = (f32, u32, u32, u32);
 
 fn direct(branches: &[Branch], roots: &[u16], rows: &[[u8; 2]]) -> Vec<u8> {
-    let counts = [branches.len(), roots.len(), rows.len()].map(|count| count as u32);
+    let counts = [branches.len(), roots.len(), rows.len(), 0].map(|count| count as u32);
     let thresholds: Vec<u32> = branches.iter().map(|branch| branch.0.to_bits()).collect();
     let link = |&(_, feature, left, right): &Branch| left | right << 12 | feature << 24;
     let links: Vec<u32> = branches.iter().map(link).collect();
@@ -84,6 +84,29 @@ fn a_leaf_adds_a_unit_or_a_row_and_the_label_is_the_first_largest() {
     assert_eq!(f32_values(&outputs([0.0, 0.0])[1]), [0.0, 3.5 + 2.5]);
     assert_eq!(outputs([0.0, 0.0])[0], 1_i32.to_le_bytes());
     assert_eq!(outputs([2.0, 3.0])[0], 0_i32.to_le_bytes());
+}
+
+/// A tree without branches whose leaf is a row of floats by their places, and the values.
+fn shared(row: &[(u8, u16)], values: &[f32]) -> Vec<u8> {
+    let counts = [0, 1, row.len() as u32, values.len() as u32];
+    let mut group = [words(&counts), halves(&[2])].concat();
+    for (score, place) in row {
+        group.push(*score);
+        group.extend(place.to_le_bytes());
+    }
+    [group, f32_bytes(values)].concat()
+}
+
+#[test]
+fn rows_of_floats_may_share_their_values() {
+    let group = shared(&[(1, 1), (LAST, 0)], &[0.25, -3.0]);
+    let plan = |group: &[u8]| plan(2, &[group.to_vec()], [0, 0, 0]);
+    assert_eq!(scores(&plan(&group), [0.0; 2]), [0.25, -3.0]);
+    let behind = shared(&[(1, 2), (LAST, 0)], &[0.25, -3.0]);
+    refused(&plan(&behind), OpFault::Constant);
+    let mut cut = group;
+    cut.pop();
+    refused(&plan(&cut), OpFault::Constant);
 }
 
 #[test]
@@ -220,6 +243,7 @@ impl Ranks {
             self.keys.len() as u32,
             self.leaves.len() as u32,
             self.rows.len() as u32,
+            0,
         ];
         let keys: Vec<u32> = self.keys.iter().map(|key| key.cast_unsigned()).collect();
         let mut bytes = [words(&counts), words(&self.grid), words(&self.nodes)].concat();
@@ -232,7 +256,7 @@ impl Ranks {
             ]
             .concat(),
         );
-        bytes.resize(bytes.len().max(36 + 4 * self.room), 0);
+        bytes.resize(bytes.len().max(40 + 4 * self.room), 0);
         bytes
     }
 

@@ -53,9 +53,16 @@ pub(super) fn pack(trees: &[Flat], codes: &Codes) -> Option<Vec<u8>> {
         return None;
     }
     let roots: Vec<u16> = roots.iter().map(|&root| root as u16).collect();
-    let counts = [branches.len(), trees.len(), rows.entries()].map(|count| count as u32);
+    let counts = [
+        branches.len(),
+        trees.len(),
+        rows.entries(),
+        rows.values.len(),
+    ];
+    let counts = counts.map(|count| count as u32);
     let tables = [bytes_of(&counts), bytes_of(&thresholds), bytes_of(&links)];
-    Some([tables.concat(), half_bytes_of(&roots), rows.bytes].concat())
+    let values = bytes_of(&rows.values);
+    Some([tables.concat(), half_bytes_of(&roots), rows.bytes, values].concat())
 }
 
 /// Whether so few branches are tested that mapping the inputs would cost more.

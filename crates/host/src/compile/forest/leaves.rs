@@ -2,8 +2,8 @@
 
 use super::{Forest, PackFault, Scores, fault};
 use crate::compile::options::Leaves;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 /// Most scores of a row's entry.
 const MAX_WIDTH: usize = 128;
@@ -18,6 +18,8 @@ pub(super) struct Codes {
     pub step: f32,
     /// Whether a score is `step` added as often as it has steps.
     pub repeated: bool,
+    /// Whether rows have places of values instead of values.
+    shared: bool,
     /// Different leaves, in order of first use.
     distinct: Vec<Row>,
     places: HashMap<Row, usize>,
@@ -31,6 +33,9 @@ type Row = Vec<(u8, u32)>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     pub bytes: Vec<u8>,
+    /// Different weights, where entries have their places.
+    pub values: Vec<u32>,
+    value_places: HashMap<u32, usize>,
     places: HashMap<usize, usize>,
     entries: usize,
 }
@@ -74,7 +79,24 @@ impl Codes {
                 place.insert(next);
             }
         }
+        codes.shared = codes.floats && codes.sharing_pays();
         Ok(codes)
+    }
+
+    /// Whether entries of 3 bytes and values of 4 take less than entries of 5.
+    fn sharing_pays(&self) -> bool {
+        let entries = || {
+            self.distinct
+                .iter()
+                .filter(|row| !self.is_unit(row))
+                .flatten()
+        };
+        let values: HashSet<u32> = entries().map(|&(_, weight)| weight).collect();
+        3 * entries().count() + 4 * values.len() < 5 * entries().count()
+    }
+
+    fn is_unit(&self, row: &Row) -> bool {
+        matches!(row[..], [(_, weight)] if weight == self.unit)
     }
 
     /// The value that most leaves add to one score only.
@@ -113,14 +135,14 @@ impl Codes {
         match row[..] {
             [(score, weight)] if weight == self.unit => usize::from(score),
             [] if self.single => 0,
-            _ => self.width + rows.place(leaf, row, self.floats),
+            _ => self.width + rows.place(leaf, row, self),
         }
     }
 }
 
 impl Rows {
     /// The first entry of a row.
-    fn place(&mut self, leaf: usize, row: &Row, floats: bool) -> usize {
+    fn place(&mut self, leaf: usize, row: &Row, codes: &Codes) -> usize {
         if let Some(&place) = self.places.get(&leaf) {
             return place;
         }
@@ -134,12 +156,28 @@ impl Rows {
                 0
             };
             self.bytes.push(score | last);
-            let weight = weight.to_le_bytes();
-            self.bytes
-                .extend(if floats { &weight[..] } else { &weight[..1] });
+            let bytes = weight.to_le_bytes();
+            match (codes.floats, codes.shared) {
+                (true, true) => {
+                    let place = self.value(*weight) as u16;
+                    self.bytes.extend(place.to_le_bytes());
+                }
+                (true, false) => self.bytes.extend(bytes),
+                (false, _) => self.bytes.extend(&bytes[..1]),
+            }
         }
         self.entries += entries.len();
         self.places.insert(leaf, place);
+        place
+    }
+
+    /// Place of a value. There are no more than entries, so it fits 16 bits.
+    fn value(&mut self, weight: u32) -> usize {
+        let next = self.values.len();
+        let place = *self.value_places.entry(weight).or_insert(next);
+        if place == next {
+            self.values.push(weight);
+        }
         place
     }
 

@@ -263,6 +263,7 @@ impl Writer<'_> {
             keys.len() / 4,
             self.leaves.codes.len(),
             self.rows.entries(),
+            self.rows.values.len(),
         ];
         let grid = columns.grid.unwrap_or(Grid { base: 0, shift: 0 });
         let header = counts.map(|count| count as u32);
@@ -274,6 +275,7 @@ impl Writer<'_> {
         bytes.extend(half_bytes_of(&self.pieces));
         bytes.extend(half_bytes_of(&self.leaves.codes));
         bytes.extend(&self.rows.bytes);
+        bytes.extend(bytes_of(&self.rows.values));
         let last_window = self
             .pieces
             .last()

@@ -1,8 +1,8 @@
 //! Trees that compare inputs with thresholds, for few branches: nothing is mapped before.
 //!
-//! A group begins with three words: counts of branches, trees and row entries. Tables follow in
+//! A group begins with four words: counts of branches, trees, row entries and values. Tables follow in
 //! this order: thresholds (four bytes per branch, `f32`, positive or +0.0), links (four bytes per
-//! branch), roots (two bytes per tree), rows.
+//! branch), roots (two bytes per tree), rows, values.
 //!
 //! Bits of a branch's link: 0 – 11 where to go if `x ≤ threshold`, 12 – 23 where to go if not
 //! (a NaN does not), 24 – 31 the feature. With `n` branches a place below `n` is a branch behind
@@ -13,7 +13,7 @@
 //! negative and no NaN.
 
 use super::sections::{Sections, half, word};
-use super::sums::{Sums, check_rows};
+use super::sums::{Rows, Sums};
 use super::{check_operands, run_groups, work};
 use crate::error::OpFault;
 use crate::op::{Op, check as hold, split};
@@ -22,27 +22,27 @@ const PLACE_BITS: u32 = 12;
 const PLACE: u32 = 0xFFF;
 const NEGATIVE_INFINITY: u32 = 0xFF80_0000;
 
-struct Group<'p, const N: usize> {
+struct Group<'p, const FLOATS: bool> {
     thresholds: &'p [[u8; 4]],
     links: &'p [[u8; 4]],
     roots: &'p [[u8; 2]],
-    rows: &'p [[u8; N]],
+    rows: Rows<'p>,
 }
 
-impl<'p, const N: usize> Group<'p, N> {
+impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
     fn of(bytes: &'p [u8]) -> Option<Self> {
-        let ([branches, trees, rows], mut sections) = Sections::of(bytes)?;
+        let ([branches, trees, rows, values], mut sections) = Sections::of(bytes)?;
         Some(Self {
             thresholds: sections.table(branches)?,
             links: sections.table(branches)?,
             roots: sections.table(trees)?,
-            rows: sections.table(rows)?,
+            rows: Rows::of::<FLOATS>(&mut sections, rows, values)?,
         })
     }
 
     /// Adds the leaf that `x` reaches in every tree.
     #[inline(never)]
-    fn add_trees(&self, x: &[[u8; 4]], sums: &mut Sums<N>) -> Option<()> {
+    fn add_trees(&self, x: &[[u8; 4]], sums: &mut Sums<FLOATS>) -> Option<()> {
         let links = self.links;
         let thresholds = self.thresholds.get(..links.len())?;
         for root in self.roots {
@@ -74,22 +74,22 @@ fn below_zero(link: u32, bits: u32) -> usize {
     (place & PLACE) as usize
 }
 
-pub(super) fn check<const N: usize>(op: &Op) -> Result<u64, OpFault> {
+pub(super) fn check<const FLOATS: bool>(op: &Op) -> Result<u64, OpFault> {
     let width = check_operands(op, 0)?;
     let features = op.need_input(0)?.info.elements();
     let mut steps = 0_u64;
     for position in 1..usize::from(op.record().inputs) {
         let bytes = op.need_input(position)?.constant.ok_or(OpFault::Type)?;
-        let group = Group::<N>::of(bytes).ok_or(OpFault::Constant)?;
+        let group = Group::<FLOATS>::of(bytes).ok_or(OpFault::Constant)?;
         steps = steps.saturating_add(group.check(width, features)?);
-        super::check_votes(op, group.rows.is_empty())?;
+        super::check_votes(op, group.rows.len() == 0)?;
     }
     Ok(steps)
 }
 
-impl<const N: usize> Group<'_, N> {
+impl<const FLOATS: bool> Group<'_, FLOATS> {
     fn check(&self, width: usize, features: usize) -> Result<u64, OpFault> {
-        let longest = check_rows(self.rows, width)?;
+        let longest = self.rows.check(width)?;
         let branches = self.links.len();
         let end = branches
             .saturating_add(width)
@@ -110,10 +110,10 @@ impl<const N: usize> Group<'_, N> {
     }
 }
 
-pub(super) fn run<const N: usize>(op: &Op, arena: &mut [u8]) -> Option<()> {
+pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
     let x = op.place(0)?;
     run_groups(op, arena, |arena, scores, bytes, unit| {
-        let group = Group::<N>::of(bytes)?;
+        let group = Group::<FLOATS>::of(bytes)?;
         let (x, scores) = split(arena, x.clone(), scores)?;
         let mut sums = Sums {
             scores: scores.as_chunks_mut().0,

@@ -14,7 +14,8 @@
 //!
 //! A tree reaches a leaf code. A code below `width` adds one unit to that score; a code
 //! `width + r` adds the row that starts at entry `r` of the group's rows, which have an entry per
-//! score that is not 0: the score (top bit: the row ends) and what is added, `f32` or `u8` steps.
+//! score that is not 0: the score (top bit: the row ends) and what is added: `u8` steps, an `f32`, or,
+//! where the group has values, the place among them, `u16`.
 //! Adding nothing where a dense row would add 0.0 gives the same sums, because a sum that starts
 //! at 0.0 is never -0.0 and `a + 0.0 = a`.
 //!
@@ -47,28 +48,24 @@ use sums::Form;
 
 pub(in crate::kernels) static RANKS_F32: Kernel = Kernel {
     id: id(0),
-    check: ranks::check::<F32_ENTRY>,
-    run: ranks::run::<F32_ENTRY>,
+    check: ranks::check::<true>,
+    run: ranks::run::<true>,
 };
 pub(in crate::kernels) static RANKS_STEPS: Kernel = Kernel {
     id: id(1),
-    check: ranks::check::<STEPS_ENTRY>,
-    run: ranks::run::<STEPS_ENTRY>,
+    check: ranks::check::<false>,
+    run: ranks::run::<false>,
 };
 pub(in crate::kernels) static DIRECT_F32: Kernel = Kernel {
     id: id(2),
-    check: direct::check::<F32_ENTRY>,
-    run: direct::run::<F32_ENTRY>,
+    check: direct::check::<true>,
+    run: direct::run::<true>,
 };
 pub(in crate::kernels) static DIRECT_STEPS: Kernel = Kernel {
     id: id(3),
-    check: direct::check::<STEPS_ENTRY>,
-    run: direct::run::<STEPS_ENTRY>,
+    check: direct::check::<false>,
+    run: direct::run::<false>,
 };
-
-/// Bytes of a row's entry with a weight in `f32`, and in steps.
-const F32_ENTRY: usize = 5;
-const STEPS_ENTRY: usize = 2;
 
 const fn id(variant: u8) -> KernelId {
     KernelId::new(OpCode::TreeEnsemble as u16, 1, variant)

@@ -1,9 +1,9 @@
 //! Trees that test bytes: every input is mapped once to its rank among the thresholds it is
 //! compared with, and branches compare ranks.
 //!
-//! A group begins with nine words: counts of nodes, pieces, trees, columns, keys, leaves and row
-//! entries, then base and shift of the grid. Tables follow in this order: nodes, columns, keys
-//! (four bytes each), pieces, leaves (two bytes each), rows. Bytes may follow that no table has; they
+//! A group begins with ten words: counts of nodes, pieces, trees, columns, keys, leaves, row entries
+//! and values, then base and shift of the grid. Tables follow in this order: nodes, columns, keys
+//! (four bytes each), pieces, leaves (two bytes each), rows, values. Bytes may follow that no table has; they
 //! fill the last window.
 //!
 //! **Images.** Let `key(x)` be the bits of `x` as `i32`, those below the sign inverted where the
@@ -29,7 +29,7 @@
 //! on, which is behind this one: so every walk ends. Trees begin at the first pieces.
 
 use super::sections::{Sections, half, word};
-use super::sums::{self, Sums, check_rows};
+use super::sums::{self, Rows, Sums};
 use super::{check_operands, run_groups, work};
 use crate::error::OpFault;
 use crate::format::DType;
@@ -40,7 +40,7 @@ const WINDOW: usize = 256;
 const GOES_ON: u16 = 0x8000;
 const INFINITY: u32 = 0x7F80_0000;
 
-struct Group<'p, const N: usize> {
+struct Group<'p, const FLOATS: bool> {
     /// Every word of the group from its first node on.
     words: &'p [[u8; 4]],
     nodes: &'p [[u8; 4]],
@@ -49,11 +49,11 @@ struct Group<'p, const N: usize> {
     pieces: &'p [[u8; 2]],
     trees: usize,
     leaves: &'p [[u8; 2]],
-    rows: &'p [[u8; N]],
+    rows: Rows<'p>,
     grid: Grid,
 }
 
-impl<'p, const N: usize> Group<'p, N> {
+impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
     fn of(bytes: &'p [u8]) -> Option<Self> {
         let (counts, mut sections) = Sections::of(bytes)?;
         let [
@@ -64,6 +64,7 @@ impl<'p, const N: usize> Group<'p, N> {
             keys,
             leaves,
             rows,
+            values,
             base,
             shift,
         ] = counts;
@@ -75,7 +76,7 @@ impl<'p, const N: usize> Group<'p, N> {
             pieces: sections.table(pieces)?,
             trees: usize::try_from(trees).ok()?,
             leaves: sections.table(leaves)?,
-            rows: sections.table(rows)?,
+            rows: Rows::of::<FLOATS>(&mut sections, rows, values)?,
             grid: Grid { base, shift },
         })
     }
@@ -126,12 +127,12 @@ impl<'p, const N: usize> Group<'p, N> {
 
     /// Adds the leaf that the images reach in every tree.
     #[inline(never)]
-    fn add_trees(&self, images: &[u8; 256], sums: &mut Sums<N>) -> Option<()> {
+    fn add_trees(&self, images: &[u8; 256], sums: &mut Sums<FLOATS>) -> Option<()> {
         let unit = sums.unit;
         for piece in self.pieces.get(..self.trees)? {
             let code = self.end(*piece, images)?;
             match sums.scores.get_mut(usize::from(code)) {
-                Some(score) => sums::add::<N>(score, unit),
+                Some(score) => sums::add::<FLOATS>(score, unit),
                 None => self.add_other(code, images, sums)?,
             }
         }
@@ -146,7 +147,7 @@ impl<'p, const N: usize> Group<'p, N> {
 
     /// Goes on in other pieces, and adds a leaf that is a row, or else a unit.
     #[inline(never)]
-    fn add_other(&self, mut code: u16, images: &[u8; 256], sums: &mut Sums<N>) -> Option<()> {
+    fn add_other(&self, mut code: u16, images: &[u8; 256], sums: &mut Sums<FLOATS>) -> Option<()> {
         while code & GOES_ON != 0 {
             let piece = self.pieces.get(usize::from(code & !GOES_ON))?;
             code = self.end(*piece, images)?;
@@ -191,7 +192,7 @@ fn rank(key: i32, keys: &[[u8; 4]]) -> u8 {
     keys.partition_point(|threshold| key > i32::from_le_bytes(*threshold)) as u8
 }
 
-pub(super) fn check<const N: usize>(op: &Op) -> Result<u64, OpFault> {
+pub(super) fn check<const FLOATS: bool>(op: &Op) -> Result<u64, OpFault> {
     let width = check_operands(op, 1)?;
     let images = op.scratch(0).ok_or(OpFault::Operands)?;
     hold(images.dtype() == DType::U8, OpFault::Type)?;
@@ -200,17 +201,17 @@ pub(super) fn check<const N: usize>(op: &Op) -> Result<u64, OpFault> {
     let mut steps = 0_u64;
     for position in 1..usize::from(op.record().inputs) {
         let bytes = op.need_input(position)?.constant.ok_or(OpFault::Type)?;
-        let group = Group::<N>::of(bytes).ok_or(OpFault::Constant)?;
+        let group = Group::<FLOATS>::of(bytes).ok_or(OpFault::Constant)?;
         steps = steps.saturating_add(group.check(width, features)?);
-        super::check_votes(op, group.rows.is_empty())?;
+        super::check_votes(op, group.rows.len() == 0)?;
     }
     Ok(steps)
 }
 
-impl<const N: usize> Group<'_, N> {
+impl<const FLOATS: bool> Group<'_, FLOATS> {
     fn check(&self, width: usize, features: usize) -> Result<u64, OpFault> {
         self.check_columns(features)?;
-        let longest = check_rows(self.rows, width)?;
+        let longest = self.rows.check(width)?;
         hold(self.trees <= self.pieces.len(), OpFault::Constant)?;
         let mut start = 0;
         for (index, piece) in self.pieces.iter().enumerate() {
@@ -273,12 +274,12 @@ impl<const N: usize> Group<'_, N> {
     }
 }
 
-pub(super) fn run<const N: usize>(op: &Op, arena: &mut [u8]) -> Option<()> {
+pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
     let x = op.place(0)?;
     let operands = usize::from(op.record().inputs).checked_add(op.record().outputs.into())?;
     let images = op.place(operands)?;
     run_groups(op, arena, |arena, scores, bytes, unit| {
-        let group = Group::<N>::of(bytes)?;
+        let group = Group::<FLOATS>::of(bytes)?;
         let (x, mapped) = split(arena, x.clone(), images.clone())?;
         group.map(x.as_chunks().0, mapped)?;
         let (images, scores) = split(arena, images.clone(), scores)?;

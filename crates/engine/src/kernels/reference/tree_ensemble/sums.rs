@@ -1,7 +1,7 @@
 //! Scores: what leaf codes add to them, and what becomes of the sums.
 
-use super::STEPS_ENTRY;
-use crate::bytes::f32_at;
+use super::sections::{Sections, word};
+use crate::bytes::{f32_at, pieces};
 use crate::error::OpFault;
 use crate::op::{Op, check};
 
@@ -9,20 +9,85 @@ use crate::op::{Op, check};
 pub(super) const MAX_WIDTH: usize = 128;
 const ROW_ENDS: u8 = 0x80;
 
+/// What leaf codes of the width and above add.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'p> {
+    entries: &'p [u8],
+    /// Bytes of an entry.
+    size: usize,
+    /// Different weights, where entries have their place instead of them.
+    values: &'p [[u8; 4]],
+}
+
+impl<'p> Rows<'p> {
+    /// The tables at the end of a group, of `f32` or of steps.
+    pub fn of<const FLOATS: bool>(
+        sections: &mut Sections<'p>,
+        entries: u32,
+        values: u32,
+    ) -> Option<Self> {
+        let size = match (FLOATS, values) {
+            (false, _) => 2,
+            (true, 0) => 5,
+            (true, _) => 3,
+        };
+        Some(Self {
+            entries: sections
+                .table::<1>(entries.checked_mul(size)?)?
+                .as_flattened(),
+            size: size as usize,
+            values: sections.table(values)?,
+        })
+    }
+
+    /// Entries of all rows.
+    pub fn len(&self) -> usize {
+        self.entries.len() / self.size.max(1)
+    }
+
+    /// Every row ends in the table and names scores and values that exist; gives the longest row.
+    pub fn check(&self, width: usize) -> Result<usize, OpFault> {
+        let (mut longest, mut length) = (1, 0_usize);
+        for entry in pieces(self.entries, self.size) {
+            let (&target, weight) = entry.split_first().ok_or(OpFault::Constant)?;
+            check(usize::from(target & !ROW_ENDS) < width, OpFault::Constant)?;
+            self.weight(weight).ok_or(OpFault::Constant)?;
+            length = length.saturating_add(1);
+            longest = longest.max(length);
+            if target & ROW_ENDS != 0 {
+                length = 0;
+            }
+        }
+        check(length == 0, OpFault::Constant)?;
+        Ok(longest)
+    }
+
+    /// A byte of steps, the bits of an `f32`, or where they are.
+    #[inline(always)]
+    fn weight(&self, bytes: &[u8]) -> Option<u32> {
+        match *bytes {
+            [steps] => Some(u32::from(steps)),
+            [low, high] => word(self.values, u16::from_le_bytes([low, high]).into()),
+            [a, b, c, d] => Some(u32::from_le_bytes([a, b, c, d])),
+            _ => None,
+        }
+    }
+}
+
 /// The scores while leaves are added: `u32` steps or `f32`.
-pub(super) struct Sums<'s, 'p, const N: usize> {
+pub(super) struct Sums<'s, 'p, const FLOATS: bool> {
     pub scores: &'s mut [[u8; 4]],
-    pub rows: &'p [[u8; N]],
+    pub rows: Rows<'p>,
     /// What a code below the width adds.
     pub unit: u32,
 }
 
-impl<const N: usize> Sums<'_, '_, N> {
+impl<const FLOATS: bool> Sums<'_, '_, FLOATS> {
     /// Adds the leaf with this code.
     #[inline(always)]
     pub fn add(&mut self, code: usize) -> Option<()> {
         match self.scores.get_mut(code) {
-            Some(score) => add::<N>(score, self.unit),
+            Some(score) => add::<FLOATS>(score, self.unit),
             None => self.add_apart(code)?,
         }
         Some(())
@@ -45,11 +110,12 @@ impl<const N: usize> Sums<'_, '_, N> {
 
     #[inline(always)]
     fn add_row(&mut self, code: usize) -> Option<()> {
-        let rows = self.rows.get(code.checked_sub(self.scores.len())?..)?;
-        for entry in rows {
+        let row = code.checked_sub(self.scores.len())?;
+        let start = row.wrapping_mul(self.rows.size);
+        for entry in pieces(self.rows.entries.get(start..)?, self.rows.size) {
             let (&target, weight) = entry.split_first()?;
             let score = self.scores.get_mut(usize::from(target & !ROW_ENDS))?;
-            add::<N>(score, weight_of(weight)?);
+            add::<FLOATS>(score, self.rows.weight(weight)?);
             if target & ROW_ENDS != 0 {
                 break;
             }
@@ -60,39 +126,13 @@ impl<const N: usize> Sums<'_, '_, N> {
 
 /// Adds a weight to a score.
 #[inline(always)]
-pub(super) fn add<const N: usize>(score: &mut [u8; 4], weight: u32) {
+pub(super) fn add<const FLOATS: bool>(score: &mut [u8; 4], weight: u32) {
     let sum = u32::from_le_bytes(*score);
-    let sum = match N {
-        STEPS_ENTRY => sum.wrapping_add(weight),
-        _ => (f32::from_bits(sum) + f32::from_bits(weight)).to_bits(),
+    let sum = match FLOATS {
+        false => sum.wrapping_add(weight),
+        true => (f32::from_bits(sum) + f32::from_bits(weight)).to_bits(),
     };
     *score = sum.to_le_bytes();
-}
-
-/// A byte of steps, or the bits of an `f32`.
-#[inline(always)]
-fn weight_of(bytes: &[u8]) -> Option<u32> {
-    match *bytes {
-        [steps] => Some(u32::from(steps)),
-        [a, b, c, d] => Some(u32::from_le_bytes([a, b, c, d])),
-        _ => None,
-    }
-}
-
-/// Every row ends in the table and names scores that exist; gives the longest row.
-pub(super) fn check_rows<const N: usize>(rows: &[[u8; N]], width: usize) -> Result<usize, OpFault> {
-    let (mut longest, mut length) = (1, 0_usize);
-    for entry in rows {
-        let &target = entry.first().ok_or(OpFault::Constant)?;
-        check(usize::from(target & !ROW_ENDS) < width, OpFault::Constant)?;
-        length = length.saturating_add(1);
-        longest = longest.max(length);
-        if target & ROW_ENDS != 0 {
-            length = 0;
-        }
-    }
-    check(length == 0, OpFault::Constant)?;
-    Ok(longest)
 }
 
 /// What becomes of the sums.
