@@ -1,5 +1,14 @@
 //! Little-endian reads and writes that cannot panic.
 
+/// Whether bytes start where the kernels of this processor can read them.
+#[inline(always)]
+pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
+    bytes
+        .as_ptr()
+        .addr()
+        .is_multiple_of(dunlin_kernels::ALIGNMENT)
+}
+
 /// The `N` bytes at `at`, if they are all there.
 #[inline(always)]
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {

@@ -8,6 +8,8 @@ use crate::KernelId;
 pub enum LoadError {
     /// The first eight bytes are not [`MAGIC`](crate::format::MAGIC).
     NotAPlan,
+    /// The plan does not start at a multiple of 4, which kernels of this processor need.
+    Unaligned,
     /// The bytes end before the plan does; both in bytes.
     Truncated {
         /// Bytes the plan needs.
@@ -81,6 +83,8 @@ pub enum RunError {
         /// Bytes given.
         got: usize,
     },
+    /// The arena does not start at a multiple of 4, which kernels of this processor need.
+    ArenaUnaligned,
     /// A kernel met something the load check excludes. No loaded plan reaches this; it stands
     /// where other code would panic.
     Unchecked {
@@ -93,6 +97,7 @@ impl core::fmt::Display for LoadError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::NotAPlan => write!(f, "not a plan"),
+            Self::Unaligned => write!(f, "plan does not start at a multiple of 4"),
             Self::Truncated { needed, got } => {
                 write!(f, "plan of {needed} bytes cut off at {got}")
             }
@@ -117,6 +122,7 @@ impl core::fmt::Display for RunError {
                     "arena of {got} bytes is smaller than the {needed} needed"
                 )
             }
+            Self::ArenaUnaligned => write!(f, "arena does not start at a multiple of 4"),
             Self::Unchecked { op } => write!(f, "op {op} met what the load check excludes"),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Every rule stands here once; kernels hold their own operands and parameters in their `check`.
 
+use crate::bytes::is_aligned;
 use crate::error::{LoadError, OpFault};
 use crate::format::{
     ARENA_ALIGNMENT, CONSTANT_ALIGNMENT, DType, FORMAT, HEADER_BYTES, KERNEL_BYTES, MAGIC,
@@ -14,9 +15,12 @@ use crate::op::{Op, Tables, check};
 use crate::record::{Header, HeaderWords, OpRecord, Port, TensorEntry};
 use crate::{KernelId, tensor::Tensor};
 
-/// Reads header and sections and holds them to the limits.
-pub(crate) fn read(bytes: &[u8]) -> Result<Tables<'_>, LoadError> {
+/// Reads the header and holds it to the limits; gives the bytes of the plan as well.
+pub(crate) fn read(bytes: &[u8]) -> Result<(&HeaderWords, &[u8]), LoadError> {
     let words = header(bytes)?;
+    if !is_aligned(bytes) {
+        return Err(LoadError::Unaligned);
+    }
     let [_, _, format, total, ..] = *words;
     let [f0, f1, r0, r1] = format;
     let (format, total) = (u16::from_le_bytes([f0, f1]), u32::from_le_bytes(total));
@@ -31,10 +35,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Tables<'_>, LoadError> {
         true => wrong_field(&header, total),
         false => 10,
     };
-    if position != 0 {
-        return Err(LoadError::Header { position });
+    match position {
+        0 => Ok((words, bytes)),
+        _ => Err(LoadError::Header { position }),
     }
-    sections(words, &header, bytes).ok_or(LoadError::Header { position: 12 })
 }
 
 fn header(bytes: &[u8]) -> Result<&HeaderWords, LoadError> {
@@ -77,19 +81,21 @@ fn wrong_field(header: &Header, total: u32) -> u32 {
     wrong
 }
 
-/// Cuts a plan into its sections; none where it does not end with them.
-fn sections<'a>(words: &'a HeaderWords, header: &Header, bytes: &'a [u8]) -> Option<Tables<'a>> {
-    // Below 2^30, as every section is within its limit. What reaches beyond the end is not the end.
-    let mut end = HEADER_BYTES;
+/// Cuts a plan into its sections and says where they end; what reaches beyond the plan's end is left empty.
+#[inline(never)]
+pub(crate) fn sections<'a>(words: &'a HeaderWords, bytes: &'a [u8], end: &mut usize) -> Tables<'a> {
+    let header = Header::decode(words);
+    // Below 2^30, as every section is within its limit.
+    *end = HEADER_BYTES;
     let mut part = |count: usize, size: usize, alignment: usize| {
         let start = end.next_multiple_of(alignment);
-        end = start + count * size;
-        bytes.get(start..end).unwrap_or_default()
+        *end = start + count * size;
+        bytes.get(start..*end).unwrap_or_default()
     };
     let mut words_of = |count, size, alignment| part(count, size, alignment).as_chunks().0;
     let tensors = usize::from(header.arena_tensors) + usize::from(header.constant_tensors);
     let ports = usize::from(header.inputs) + usize::from(header.outputs);
-    let tables = Tables {
+    Tables {
         header: words,
         tensors: words_of(tensors, TENSOR_BYTES, 1).as_chunks().0,
         ops: words_of(header.ops.into(), OP_BYTES, 1).as_chunks().0,
@@ -100,12 +106,21 @@ fn sections<'a>(words: &'a HeaderWords, header: &Header, bytes: &'a [u8]) -> Opt
             .as_chunks()
             .0,
         constants: part(header.constants_bytes as usize, 1, CONSTANT_ALIGNMENT),
-    };
-    (end == bytes.len()).then_some(tables)
+    }
 }
 
-/// Checks everything behind the header; gives the elementary steps of a run.
-pub(crate) fn check_all(tables: &Tables, set: &'static KernelSet) -> Result<u64, LoadError> {
+/// Checks that the plan ends with its sections, and what is in them; gives the elementary steps of a run.
+#[inline(never)]
+pub(crate) fn check_sections(
+    words: &HeaderWords,
+    bytes: &[u8],
+    set: &'static KernelSet,
+) -> Result<u64, LoadError> {
+    let mut end = 0;
+    let tables = &sections(words, bytes, &mut end);
+    if end != bytes.len() {
+        return Err(LoadError::Header { position: 12 });
+    }
     check_tensors(tables)?;
     let work = check_ops(tables, set)?;
     check_ports(tables)?;

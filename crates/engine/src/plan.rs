@@ -1,6 +1,6 @@
 //! A plan: loaded once, then run.
 
-use crate::bytes::{f32_at, u32_at};
+use crate::bytes::{f32_at, is_aligned, u32_at};
 use crate::error::{LoadError, RunError};
 use crate::format::{DType, MAX_INPUTS, Role};
 use crate::kernels::KernelSet;
@@ -75,19 +75,14 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_with(bytes: &'a [u8], set: &'static KernelSet) -> Result<Plan<'a>, LoadError> {
-        let mut plan = load::read(bytes).map(|tables| Plan {
-            tables,
-            work: 0,
+        let (words, bytes) = load::read(bytes)?;
+        let work = load::check_sections(words, bytes, set)?;
+        // Cut once more, in place: a copy of the tables would need `memcpy`.
+        Ok(Plan {
+            tables: load::sections(words, bytes, &mut 0),
+            work,
             set,
-        });
-        // Checked where it is returned: a plan is not moved about on a small stack.
-        if let Ok(loaded) = &mut plan {
-            match load::check_all(&loaded.tables, set) {
-                Ok(work) => loaded.work = work,
-                Err(error) => plan = Err(error),
-            }
-        }
-        plan
+        })
     }
 
     /// Memory and kernels a run needs.
@@ -141,9 +136,12 @@ impl<'a> Plan<'a> {
     /// every machine; a NaN among the outputs is always `0x7FC00000`.
     ///
     /// # Errors
-    /// [`RunError::ArenaTooSmall`] before anything is written.
+    /// [`RunError::ArenaTooSmall`] and [`RunError::ArenaUnaligned`] before anything is written.
     pub fn run(&self, arena: &mut [u8]) -> Result<(), RunError> {
         let arena = self.arena(arena)?;
+        if !is_aligned(arena) {
+            return Err(RunError::ArenaUnaligned);
+        }
         for (index, entry) in self.tables.ops.iter().enumerate() {
             let op = index as u16;
             self.run_op(entry, arena)

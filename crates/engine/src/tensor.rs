@@ -85,6 +85,13 @@ impl Tensor<'_> {
         [d0, d1, d2, d3].map(u32::from_le_bytes)
     }
 
+    /// Whether these are the dimensions. Compared one by one: `==` of arrays would call `memcmp`.
+    #[inline(never)]
+    pub fn has_shape(self, dims: [u32; MAX_RANK]) -> bool {
+        let differences = self.dims().into_iter().zip(dims).map(|(a, b)| a ^ b);
+        differences.fold(0, |all, bits| all | bits) == 0
+    }
+
     /// As [`TensorInfo::offset`].
     #[inline(always)]
     pub fn offset(self) -> usize {

@@ -45,6 +45,10 @@ mod arch;
 #[path = "arm/mod.rs"]
 mod arch;
 
+/// Constants, columns and planes start at a multiple of so many bytes: loads of two words trap where they are not
+/// aligned, and no firmware needs a second loop for that.
+pub const ALIGNMENT: usize = if cfg!(cortex_m_dsp) { 4 } else { 1 };
+
 #[cfg(test)]
 mod tests;
 

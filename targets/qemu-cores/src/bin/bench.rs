@@ -8,7 +8,7 @@
 #[path = "../../../qemu-cortex-m4f/src/harness.rs"]
 mod harness;
 
-use dunlin_engine::{Kernel, KernelSet, Plan};
+use dunlin_engine::{Kernel, KernelSet, LoadError, Plan};
 use dunlin_qemu_cores as port;
 use harness::Subject;
 
@@ -21,14 +21,14 @@ static SET: KernelSet = KernelSet::new(&KERNELS);
 struct Engine;
 
 impl Subject for Engine {
-    type Loaded = Plan<'static>;
+    type Loaded = Result<Plan<'static>, LoadError>;
 
-    fn load(plan: &'static [u8]) -> Option<Plan<'static>> {
-        Plan::load_with(plan, &SET).ok()
+    fn load(plan: &'static [u8]) -> Self::Loaded {
+        Plan::load_with(plan, &SET)
     }
 
-    fn run(plan: &Plan<'static>, arena: &mut [u8]) -> Option<()> {
-        plan.run(arena).ok()
+    fn run(plan: &Self::Loaded, arena: &mut [u8]) -> Option<()> {
+        plan.as_ref().ok()?.run(arena).ok()
     }
 }
 

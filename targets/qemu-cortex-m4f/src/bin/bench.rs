@@ -11,7 +11,7 @@ mod harness;
 mod port;
 
 use cortex_m_rt::entry;
-use dunlin_engine::{Kernel, KernelSet, Plan};
+use dunlin_engine::{Kernel, KernelSet, LoadError, Plan};
 use harness::Subject;
 
 include!(concat!(env!("DUNLIN_BENCH"), "/kernels.rs"));
@@ -23,14 +23,14 @@ static SET: KernelSet = KernelSet::new(&KERNELS);
 struct Engine;
 
 impl Subject for Engine {
-    type Loaded = Plan<'static>;
+    type Loaded = Result<Plan<'static>, LoadError>;
 
-    fn load(plan: &'static [u8]) -> Option<Plan<'static>> {
-        Plan::load_with(plan, &SET).ok()
+    fn load(plan: &'static [u8]) -> Self::Loaded {
+        Plan::load_with(plan, &SET)
     }
 
-    fn run(plan: &Plan<'static>, arena: &mut [u8]) -> Option<()> {
-        plan.run(arena).ok()
+    fn run(plan: &Self::Loaded, arena: &mut [u8]) -> Option<()> {
+        plan.as_ref().ok()?.run(arena).ok()
     }
 }
 

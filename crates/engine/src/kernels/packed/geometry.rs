@@ -45,8 +45,8 @@ impl Geometry {
     /// Checks the words against input and output, both `[1, h, w, c]`.
     pub fn check(&self, x: Tensor, y: Tensor) -> Result<(), OpFault> {
         let ([h, w], [oh, ow]) = (self.input, self.output);
-        let x_fits = x.dims().map(|extent| extent as usize) == [1, h, w, self.channels];
-        let y_fits = y.dims().map(|extent| extent as usize) == [1, oh, ow, self.filters];
+        let x_fits = x.has_shape([1, h, w, self.channels].map(|extent| extent as u32));
+        let y_fits = y.has_shape([1, oh, ow, self.filters].map(|extent| extent as u32));
         check(x_fits && y_fits, OpFault::Shape)?;
         let axes = self.output.iter().zip(&self.kernel).zip(&self.stride);
         for (((&results, &taps), &stride), (&dilation, &padding)) in

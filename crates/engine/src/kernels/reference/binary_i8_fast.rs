@@ -71,7 +71,7 @@ fn check_op(op: &Op, limits: usize) -> Result<u64, OpFault> {
     let computed = a.constant.is_none() || b.constant.is_none();
     check(types_fit && computed, OpFault::Type)?;
     check(
-        a.info.dims() == y.dims() && b.info.dims() == y.dims(),
+        a.info.has_shape(y.dims()) && b.info.has_shape(y.dims()),
         OpFault::Shape,
     )?;
     op.output_may_replace_an_input()?;

@@ -54,7 +54,7 @@ impl Ratio {
 
     /// The output code for the share of an exact numerator that one of `parts` has. The
     /// denominator times `parts` is below 2^118.
-    #[inline(always)]
+    #[inline(never)]
     pub fn code_of_share(&self, numerator: i128, parts: u32) -> u8 {
         let denominator = self.denominator.wrapping_mul(parts.into());
         let code = exact::round_small(numerator, denominator) + self.zero_point;
