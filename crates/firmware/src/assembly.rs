@@ -14,7 +14,10 @@ pub const KERNEL_CLASS: &str = "reference";
 
 /// All the memory a device works in: `ARENA` bytes for models, `INPUT` values of the longest input
 /// (steps × channels), `OUTPUT` bytes of the longest output, and 10 kB for messages.
+///
+/// The arena stands first, where it suits every kernel.
 #[derive(Debug)]
+#[repr(C, align(16))]
 pub struct Memory<const ARENA: usize, const INPUT: usize, const OUTPUT: usize> {
     arena: [u8; ARENA],
     input: [f32; INPUT],
