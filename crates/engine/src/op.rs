@@ -290,7 +290,7 @@ pub(crate) fn disjoint(a: &Range<usize>, b: &Range<usize>) -> bool {
 }
 
 /// Splits the arena into a readable and a writable range; none if they overlap.
-#[inline(always)]
+#[inline]
 pub(crate) fn split(
     arena: &mut [u8],
     read: Range<usize>,
@@ -301,7 +301,7 @@ pub(crate) fn split(
 }
 
 /// Two ranges of the arena; none if they overlap.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn split_mut(
     arena: &mut [u8],
     a: Range<usize>,

@@ -88,7 +88,8 @@ pub(crate) fn pair(places: &mut [[u8; 16]], runs: &Runs, [first, second]: [&[u8]
 /// Writes a run of inputs to one of two columns, from the start of `columns`, and gives what is behind it.
 ///
 /// Four inputs take 16 bytes of both columns. What does not fit is left out.
-#[inline(always)]
+#[cfg_attr(cortex_m_dsp, inline(never))]
+#[cfg_attr(not(cortex_m_dsp), inline(always))]
 pub fn fill<'c>(columns: &'c mut [u8], which: Column, run: &[u8]) -> &'c mut [u8] {
     #[cfg(simd = "x86_64")]
     let bytes = run.len().div_ceil(4).saturating_mul(16);
@@ -103,13 +104,14 @@ pub fn fill<'c>(columns: &'c mut [u8], which: Column, run: &[u8]) -> &'c mut [u8
     if tail.is_empty() {
         return rest;
     }
-    let mut last = [0; 4];
-    last.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
-    write(rest, which, &[last])
+    // One by one: a loop would become a call of `memcpy`.
+    let [a, b, c] = [0, 1, 2].map(|place| tail.get(place).copied().unwrap_or(0));
+    write(rest, which, &[[a, b, c, 0]])
 }
 
 /// Writes `count` times the same input, as [`fill`] would a run of it.
-#[inline(always)]
+#[cfg_attr(cortex_m_dsp, inline(never))]
+#[cfg_attr(not(cortex_m_dsp), inline(always))]
 pub fn repeat(columns: &mut [u8], which: Column, input: u8, count: usize) -> &mut [u8] {
     let mut rest = columns;
     for _ in 0..count.div_ceil(4) {

@@ -7,7 +7,7 @@
 //!
 //! A column holds the inputs under a window, row by row of the kernel; where taps lie side by side,
 //! so do their channels, and every run is filled up to a multiple of four, with
-//! what the row has there or with zeros: the compiler gives these places weights of zero. Taps on the padding see x₀.
+//! what the row has there, with x₀ or with zeros: the compiler gives these places weights of zero. Taps on the padding see x₀.
 //! Pixels are computed two by two, so the output may overlap `x` where it stays behind what is
 //! still to be read ([`Walk`]).
 
@@ -32,6 +32,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
 const WORDS: usize = geometry::WORDS + 1;
 
 /// Steps of a column; none where it would be too long.
+#[inline(never)]
 fn steps(geometry: &Geometry) -> Option<usize> {
     let [rows, columns] = geometry.kernel;
     let taps = geometry.taps_in_run();
@@ -124,34 +125,31 @@ struct Inside {
 }
 
 impl Inside {
+    /// The geometry is checked, so nothing here overflows where it matters: every range is looked up in the input.
+    #[inline(never)]
     fn of(geometry: &Geometry) -> Option<Inside> {
         let ([_, width], [top, left]) = (geometry.input, geometry.padding);
         let ([stride, step], [dilation, spread]) = (geometry.stride, geometry.dilation);
         let [kernel_rows, kernel_columns] = geometry.kernel;
         let c = geometry.channels;
-        let row_bytes = width.checked_mul(c)?;
+        let row_bytes = width.wrapping_mul(c);
         let taps = geometry.taps_in_run();
-        let quads = taps.checked_mul(c)?.div_ceil(4);
-        let below = dilation.checked_mul(row_bytes)?;
-        let run = |count, pitch| Runs {
-            count,
-            quads,
-            pitch,
-        };
-        let (groups, runs) = match taps == kernel_columns {
-            true => ([1, 0], run(kernel_rows, below)),
-            false => (
-                [kernel_rows, below],
-                run(kernel_columns, spread.checked_mul(c)?),
-            ),
+        let below = dilation.wrapping_mul(row_bytes);
+        let (groups, count, pitch) = match taps == kernel_columns {
+            true => ([1, 0], kernel_rows, below),
+            false => ([kernel_rows, below], kernel_columns, spread.wrapping_mul(c)),
         };
         Some(Inside {
             rows: geometry.inside(0)?,
             columns: geometry.inside(1)?,
-            pitch: [stride.checked_mul(row_bytes)?, step.checked_mul(c)?],
-            padding: (top.checked_mul(row_bytes)?).checked_add(left.checked_mul(c)?)?,
+            pitch: [stride.wrapping_mul(row_bytes), step.wrapping_mul(c)],
+            padding: (top.wrapping_mul(row_bytes)).wrapping_add(left.wrapping_mul(c)),
             groups,
-            runs,
+            runs: Runs {
+                count,
+                quads: taps.wrapping_mul(c).div_ceil(4),
+                pitch,
+            },
         })
     }
 
@@ -194,15 +192,14 @@ fn gather(
 ) -> Option<()> {
     let ([height, width], [kernel_rows, kernel_columns]) = (geometry.input, geometry.kernel);
     let taps = geometry.taps_in_run();
-    let row_bytes = width.checked_mul(geometry.channels)?;
+    let row_bytes = width.wrapping_mul(geometry.channels);
     for kernel_row in 0..kernel_rows {
-        let at = usize::try_from(geometry.row(row, kernel_row))
-            .ok()
-            .filter(|&at| at < height);
-        let start = at.and_then(|at| at.checked_mul(row_bytes));
-        let inputs = match start {
-            Some(start) => x.get(start..start.checked_add(row_bytes)?)?,
-            None => &[],
+        // A row above the image has a number beyond it.
+        let at = geometry.row(row, kernel_row).cast_unsigned() as usize;
+        let start = at.wrapping_mul(row_bytes);
+        let inputs = match at < height {
+            true => x.get(start..start.wrapping_add(row_bytes))?,
+            false => &[],
         };
         for tap in (0..kernel_columns).step_by(taps) {
             let first = geometry.column(column, tap);
@@ -223,17 +220,18 @@ fn gather_run<'c>(
     which: Column,
 ) -> Option<&'c mut [u8]> {
     let c = geometry.channels;
-    let length = geometry.taps_in_run().checked_mul(c)?;
+    let length = geometry.taps_in_run().wrapping_mul(c);
     if let Ok(first) = usize::try_from(first) {
-        let start = first.checked_mul(c)?;
+        let start = first.wrapping_mul(c);
         // What fills a run up has weights of zero, so whatever the row has there will do.
-        let filled = length.next_multiple_of(4);
-        let run = row.get(start..start.checked_add(filled)?);
-        if let Some(run) = run.or_else(|| row.get(start..start.checked_add(length)?)) {
+        let behind = row.get(start..).unwrap_or_default();
+        let run = behind.get(..length.next_multiple_of(4));
+        if let Some(run) = run.or_else(|| behind.get(..length)) {
             return Some(fill(columns, which, run));
         }
     }
-    gather_edge(geometry, row, i64::from(first) * c as i64, columns, which)
+    let first = (first as isize).wrapping_mul(c as isize);
+    gather_edge(geometry, row, first, columns, which)
 }
 
 /// As [`gather_run`] across an edge of the image, from element `first` of the row on.
@@ -241,51 +239,31 @@ fn gather_run<'c>(
 fn gather_edge<'c>(
     geometry: &Geometry,
     row: &[u8],
-    first: i64,
+    first: isize,
     mut columns: &'c mut [u8],
     which: Column,
 ) -> Option<&'c mut [u8]> {
-    let length = geometry.taps_in_run().checked_mul(geometry.channels)?;
+    let length = geometry.taps_in_run().wrapping_mul(geometry.channels);
     if row.is_empty() {
         return Some(repeat(columns, which, geometry.zero, length));
     }
     if geometry.channels.is_multiple_of(4) {
-        return gather_pieces(geometry, row, first, columns, which);
+        // Every tap fills whole words: padding, inputs, padding.
+        let before = first.min(0).unsigned_abs().min(length);
+        let rest = length.wrapping_sub(before);
+        let inputs = row.get(first.max(0).unsigned_abs()..).unwrap_or_default();
+        let inputs = inputs.get(..rest).unwrap_or(inputs);
+        columns = repeat(columns, which, geometry.zero, before);
+        columns = fill(columns, which, inputs);
+        let behind = rest.wrapping_sub(inputs.len());
+        return Some(repeat(columns, which, geometry.zero, behind));
     }
     for start in (0..length).step_by(4) {
-        let mut quad = [0; 4];
-        for (place, input) in (start..length).zip(&mut quad) {
-            let at = usize::try_from(first + place as i64).ok();
-            *input = at
-                .and_then(|at| row.get(at))
-                .copied()
-                .unwrap_or(geometry.zero);
-        }
+        let quad = [0, 1, 2, 3].map(|place| {
+            let at = first.wrapping_add_unsigned(start + place).cast_unsigned();
+            row.get(at).copied().unwrap_or(geometry.zero)
+        });
         columns = fill(columns, which, &quad);
     }
     Some(columns)
-}
-
-/// As [`gather_edge`] where every tap fills whole words: padding, inputs, padding.
-#[inline(always)]
-fn gather_pieces<'c>(
-    geometry: &Geometry,
-    row: &[u8],
-    first: i64,
-    columns: &'c mut [u8],
-    which: Column,
-) -> Option<&'c mut [u8]> {
-    let length = geometry.taps_in_run().checked_mul(geometry.channels)?;
-    let before = usize::try_from(first.saturating_neg())
-        .unwrap_or(0)
-        .min(length);
-    let start = usize::try_from(first).unwrap_or(0).min(row.len());
-    let inside = row
-        .len()
-        .saturating_sub(start)
-        .min(length.checked_sub(before)?);
-    let behind = length.checked_sub(before)?.checked_sub(inside)?;
-    let columns = repeat(columns, which, geometry.zero, before);
-    let columns = fill(columns, which, row.get(start..start.checked_add(inside)?)?);
-    Some(repeat(columns, which, geometry.zero, behind))
 }

@@ -38,8 +38,9 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     } = Operands::check(op, WORDS, rows != 1)?;
     let shapes = x.rows() == rows && x.columns() == k && y.rows() == rows && y.columns() == n;
     check(shapes, OpFault::Shape)?;
-    let lie_there = [0, 1, 2].map(|position| op.offset(position)) == places.map(Some);
-    check(lie_there, OpFault::Parameters)?;
+    for (position, place) in places.into_iter().enumerate() {
+        check(op.offset(position) == Some(place), OpFault::Parameters)?;
+    }
     let expected = n.div_ceil(GROUP).saturating_mul(group_bytes(steps(k)));
     check(constants == expected, OpFault::Constant)?;
     if rows == 1 {

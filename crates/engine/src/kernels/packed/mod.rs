@@ -61,20 +61,14 @@ impl<'a> Operands<'a> {
         check(counts, OpFault::Operands)?;
         let length = record.parameters_bytes as usize == 4 * words;
         check(length, OpFault::Parameters)?;
-        let [x, constants, y] = [0, 1, 2].map(|position| op.tensor(position));
-        let missing = OpFault::Operands;
-        let ((x, in_arena), (constants, is_not_constant), (y, _)) = (
-            x.ok_or(missing)?,
-            constants.ok_or(missing)?,
-            y.ok_or(missing)?,
-        );
-        let types = in_arena && x.dtype() == DType::I8 && y.dtype() == DType::I8;
-        let packed = !is_not_constant && constants.dtype() == DType::U8;
-        check(types && packed, OpFault::Type)?;
+        let (x, weights, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
+        x.in_arena(DType::I8)?;
+        weights.is_constant(DType::U8)?;
+        check(y.dtype() == DType::I8, OpFault::Type)?;
         let mut operands = Operands {
-            x,
+            x: x.info,
             y,
-            constants: constants.elements(),
+            constants: weights.info.elements(),
             scratch: 0,
         };
         if has_scratch {
