@@ -191,13 +191,6 @@ impl<'a> Op<'a> {
         self.output(position).ok_or(OpFault::Operands)
     }
 
-    /// An operand of any kind, and whether it lies in the arena.
-    pub fn tensor(&self, position: usize) -> Option<(Tensor<'a>, bool)> {
-        let index = self.operand_index(position)?;
-        let tensor = self.tables.tensor(index)?;
-        Some((tensor, index < self.tables.arena_tensors()))
-    }
-
     /// Where an operand lies: in the arena, or in the constants.
     pub fn offset(&self, position: usize) -> Option<usize> {
         self.any(position).map(Tensor::offset)
