@@ -10,9 +10,9 @@ use crate::format::{
     MAX_PLAN_BYTES, MAX_RANK, MAX_STACK_BYTES, MAX_TENSORS, MAX_WORK, OP_BYTES, OPERAND_BYTES,
     OpCode, PARAMETER_ALIGNMENT, PORT_BYTES, Role, TENSOR_BYTES,
 };
-use crate::kernels::KernelSet;
+use crate::kernels::{Kernel, KernelSet};
 use crate::op::{Op, Tables, check};
-use crate::record::{Header, HeaderWords, OpRecord, Port, TensorEntry};
+use crate::record::{Header, HeaderWords, OpRecord, Port, PortEntry, TensorEntry};
 use crate::{KernelId, tensor::Tensor};
 
 /// Reads the header and holds it to the limits; gives the bytes of the plan as well.
@@ -109,13 +109,24 @@ pub(crate) fn sections<'a>(words: &'a HeaderWords, bytes: &'a [u8], end: &mut us
     }
 }
 
-/// Checks that the plan ends with its sections, and what is in them; gives the elementary steps of a run.
+/// What the load check tells a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked {
+    /// Elementary steps of a run.
+    pub work: u64,
+    /// The kernel of the first op, which many a plan has for most of its ops.
+    pub likely: Option<&'static Kernel>,
+    /// Whether an output may have a NaN.
+    pub has_nans: bool,
+}
+
+/// Checks that the plan ends with its sections, and what is in them.
 #[inline(never)]
 pub(crate) fn check_sections(
     words: &HeaderWords,
     bytes: &[u8],
     set: &'static KernelSet,
-) -> Result<u64, LoadError> {
+) -> Result<Checked, LoadError> {
     let mut end = 0;
     let tables = &sections(words, bytes, &mut end);
     if end != bytes.len() {
@@ -124,7 +135,12 @@ pub(crate) fn check_sections(
     check_tensors(tables)?;
     let work = check_ops(tables, set)?;
     check_ports(tables)?;
-    Ok(work)
+    let first = tables.ops.first().map(|entry| tables.op(entry).record());
+    Ok(Checked {
+        work,
+        likely: first.and_then(|record| set.find(record.kernel)),
+        has_nans: may_have_nans(tables),
+    })
 }
 
 fn check_tensors(tables: &Tables) -> Result<(), LoadError> {
@@ -328,6 +344,22 @@ fn check_ports(tables: &Tables) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+/// Whether an output of a checked plan may have a NaN: it is of floats, and more than trees have made
+/// it, whose sums of whole steps never are one.
+fn may_have_nans(tables: &Tables) -> bool {
+    let is_float = |port: &PortEntry| {
+        let [low, high, ..] = *port;
+        let tensor = tables.tensor(u16::from_le_bytes([low, high]));
+        tensor.is_some_and(|tensor| tensor.dtype() == DType::F32)
+    };
+    let adds_steps = |entry| {
+        let kernel = tables.op(entry).record().kernel;
+        kernel.opcode() == OpCode::TreeEnsemble as u16 && kernel.variant() & 1 != 0
+    };
+    let mut outputs = tables.ports.iter().skip(MAX_INPUTS.into());
+    outputs.any(is_float) && !tables.ops.iter().all(adds_steps)
 }
 
 fn role_fits(role: Role, tensor: Tensor, is_input: bool) -> bool {

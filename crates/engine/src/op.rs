@@ -147,11 +147,6 @@ impl<'a> Op<'a> {
         self.any(position).map(Tensor::range)
     }
 
-    /// The bytes of a constant operand of a checked op.
-    pub fn constant(&self, position: usize) -> Option<&'a [u8]> {
-        self.tables.constants.get(self.place(position)?)
-    }
-
     pub fn input(&self, position: usize) -> Option<Operand<'a>> {
         if position >= usize::from(self.record().inputs) {
             return None;
@@ -291,6 +286,25 @@ pub(crate) fn split(
 ) -> Option<(&[u8], &mut [u8])> {
     let (read, write) = split_mut(arena, read, write)?;
     Some((read, write))
+}
+
+/// Splits the arena into what is to be read from a place on and a range to be written; the former ends
+/// where the latter begins, if it is in front of it.
+#[inline(always)]
+pub(crate) fn split_from(
+    arena: &mut [u8],
+    read: usize,
+    write: Range<usize>,
+) -> Option<(&[u8], &mut [u8])> {
+    if read <= write.start {
+        let (low, high) = arena.split_at_mut_checked(write.start)?;
+        return Some((low.get(read..)?, high.get_mut(..write.len())?));
+    }
+    let (low, high) = arena.split_at_mut_checked(write.end)?;
+    Some((
+        high.get(read.checked_sub(write.end)?..)?,
+        low.get_mut(write)?,
+    ))
 }
 
 /// Two ranges of the arena; none if they overlap.

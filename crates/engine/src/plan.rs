@@ -4,7 +4,7 @@ use crate::bytes::{f32_at, is_aligned, u32_at};
 use crate::error::{LoadError, RunError};
 use crate::format::{DType, MAX_INPUTS, Role};
 use crate::kernels::KernelSet;
-use crate::load;
+use crate::load::{self, Checked};
 use crate::op::Tables;
 use crate::record::{OpEntry, Port, PortEntry};
 use crate::tensor::Tensor;
@@ -17,7 +17,7 @@ use crate::{KernelId, TensorInfo};
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
     tables: Tables<'a>,
-    work: u64,
+    checked: Checked,
     set: &'static KernelSet,
 }
 
@@ -76,11 +76,11 @@ impl<'a> Plan<'a> {
     /// As [`load`](Self::load).
     pub fn load_with(bytes: &'a [u8], set: &'static KernelSet) -> Result<Plan<'a>, LoadError> {
         let (words, bytes) = load::read(bytes)?;
-        let work = load::check_sections(words, bytes, set)?;
+        let checked = load::check_sections(words, bytes, set)?;
         // Cut once more, in place: a copy of the tables would need `memcpy`.
         Ok(Plan {
             tables: load::sections(words, bytes, &mut 0),
-            work,
+            checked,
             set,
         })
     }
@@ -126,7 +126,7 @@ impl<'a> Plan<'a> {
     /// Upper bound of elementary steps in one run: multiply-accumulates, elements moved or
     /// computed, tree branches.
     pub fn work(&self) -> u64 {
-        self.work
+        self.checked.work
     }
 
     /// Runs the plan once: from the input in `arena` to the outputs in `arena`.
@@ -147,7 +147,9 @@ impl<'a> Plan<'a> {
             self.run_op(entry, arena)
                 .ok_or(RunError::Unchecked { op })?;
         }
-        self.settle_nans(arena);
+        if self.checked.has_nans {
+            self.settle_nans(arena);
+        }
         Ok(())
     }
 
@@ -221,7 +223,13 @@ impl<'a> Plan<'a> {
 
     fn run_op(&self, entry: &OpEntry, arena: &mut [u8]) -> Option<()> {
         let op = self.tables.op(entry);
-        (self.set.find(op.record().kernel)?.run)(&op, arena)
+        let id = op.record().kernel;
+        let likely = self.checked.likely.filter(|kernel| kernel.id == id);
+        let kernel = match likely {
+            Some(kernel) => kernel,
+            None => self.set.find(id)?,
+        };
+        (kernel.run)(&op, arena)
     }
 }
 

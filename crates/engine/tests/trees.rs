@@ -110,6 +110,15 @@ fn rows_of_floats_may_share_their_values() {
 }
 
 #[test]
+fn a_nan_from_a_leaf_has_the_one_bit_pattern() {
+    let nan = f32::from_bits(0xFFC0_0001);
+    let group = shared(&[(0, 0), (LAST | 1, 1)], &[1.0, nan]);
+    let outputs = run(&plan(2, &[group], [0, 0, 0]), &f32_bytes(&[0.0; 2]));
+    let expected = [1.0_f32.to_bits(), 0x7FC0_0000];
+    assert_eq!(outputs[1], words(&expected));
+}
+
+#[test]
 fn votes_are_added_one_by_one() {
     let group = direct(&[], &[1; 10], &[]);
     let votes = |form| {

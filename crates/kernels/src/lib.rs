@@ -13,6 +13,7 @@
 //! | [`depthwise3`], stride 1 | 0.83, 7.5 per output | portable | portable | portable | portable |
 //! | [`depthwise3_image`], stride 1 | – | 5 per output | – | – | – |
 //! | [`fill_pair`] | 1.25 per input | 0.6 | 0.7 | portable | portable |
+//! | [`walk`] | 6 per node of a tree | portable | portable | portable | portable |
 //! | [`sum_lanes`] | – | 3 per sum | – | – | – |
 //!
 //! **Architecture invariants**: no allocation, no panic; unsafe code only in the modules of an
@@ -24,6 +25,7 @@ mod columns;
 mod depthwise;
 mod multiply;
 mod sum;
+mod trees;
 
 #[cfg(cortex_m_dsp)]
 #[allow(unsafe_code)]
@@ -59,3 +61,4 @@ pub use depthwise::{
 };
 pub use multiply::{GROUP, Layer, group_bytes, multiply_pair, multiply_row};
 pub use sum::{Sum, sum_lanes};
+pub use trees::{WINDOW, walk};

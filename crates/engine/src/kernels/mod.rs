@@ -24,6 +24,12 @@ pub struct Kernel {
     pub(crate) run: fn(&Op, &mut [u8]) -> Option<()>,
 }
 
+impl core::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
 /// Every kernel of this engine, in code order.
 static KERNELS: &[&Kernel] = &[
     &fully_connected::F32,

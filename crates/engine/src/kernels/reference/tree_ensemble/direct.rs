@@ -16,7 +16,7 @@ use super::sections::{Sections, half, word};
 use super::sums::{Rows, Sums};
 use super::{check_operands, run_groups, work};
 use crate::error::OpFault;
-use crate::op::{Op, check as hold, split};
+use crate::op::{Op, check as hold, split_from};
 
 const PLACE_BITS: u32 = 12;
 const PLACE: u32 = 0xFFF;
@@ -26,7 +26,7 @@ struct Group<'p, const FLOATS: bool> {
     thresholds: &'p [[u8; 4]],
     links: &'p [[u8; 4]],
     roots: &'p [[u8; 2]],
-    rows: Rows<'p>,
+    rows: Rows<'p, FLOATS>,
 }
 
 impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
@@ -36,7 +36,7 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
             thresholds: sections.table(branches)?,
             links: sections.table(branches)?,
             roots: sections.table(trees)?,
-            rows: Rows::of::<FLOATS>(&mut sections, rows, values)?,
+            rows: Rows::of(&mut sections, rows, values)?,
         })
     }
 
@@ -111,10 +111,10 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
 }
 
 pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let x = op.place(0)?;
+    let x = op.offset(0)?;
     run_groups(op, arena, |arena, scores, bytes, unit| {
         let group = Group::<FLOATS>::of(bytes)?;
-        let (x, scores) = split(arena, x.clone(), scores)?;
+        let (x, scores) = split_from(arena, x, scores)?;
         let mut sums = Sums {
             scores: scores.as_chunks_mut().0,
             rows: group.rows,

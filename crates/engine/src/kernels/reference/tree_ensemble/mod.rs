@@ -42,7 +42,7 @@ use super::arg_max::first_largest;
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::{DType, MAX_TREES, OpCode};
-use crate::op::{Op, check, split};
+use crate::op::{Op, check};
 use core::ops::Range;
 use sums::Form;
 
@@ -118,18 +118,21 @@ fn run_groups(
     mut add: impl FnMut(&mut [u8], Range<usize>, &[u8], u32) -> Option<()>,
 ) -> Option<()> {
     let groups = usize::from(op.record().inputs);
-    let (scores, unit) = (op.place(groups)?, op.parameters().u32(0)?);
+    let scores = op.place(groups)?;
+    let [unit, ..] = op.parameters().words::<3>()?;
     for score in arena.get_mut(scores.clone())?.as_chunks_mut::<4>().0 {
         *score = [0; 4];
     }
     for group in 1..groups {
-        add(arena, scores.clone(), op.constant(group)?, unit)?;
+        add(arena, scores.clone(), op.constants_from(group)?, unit)?;
     }
     let form = Form::of(op)?;
-    form.finish(arena.get_mut(scores.clone())?.as_chunks_mut().0);
+    let sums = arena.get_mut(scores)?;
+    form.finish(sums.as_chunks_mut().0);
+    let label = first_largest(sums) as i32;
     if op.record().outputs > 1 {
-        let (scores, label) = split(arena, scores, op.place(groups.checked_add(1)?)?)?;
-        *label.first_chunk_mut()? = (first_largest(scores) as i32).to_le_bytes();
+        let place = arena.get_mut(op.offset(groups.wrapping_add(1))?..)?;
+        *place.first_chunk_mut()? = label.to_le_bytes();
     }
     Some(())
 }

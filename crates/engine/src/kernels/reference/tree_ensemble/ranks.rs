@@ -33,10 +33,9 @@ use super::sums::{self, Rows, Sums};
 use super::{check_operands, run_groups, work};
 use crate::error::OpFault;
 use crate::format::DType;
-use crate::op::{Op, check as hold, split};
+use crate::op::{Op, check as hold, split_from};
+use dunlin_kernels::{WINDOW, walk};
 
-/// Nodes of a window.
-const WINDOW: usize = 256;
 const GOES_ON: u16 = 0x8000;
 const INFINITY: u32 = 0x7F80_0000;
 
@@ -49,7 +48,7 @@ struct Group<'p, const FLOATS: bool> {
     pieces: &'p [[u8; 2]],
     trees: usize,
     leaves: &'p [[u8; 2]],
-    rows: Rows<'p>,
+    rows: Rows<'p, FLOATS>,
     grid: Grid,
 }
 
@@ -76,7 +75,7 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
             pieces: sections.table(pieces)?,
             trees: usize::try_from(trees).ok()?,
             leaves: sections.table(leaves)?,
-            rows: Rows::of::<FLOATS>(&mut sections, rows, values)?,
+            rows: Rows::of(&mut sections, rows, values)?,
             grid: Grid { base, shift },
         })
     }
@@ -84,7 +83,9 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
     #[inline(always)]
     fn window(&self, piece: [u8; 2]) -> Option<&'p [[u8; 4]; WINDOW]> {
         let start = usize::from(u16::from_le_bytes(piece));
-        self.words.windows(WINDOW).nth(start)?.first_chunk()
+        self.words
+            .get(start..start.wrapping_add(WINDOW))?
+            .first_chunk()
     }
 
     /// Maps the inputs to images.
@@ -100,11 +101,11 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
         let Grid { base, shift } = self.grid;
         for ([low, high, _, _], image) in self.columns.iter().zip(images) {
             let bits = word(x, usize::from(u16::from_le_bytes([*low, *high])))?;
-            *image = match bits.checked_sub(base.saturating_add(1)) {
-                Some(above) if bits <= INFINITY => (above >> (shift & 31)).min(254) as u8 + 1,
-                None => 0,
-                _ if is_nan(bits) => 255,
-                _ => 0,
+            let above = bits.wrapping_sub(base.wrapping_add(1));
+            *image = match above <= INFINITY.wrapping_sub(base.wrapping_add(1)) {
+                true => (above >> (shift & 31)).min(254) as u8 + 1,
+                false if is_nan(bits) => 255,
+                false => 0,
             };
         }
         Some(())
@@ -142,7 +143,8 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
     /// The entry of the leaf table that a walk through a piece ends at.
     #[inline(always)]
     fn end(&self, piece: [u8; 2], images: &[u8; 256]) -> Option<u16> {
-        half(self.leaves, walk(self.window(piece)?, images)?)
+        let sum = walk(self.window(piece)?, images);
+        half(self.leaves, (sum >> 16 & 0x7FFF) as usize)
     }
 
     /// Goes on in other pieces, and adds a leaf that is a row, or else a unit.
@@ -153,21 +155,6 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
             code = self.end(*piece, images)?;
         }
         sums.add_other(usize::from(code))
-    }
-}
-
-/// The leaf that a walk through a window ends at.
-#[inline(always)]
-fn walk(window: &[[u8; 4]; WINDOW], images: &[u8; 256]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        let node = u32::from_le_bytes(*window.get(at)?);
-        let image = *images.get(usize::from(node as u8))?;
-        let sum = node.wrapping_add(u32::from(image) << 8);
-        at = (sum >> 16 & 0xFF) as usize;
-        if sum.cast_signed() < 0 {
-            return Some((sum << 1 >> 17) as usize);
-        }
     }
 }
 
@@ -275,14 +262,14 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
 }
 
 pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let x = op.place(0)?;
+    let x = op.offset(0)?;
     let operands = usize::from(op.record().inputs).checked_add(op.record().outputs.into())?;
-    let images = op.place(operands)?;
+    let images = op.offset(operands)?;
     run_groups(op, arena, |arena, scores, bytes, unit| {
         let group = Group::<FLOATS>::of(bytes)?;
-        let (x, mapped) = split(arena, x.clone(), images.clone())?;
+        let (x, mapped) = split_from(arena, x, images..images.wrapping_add(256))?;
         group.map(x.as_chunks().0, mapped)?;
-        let (images, scores) = split(arena, images.clone(), scores)?;
+        let (images, scores) = split_from(arena, images, scores)?;
         let mut sums = Sums {
             scores: scores.as_chunks_mut().0,
             rows: group.rows,

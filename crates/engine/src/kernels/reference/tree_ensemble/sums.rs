@@ -1,7 +1,7 @@
 //! Scores: what leaf codes add to them, and what becomes of the sums.
 
 use super::sections::{Sections, word};
-use crate::bytes::{f32_at, pieces};
+use crate::bytes::pieces;
 use crate::error::OpFault;
 use crate::op::{Op, check};
 
@@ -11,7 +11,7 @@ const ROW_ENDS: u8 = 0x80;
 
 /// What leaf codes of the width and above add.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'p> {
+pub(super) struct Rows<'p, const FLOATS: bool> {
     entries: &'p [u8],
     /// Bytes of an entry.
     size: usize,
@@ -19,13 +19,9 @@ pub(super) struct Rows<'p> {
     values: &'p [[u8; 4]],
 }
 
-impl<'p> Rows<'p> {
+impl<'p, const FLOATS: bool> Rows<'p, FLOATS> {
     /// The tables at the end of a group, of `f32` or of steps.
-    pub fn of<const FLOATS: bool>(
-        sections: &mut Sections<'p>,
-        entries: u32,
-        values: u32,
-    ) -> Option<Self> {
+    pub fn of(sections: &mut Sections<'p>, entries: u32, values: u32) -> Option<Self> {
         let size = match (FLOATS, values) {
             (false, _) => 2,
             (true, 0) => 5,
@@ -40,15 +36,21 @@ impl<'p> Rows<'p> {
         })
     }
 
+    /// Bytes of an entry.
+    #[inline(always)]
+    fn size(&self) -> usize {
+        if FLOATS { self.size } else { 2 }
+    }
+
     /// Entries of all rows.
     pub fn len(&self) -> usize {
-        self.entries.len() / self.size.max(1)
+        self.entries.len() / self.size().max(1)
     }
 
     /// Every row ends in the table and names scores and values that exist; gives the longest row.
     pub fn check(&self, width: usize) -> Result<usize, OpFault> {
         let (mut longest, mut length) = (1, 0_usize);
-        for entry in pieces(self.entries, self.size) {
+        for entry in pieces(self.entries, self.size()) {
             let (&target, weight) = entry.split_first().ok_or(OpFault::Constant)?;
             check(usize::from(target & !ROW_ENDS) < width, OpFault::Constant)?;
             self.weight(weight).ok_or(OpFault::Constant)?;
@@ -77,7 +79,7 @@ impl<'p> Rows<'p> {
 /// The scores while leaves are added: `u32` steps or `f32`.
 pub(super) struct Sums<'s, 'p, const FLOATS: bool> {
     pub scores: &'s mut [[u8; 4]],
-    pub rows: Rows<'p>,
+    pub rows: Rows<'p, FLOATS>,
     /// What a code below the width adds.
     pub unit: u32,
 }
@@ -111,14 +113,25 @@ impl<const FLOATS: bool> Sums<'_, '_, FLOATS> {
     #[inline(always)]
     fn add_row(&mut self, code: usize) -> Option<()> {
         let row = code.checked_sub(self.scores.len())?;
-        let start = row.wrapping_mul(self.rows.size);
-        for entry in pieces(self.rows.entries.get(start..)?, self.rows.size) {
+        let start = row.wrapping_mul(self.rows.size());
+        let entries = self.rows.entries.get(start..)?;
+        match self.rows.size() {
+            2 => self.add_entries::<2>(entries),
+            3 => self.add_entries::<3>(entries),
+            _ => self.add_entries::<5>(entries),
+        }
+    }
+
+    #[inline(always)]
+    fn add_entries<const N: usize>(&mut self, mut entries: &[u8]) -> Option<()> {
+        while let Some((entry, rest)) = entries.split_first_chunk::<N>() {
             let (&target, weight) = entry.split_first()?;
             let score = self.scores.get_mut(usize::from(target & !ROW_ENDS))?;
             add::<FLOATS>(score, self.rows.weight(weight)?);
             if target & ROW_ENDS != 0 {
                 break;
             }
+            entries = rest;
         }
         Some(())
     }
@@ -149,10 +162,10 @@ const NEGATIVE: u32 = 8;
 
 impl Form {
     pub fn of(op: &Op) -> Option<Self> {
-        let parameters = op.parameters();
+        let [_, step, code] = op.parameters().words()?;
         Some(Self {
-            code: parameters.u32(2)?,
-            step: parameters.f32(1)?,
+            code,
+            step: f32::from_bits(step),
             floats: op.record().kernel.variant() & 1 == 0,
         })
     }
@@ -172,13 +185,14 @@ impl Form {
 
     /// Turns sums into scores.
     pub fn finish(&self, scores: &mut [[u8; 4]]) {
+        let is_pair = self.code > REPEATED;
         if !self.floats {
-            for score in scores.iter_mut() {
+            for score in scores.iter_mut().skip(is_pair.into()) {
                 *score = self.value(u32::from_le_bytes(*score)).to_le_bytes();
             }
         }
-        if let ([first, second], true) = (scores, self.code > REPEATED) {
-            let score = f32_at(second, 0).unwrap_or_default();
+        if let ([first, second], true) = (scores, is_pair) {
+            let score = f32::from_le_bytes(*second);
             let start = if self.code & COMPLEMENT != 0 {
                 1.0
             } else {
