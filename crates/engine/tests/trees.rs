@@ -119,6 +119,33 @@ fn a_nan_from_a_leaf_has_the_one_bit_pattern() {
 }
 
 #[test]
+fn a_grid_at_infinity_sends_only_nans_right() {
+    let mut ranks = Ranks::example();
+    let column = |[low, high, ..]: [u8; 4]| [low, high, 0, 0];
+    ranks.columns = ranks.columns.into_iter().map(column).collect();
+    ranks.keys.clear();
+    ranks.grid = [f32::INFINITY.to_bits(), 0];
+    // A leaf of each side: steps of score 0 on the left, of score 1 on the right.
+    ranks.nodes = vec![255 << 8 | LEAF];
+    let plan = ranks.plan();
+    let numbers = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        f32::MAX,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+    ];
+    for x in numbers {
+        assert_eq!(scores(&plan, [x, 0.0]), [1.0, 0.0], "{x}");
+    }
+    for x in [f32::NAN, -f32::NAN] {
+        assert_eq!(scores(&plan, [x, 0.0]), [0.0, 1.0], "{x}");
+    }
+}
+
+#[test]
 fn votes_are_added_one_by_one() {
     let group = direct(&[], &[1; 10], &[]);
     let votes = |form| {

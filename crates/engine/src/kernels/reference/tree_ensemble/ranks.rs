@@ -99,10 +99,12 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
     #[inline(never)]
     fn map_to_grid(&self, x: &[[u8; 4]], images: &mut [u8]) -> Option<()> {
         let Grid { base, shift } = self.grid;
+        // Numbers above the base, counted from the first: none where it is infinite.
+        let numbers = INFINITY.saturating_sub(base);
         for ([low, high, _, _], image) in self.columns.iter().zip(images) {
             let bits = word(x, usize::from(u16::from_le_bytes([*low, *high])))?;
             let above = bits.wrapping_sub(base.wrapping_add(1));
-            *image = match above <= INFINITY.wrapping_sub(base.wrapping_add(1)) {
+            *image = match above < numbers {
                 true => (above >> (shift & 31)).min(254) as u8 + 1,
                 false if is_nan(bits) => 255,
                 false => 0,
