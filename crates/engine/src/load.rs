@@ -7,8 +7,8 @@ use crate::error::{LoadError, OpFault};
 use crate::format::{
     ARENA_ALIGNMENT, CONSTANT_ALIGNMENT, DType, FORMAT, HEADER_BYTES, KERNEL_BYTES, MAGIC,
     MAX_ARENA_BYTES, MAX_ELEMENTS, MAX_INPUTS, MAX_KERNELS, MAX_OPERANDS, MAX_OPS, MAX_OUTPUTS,
-    MAX_PLAN_BYTES, MAX_RANK, MAX_STACK_BYTES, MAX_TENSORS, MAX_WORK, OP_BYTES, OPERAND_BYTES,
-    OpCode, PARAMETER_ALIGNMENT, PORT_BYTES, Role, TENSOR_BYTES,
+    MAX_PLAN_BYTES, MAX_STACK_BYTES, MAX_TENSORS, MAX_WORK, OP_BYTES, OPERAND_BYTES, OpCode,
+    PARAMETER_ALIGNMENT, PORT_BYTES, Role, TENSOR_BYTES,
 };
 use crate::kernels::{Kernel, KernelSet};
 use crate::op::{Op, Tables, check};
@@ -159,6 +159,7 @@ fn check_tensors(tables: &Tables) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// `alignment` is a power of two.
 fn is_valid(entry: &TensorEntry, space: u32, alignment: u32) -> bool {
     let [
         [dtype, rank, layout, reserved],
@@ -170,31 +171,35 @@ fn is_valid(entry: &TensorEntry, space: u32, alignment: u32) -> bool {
         scale,
         zero_point,
     ] = *entry;
-    let mut elements = 1;
-    let mut leading = MAX_RANK as u8;
-    let mut shape_fits = true;
+    let [d0, d1, d2, d3] = [d0, d1, d2, d3].map(u32::from_le_bytes);
+    let (mut elements, mut beyond) = (1, 0);
     for dimension in [d0, d1, d2, d3] {
-        let dimension = u32::from_le_bytes(dimension);
-        shape_fits &= leading <= rank || dimension == 1;
-        leading -= 1;
         let product = u64::from(elements) * u64::from(dimension);
-        shape_fits &= (1..=u64::from(MAX_ELEMENTS)).contains(&product);
-        elements = product as u32;
+        (elements, beyond) = (product as u32, beyond | (product >> 32) as u32);
     }
+    // None is zero where there are elements, so all are one where their bits are those of one.
+    let before_the_shape = match rank {
+        1 => d0 | d1 | d2,
+        2 => d0 | d1,
+        3 => d0,
+        4 => 1,
+        _ => return false,
+    };
     let Some(dtype) = DType::from_code(dtype) else {
         return false;
     };
     let (offset, scale) = (u32::from_le_bytes(offset), u32::from_le_bytes(scale));
-    // At most 2^28.
+    // At most 2^28 where the elements are within their limit.
     let bytes = elements.wrapping_mul(dtype.bytes() as u32);
     let lies_inside = bytes <= space && offset <= space.wrapping_sub(bytes);
     const NORMAL: u32 = 0x0080_0000;
     const INFINITE: u32 = 0x7F80_0000;
     let describes = scale == 0 || dtype == DType::I8 && (NORMAL..INFINITE).contains(&scale);
-    shape_fits
-        && (1..=MAX_RANK as u8).contains(&rank)
+    beyond == 0
+        && (1..=MAX_ELEMENTS).contains(&elements)
+        && before_the_shape == 1
         && layout | reserved == 0
-        && offset.is_multiple_of(alignment)
+        && offset & alignment.wrapping_sub(1) == 0
         && lies_inside
         && describes
         && (-128..=127).contains(&i32::from_le_bytes(zero_point))
@@ -246,13 +251,20 @@ fn check_ops(tables: &Tables, set: &'static KernelSet) -> Result<u64, LoadError>
         let place = written.place(tables, input, false);
         place.ok_or(LoadError::Tensor { tensor: input })?;
     }
+    let mut last = None::<&Kernel>;
     for (index, entry) in tables.ops.iter().enumerate() {
         let op = tables.op(entry);
         let id = op.record().kernel;
-        let listed = position(tables, id).and_then(|position| used.bit(position));
-        let (word, bit) = listed.ok_or(LoadError::KernelList)?;
-        *word |= bit;
-        let kernel = set.find(id).ok_or(LoadError::MissingKernel(id))?;
+        let kernel = match last {
+            Some(kernel) if kernel.id == id => kernel,
+            _ => {
+                let listed = position(tables, id).and_then(|position| used.bit(position));
+                let (word, bit) = listed.ok_or(LoadError::KernelList)?;
+                *word |= bit;
+                set.find(id).ok_or(LoadError::MissingKernel(id))?
+            }
+        };
+        last = Some(kernel);
         let steps = check_frame(&op, &mut written).and_then(|()| (kernel.check)(&op));
         work = work.saturating_add(steps.map_err(|fault| LoadError::Op {
             op: index as u16,

@@ -186,6 +186,14 @@ impl<'a> Op<'a> {
         self.output(position).ok_or(OpFault::Operands)
     }
 
+    /// An operand of any kind, and whether it lies in the arena.
+    #[inline(never)]
+    pub fn tensor(&self, position: usize) -> Result<(Tensor<'a>, bool), OpFault> {
+        let index = self.operand_index(position).ok_or(OpFault::Operands)?;
+        let tensor = self.tables.tensor(index).ok_or(OpFault::Operands)?;
+        Ok((tensor, index < self.tables.arena_tensors()))
+    }
+
     /// Where an operand lies: in the arena, or in the constants.
     pub fn offset(&self, position: usize) -> Option<usize> {
         self.any(position).map(Tensor::offset)

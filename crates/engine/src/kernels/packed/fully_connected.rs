@@ -38,9 +38,10 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     } = Operands::check(op, WORDS, rows != 1)?;
     let shapes = x.rows() == rows && x.columns() == k && y.rows() == rows && y.columns() == n;
     check(shapes, OpFault::Shape)?;
-    for (position, place) in places.into_iter().enumerate() {
-        check(op.offset(position) == Some(place), OpFault::Parameters)?;
-    }
+    let [x_place, groups_place, y_place] = places;
+    let lie_there =
+        x.offset() == x_place && y.offset() == y_place && op.offset(1) == Some(groups_place);
+    check(lie_there, OpFault::Parameters)?;
     let expected = n.div_ceil(GROUP).saturating_mul(group_bytes(steps(k)));
     check(constants == expected, OpFault::Constant)?;
     if rows == 1 {

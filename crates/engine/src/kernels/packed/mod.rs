@@ -61,14 +61,16 @@ impl<'a> Operands<'a> {
         check(counts, OpFault::Operands)?;
         let length = record.parameters_bytes as usize == 4 * words;
         check(length, OpFault::Parameters)?;
-        let (x, weights, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
-        x.in_arena(DType::I8)?;
-        weights.is_constant(DType::U8)?;
-        check(y.dtype() == DType::I8, OpFault::Type)?;
+        let (x, is_placed) = op.tensor(0)?;
+        let (weights, is_variable) = op.tensor(1)?;
+        let (y, _) = op.tensor(2)?;
+        let codes = is_placed && x.dtype() == DType::I8 && y.dtype() == DType::I8;
+        let packed = !is_variable && weights.dtype() == DType::U8;
+        check(codes && packed, OpFault::Type)?;
         let mut operands = Operands {
-            x: x.info,
+            x,
             y,
-            constants: weights.info.elements(),
+            constants: weights.elements(),
             scratch: 0,
         };
         if has_scratch {
