@@ -12,10 +12,10 @@ use dunlin_host::flash::{self, FlashOptions, FlashedDevice, Step};
 use dunlin_host::onnx::{self, proto::ModelProto};
 use dunlin_host::stages;
 use dunlin_host::target::Target;
-use dunlin_host::verify::exactness::{Sample, Samples, exactness};
+use dunlin_host::verify::exactness::{ExactnessError, Sample, Samples, exactness};
 use dunlin_host::verify::{
     Backend, BackendError, Device, Local, OnnxRuntime, OnnxRuntimeOptions, Rival, Skipped,
-    Tolerance, Tract, Verification, spread, verify,
+    Tolerance, Tract, Verification, spread, verify, verify_file,
 };
 use dunlin_link::Link;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
   dunlin verify latest --on local,tract,onnxruntime,qemu-cortex-m4f,linux-aarch64,linux-armv7
   dunlin verify latest --exact
   dunlin verify model.int8.onnx --samples samples.npz --json
+  dunlin verify model.onnx --tolerance 0.001
 
 The engine in this process is what the others are compared with. Devices must give the same bytes;
 tract and ONNX Runtime add floats in another order and must stay within a tolerance. Exit status 1
@@ -32,7 +33,9 @@ when one does not.
 
 With --exact, or for an ONNX file: at every QuantizeLinear of a quantised model, the bytes of the
 engine and of ONNX Runtime, with its graph optimisations and without, that differ from the model in
-exact arithmetic, and where ONNX Runtime leaves it. Exit status 1 when the engine differs.")]
+exact arithmetic, and where ONNX Runtime leaves it. Exit status 1 when the engine differs. An ONNX
+file of floats, or with a layer that exact arithmetic does not define (LSTM, GRU), is compared with
+tract and ONNX Runtime.")]
 pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
@@ -52,6 +55,10 @@ pub struct Arguments {
     /// of it are compared with the output. Made up unless given
     #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
+    /// How far a float model's results may be from other libraries', of the value or of 1; 0.0001
+    /// unless given, 0.1 where only some layers of the model are quantised exactly
+    #[arg(long, value_name = "FRACTION")]
+    tolerance: Option<f32>,
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
@@ -61,6 +68,11 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// How far floats that were added in another order may be apart, of the value or of 1.
+const FLOAT_TOLERANCE: f32 = 1e-4;
+/// The same where the engine rounds to bytes what a library keeps in floats.
+const QUANTIZED_TOLERANCE: f32 = 0.1;
 
 /// Devices started for a verification, and the folder they live in.
 struct Guests {
@@ -106,7 +118,38 @@ impl Arguments {
             bar.say(what)
         });
         drop(bar);
-        let found = found.with_context(|| self.run.name.run.clone())?;
+        let found = match found {
+            Err(ExactnessError::NotQuantized) if !self.exact => {
+                return self.compare_file(&model, &samples, FLOAT_TOLERANCE);
+            }
+            Err(ExactnessError::Exact(error)) if !self.exact => {
+                output::notice(format!(
+                    "no exact arithmetic for {error}; compared with other libraries instead"
+                ));
+                return self.compare_file(&model, &samples, QUANTIZED_TOLERANCE);
+            }
+            found => found.with_context(|| self.run.name.run.clone())?,
+        };
+        if self.json {
+            output::json(&found)?
+        } else {
+            output::line(found.to_string().trim_end())?
+        }
+        Ok(Outcome::of(found.passed()))
+    }
+
+    /// Compares an ONNX file's floats with those of other libraries.
+    fn compare_file(&self, model: &ModelProto, samples: &Samples, usual: f32) -> Result<Outcome> {
+        let floats = samples.inputs.iter().map(|sample| match sample {
+            Sample::F32(values) => Ok(values.clone()),
+            _ => anyhow::bail!("its input is of bytes; other libraries are compared on floats"),
+        });
+        let inputs = floats
+            .collect::<Result<Vec<_>>>()
+            .with_context(|| self.run.name.run.clone())?;
+        let tolerance = Tolerance::Relative(self.tolerance.unwrap_or(usual));
+        let found = verify_file(model, &inputs, tolerance, &self.onnxruntime())
+            .with_context(|| self.run.name.run.clone())?;
         if self.json {
             output::json(&found)?
         } else {

@@ -4,6 +4,7 @@ use super::byte_op::ByteOp;
 use super::constant::{Data, QuantizedConstant};
 use super::forest::Packing;
 use super::packing::Geometry;
+use super::real::Real;
 use super::recurrent::Recurrent;
 use dunlin_engine::format::{MAX_ELEMENTS, OpCode};
 use std::collections::BTreeSet;
@@ -39,6 +40,8 @@ pub(crate) struct Value {
     pub content: Content,
     /// Scale and zero point of a computed `I8` value.
     pub quantization: Option<(f32, i32)>,
+    /// Whether the model's bytes are unsigned; those of an `I8` value are less by 128.
+    pub unsigned: bool,
 }
 
 impl Value {
@@ -328,6 +331,7 @@ impl Graph {
             shape: shape.to_vec(),
             content: Content::Computed,
             quantization: None,
+            unsigned: false,
         });
         self.values.len() - 1
     }
@@ -364,6 +368,20 @@ impl Graph {
             Content::Quantized(quantized) => 4 * quantized.integers.len(),
         };
         used.iter().map(bytes).sum()
+    }
+
+    /// The real numbers that a constant stands for, exactly; none where one is not finite.
+    pub fn reals(&self, id: ValueId) -> Option<Vec<Real>> {
+        match &self.values[id].content {
+            Content::Constant(Data::F32(values)) => {
+                values.iter().map(|&value| Real::from_f32(value)).collect()
+            }
+            Content::Quantized(quantized) => quantized
+                .steps(&self.values[id].shape)
+                .map(|(steps, scale)| Some(Real::from_f32(scale)?.times(&Real::integer(steps))))
+                .collect(),
+            _ => None,
+        }
     }
 
     /// Index of the node that computes a value.

@@ -109,6 +109,7 @@ pub fn compile(model: &ModelProto, options: &CompileOptions) -> Result<Compiled,
         stack_bytes: needs.stack_bytes,
         kernels: needs.kernels.map(|kernel| kernel.to_string()).collect(),
         class_names: imported.class_names,
+        unsigned: report::unsigned_ports(&graph),
     };
     check_limits(&report, needs.kernels, &options.limits)?;
     Ok(Compiled {

@@ -17,9 +17,11 @@
 //! ```
 //!
 //! **Architecture invariants**: no generated code and no `protoc`; no third party's message types in the public
-//! API; no tensors outside of the file (external data is refused when its values are asked for).
+//! API. Values that a file keeps beside itself (external data, as PyTorch's exporter writes them) are taken in by
+//! [`read`]; from bytes alone they are refused when they are asked for.
 
 pub mod builder;
+mod external;
 pub mod proto;
 mod read;
 pub mod session;
@@ -81,7 +83,9 @@ pub fn read(path: &Path) -> Result<ModelProto, OnnxError> {
         path: path.to_owned(),
         source,
     })?;
-    decode_file(&bytes, path)
+    let mut model = decode_file(&bytes, path)?;
+    external::take_in(&mut model, path)?;
+    Ok(model)
 }
 
 /// Decodes a model from the bytes of a file that errors are to name.

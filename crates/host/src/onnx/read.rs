@@ -221,6 +221,22 @@ impl TensorProto {
         self.counted(values)
     }
 
+    /// Values of a `Bool` tensor as 1 and 0, row-major.
+    ///
+    /// # Errors
+    /// As [`TensorProto::to_f32`].
+    pub fn to_bool(&self) -> Result<Vec<i64>, OnnxError> {
+        self.expect(DataType::Bool)?;
+        let values = match &self.raw_data {
+            Some(raw) => raw.iter().map(|&byte| i64::from(byte != 0)).collect(),
+            None => {
+                let truth = self.int32_data.iter();
+                truth.map(|&value| i64::from(value != 0)).collect()
+            }
+        };
+        self.counted(values)
+    }
+
     fn narrowed<T: TryFrom<i32>>(&self) -> Result<Vec<T>, OnnxError> {
         let values: Option<Vec<T>> = self
             .int32_data

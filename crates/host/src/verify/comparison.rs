@@ -14,6 +14,8 @@ pub enum Tolerance {
     Exact,
     /// At most this absolute difference.
     Absolute(f32),
+    /// At most this times the expected magnitude, or times 1 where that is less.
+    Relative(f32),
     /// At most so many representable numbers apart. The two zeros are none apart.
     Ulp(u32),
 }
@@ -28,6 +30,7 @@ impl Tolerance {
         match self {
             Self::Exact => false,
             Self::Absolute(most) => difference(expected, got) <= most,
+            Self::Relative(most) => difference(expected, got) <= most * expected.abs().max(1.0),
             Self::Ulp(most) => ulps(expected, got).is_some_and(|apart| apart <= most),
         }
     }
@@ -38,6 +41,7 @@ impl fmt::Display for Tolerance {
         match self {
             Self::Exact => f.write_str("same bytes"),
             Self::Absolute(most) => write!(f, "within {most}"),
+            Self::Relative(most) => write!(f, "within {most} of the value or of 1"),
             Self::Ulp(most) => write!(f, "within {most} ulp"),
         }
     }
@@ -146,6 +150,9 @@ impl Comparison {
         match (self.tolerance, score(expected.label), score(other)) {
             (Tolerance::Absolute(most), Some(own), Some(other)) => {
                 difference(*own, *other) <= 2.0 * most
+            }
+            (Tolerance::Relative(most), Some(own), Some(other)) => {
+                difference(*own, *other) <= 2.0 * most * own.abs().max(1.0)
             }
             _ => false,
         }
@@ -272,6 +279,8 @@ mod tests {
             Tolerance::Absolute(0.5).accepts(1.0, 1.5)
                 && !Tolerance::Absolute(0.5).accepts(1.0, 1.500_001)
         );
+        assert!(Tolerance::Relative(0.01).accepts(200.0, 201.5));
+        assert!(!Tolerance::Relative(0.01).accepts(0.1, 0.12));
         let next = f32::from_bits(1.0_f32.to_bits() + 1);
         assert!(Tolerance::Ulp(1).accepts(1.0, next) && !Tolerance::Ulp(0).accepts(1.0, next));
         assert!(Tolerance::Ulp(0).accepts(0.0, -0.0));

@@ -39,6 +39,7 @@ mod device;
 mod device_tests;
 pub mod exact;
 pub mod exactness;
+mod file;
 mod local;
 mod onnxruntime;
 mod onnxruntime_graph;
@@ -49,6 +50,7 @@ mod tract;
 
 pub use comparison::{Comparison, Skipped, Tolerance, Verification};
 pub use device::Device;
+pub use file::verify_file;
 pub use local::Local;
 pub use onnxruntime::{OnnxRuntime, OnnxRuntimeOptions};
 pub use tract::Tract;

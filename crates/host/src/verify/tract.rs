@@ -47,9 +47,8 @@ impl Backend for Tract {
 
 /// The first integer output is the label, the first float output the scores.
 fn answer(outputs: &[TValue]) -> TractResult<Answer> {
-    let label = outputs
-        .iter()
-        .find(|output| output.datum_type().is_integer());
+    let is_whole = |of: DatumType| of.is_integer() || of == TDim::datum_type();
+    let label = outputs.iter().find(|output| is_whole(output.datum_type()));
     let scores = outputs.iter().find(|output| output.datum_type().is_float());
     let label = match label {
         Some(label) => label

@@ -207,20 +207,36 @@ impl Importer<'_> {
         if node.op_type == "Greater" {
             std::mem::swap(&mut small, &mut large);
         }
-        let mut value = self.binary_values(node, OpCode::Sub, large, small)?;
-        if !self.graph.values[value].is_computed() {
+        let difference = self.binary_values(node, OpCode::Sub, large, small)?;
+        if !self.graph.values[difference].is_computed() {
             return Err(refuse(
                 node,
                 "both inputs are constant",
                 "fold it before the export",
             ));
         }
+        let truth = self.is_positive(node, difference)?;
+        self.bind(node, 0, truth);
+        Ok(())
+    }
+
+    /// 1.0 where a value is above nought, 0.0 elsewhere.
+    pub(super) fn is_positive(&mut self, node: &NodeProto, mut value: ValueId) -> Imports<ValueId> {
         for _ in 0..2 {
             value = self.with_scalar(node, OpCode::Mul, value, 2_f32.powi(127))?;
         }
         let (minimum, maximum) = (0.0, 1.0);
         let shape = self.shape_of(value);
-        self.emit_for(node, Op::Clamp { minimum, maximum }, &[value], &shape)
+        let op = Op::Clamp { minimum, maximum };
+        Ok(self.emit(output_name(node), op, &[value], Made::floats(&shape)))
+    }
+
+    /// 1.0 where a value is not nought, 0.0 where it is.
+    pub(super) fn differs_from_nought(&mut self, node: &NodeProto, x: ValueId) -> Imports<ValueId> {
+        let made = self.shape_of(x);
+        let op = Op::Unary(OpCode::Abs);
+        let distance = self.emit(output_name(node), op, &[x], Made::floats(&made));
+        self.is_positive(node, distance)
     }
 
     fn clamp(&mut self, node: &NodeProto, minimum: f32, maximum: f32) -> Imports {

@@ -184,6 +184,75 @@ impl Importer<'_> {
             )),
         }
     }
+
+    /// 1.0 where a value is above the threshold, 0.0 elsewhere.
+    pub(super) fn binarizer(&mut self, node: &NodeProto) -> Imports {
+        let x = self.computed_input(node)?;
+        let threshold = node.float("threshold").unwrap_or(0.0);
+        let above = self.with_scalar(node, OpCode::Sub, x, threshold)?;
+        let truth = self.is_positive(node, above)?;
+        self.bind(node, 0, truth);
+        Ok(())
+    }
+
+    /// The probabilities of the classes it names.
+    pub(super) fn zip_map(&mut self, node: &NodeProto) -> Imports {
+        if let Some(names) = node.strings("classlabels_strings") {
+            self.class_names = names.into_iter().map(str::to_owned).collect();
+        }
+        self.identity(node)
+    }
+
+    /// Whether a node picks one of constant classes by a computed number.
+    pub(super) fn is_chosen_class(&self, node: &NodeProto) -> Imports<bool> {
+        let is_name = node
+            .input_name(0)
+            .is_some_and(|name| self.unusable.contains_key(name));
+        let is_constant = is_name || !self.graph.values[self.input(node, 0)?].is_computed();
+        Ok(is_constant && self.graph.values[self.input(node, 1)?].is_computed())
+    }
+
+    /// The class of the largest score: its number, or its place where classes are names.
+    pub(super) fn class_of(&mut self, node: &NodeProto) -> Imports {
+        let index = self.input(node, 1)?;
+        let labels = match self.input(node, 0) {
+            Ok(classes) => self.labels_in(node, classes)?,
+            Err(_) => None,
+        };
+        let Some(labels) = labels else {
+            self.bind(node, 0, index);
+            return Ok(());
+        };
+        let scores = self.largest_of(index).ok_or_else(|| {
+            let reason = "the index is not that of a largest element";
+            refuse(node, reason, "choose by ArgMax")
+        })?;
+        let label = self.label_of(output_name(node), scores, Some(labels));
+        self.bind(node, 0, label);
+        Ok(())
+    }
+
+    /// Constant classes; none where they are 0, 1, 2, ….
+    fn labels_in(&self, node: &NodeProto, classes: ValueId) -> Imports<Option<Vec<i32>>> {
+        let narrow = |value: &i64| i32::try_from(*value).ok();
+        let labels = self.graph.constant(classes).and_then(Data::integers);
+        let labels: Option<Vec<i32>> = labels.and_then(|all| all.iter().map(narrow).collect());
+        let reason = "the classes are not integers of 32 bits";
+        let labels = labels.ok_or_else(|| refuse(node, reason, "use small integers"))?;
+        Ok((!labels.iter().copied().eq(0..labels.len() as i32)).then_some(labels))
+    }
+
+    /// The scores of which a value is the place of the largest.
+    fn largest_of(&self, mut value: ValueId) -> Option<ValueId> {
+        loop {
+            let node = &self.graph.nodes[self.graph.producer(value)?];
+            match node.op {
+                Op::ArgMax if node.inputs.len() == 1 => return Some(node.inputs[0]),
+                Op::Reshape => value = node.inputs[0],
+                _ => return None,
+            }
+        }
+    }
 }
 
 /// One value per column; a single one is repeated.

@@ -32,7 +32,24 @@ impl Importer<'_> {
         let weights = self.output_major(node, weights, transposed)?;
         let weights = self.multiplied(weights, alpha);
         let channels = self.shape_of(weights)[0];
-        let bias = match self.optional_input(node, 2)? {
+        let bias = self.optional_input(node, 2)?;
+        let count = |id: ValueId| self.graph.values[id].elements();
+        let is_bias = |&id: &ValueId| {
+            !self.graph.values[id].is_computed() && (count(id) == channels || count(id) == 1)
+        };
+        if let Some(addend) = bias.filter(|id| !is_bias(id)) {
+            let zeros = self.zero_bias(channels);
+            self.fully_connected(node, x, weights, zeros)?;
+            let product = self.output_value(node)?;
+            let addend = match beta == 1.0 {
+                true => addend,
+                false => self.with_scalar(node, OpCode::Mul, addend, beta)?,
+            };
+            let sum = self.binary_values(node, OpCode::Add, product, addend)?;
+            self.bind(node, 0, sum);
+            return Ok(());
+        }
+        let bias = match bias {
             Some(bias) => self.multiplied(bias, beta),
             None => self.zero_bias(channels),
         };
@@ -43,7 +60,7 @@ impl Importer<'_> {
     /// A computed matrix with rows and columns exchanged.
     fn matrix_turned(&mut self, node: &NodeProto, x: ValueId) -> Imports<ValueId> {
         match self.graph.values[x].shape.len() {
-            2 => self.turned(node, x, &[1, 0]),
+            2 => self.transposed(node, x, &[1, 0]),
             _ => Err(refuse(node, "an operand is not a matrix", "use MatMul")),
         }
     }

@@ -9,10 +9,13 @@ mod classical;
 mod convolution;
 mod fill;
 mod linear;
+mod logic;
+mod normalization;
 mod pooling;
 mod quantization;
 mod recurrent;
 mod reduction;
+mod resize;
 mod support_vectors;
 mod trees;
 mod views;
@@ -24,7 +27,7 @@ use super::graph::{Content, Element, Graph, Node, Op, ValueId, is_within_limits}
 use super::options::CompileOptions;
 use crate::onnx::OnnxError;
 use crate::onnx::proto::{DataType, ModelProto, NodeProto, TensorProto, ValueInfoProto};
-use dunlin_engine::format::MAX_ELEMENTS;
+use dunlin_engine::format::{MAX_ELEMENTS, MAX_OPS};
 use std::collections::HashMap;
 
 /// The graph and what it means.
@@ -41,12 +44,13 @@ pub(crate) struct Imported {
 const SUPPORTED: &str = "supported are Conv, ConvTranspose, AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, Pad, \
 Gemm, MatMul, Add, Sub, Mul, Div, Pow, Relu, Clip, Max, Min, Abs, Sqrt, \
 Log, Exp, Neg, Reciprocal, Tanh, Sigmoid, Erf, Gelu, LeakyRelu, PRelu, HardSigmoid, HardSwish, Elu, Selu, \
-Softplus, Softsign, Swish, Mish, Sum, Less, Greater, LayerNormalization, Softmax, ArgMax, \
-ReduceMean/Sum/Max/Min/L1/L2/SumSquare, BatchNormalization, LSTM, GRU, \
+Softplus, Softsign, Swish, Mish, Sum, Less, Greater, Not, And, Or, LayerNormalization, InstanceNormalization, \
+GroupNormalization, Softmax, LogSoftmax, ArgMax, ArgMin, Resize, DepthToSpace, SpaceToDepth, \
+ReduceMean/Sum/Max/Min/L1/L2/SumSquare/LogSumExp, BatchNormalization, LSTM, GRU, \
 Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Slice, Split, Concat, Gather, Identity, \
 Dropout, Cast, Shape, Constant, ConstantOfShape, Expand, Tile, QuantizeLinear, DequantizeLinear, \
 TreeEnsembleClassifier, TreeEnsembleRegressor, TreeEnsemble, LinearClassifier, LinearRegressor, \
-SVMClassifier, SVMRegressor, Scaler, Normalizer, ArrayFeatureExtractor, ZipMap";
+SVMClassifier, SVMRegressor, Scaler, Normalizer, Binarizer, ArrayFeatureExtractor, ZipMap";
 
 /// What to do about a tensor that is too large.
 const SMALLER: &str = "make it smaller";
@@ -64,6 +68,10 @@ pub(crate) fn import(
         if let Some(reason) = importer.oversize(first) {
             return Err(refuse(node, &reason, SMALLER));
         }
+        if importer.graph.nodes.len() > MAX_OPS as usize {
+            let reason = format!("up to here the model has more than {MAX_OPS} ops");
+            return Err(refuse(node, &reason, SMALLER));
+        }
     }
     importer.finish()
 }
@@ -79,6 +87,8 @@ pub(crate) struct Importer<'m> {
     origin: usize,
     labels: Vec<ValueId>,
     class_names: Vec<String>,
+    /// Why constants cannot be used, which matters where one is.
+    unusable: HashMap<String, String>,
 }
 
 /// What an op makes.
@@ -114,9 +124,10 @@ impl<'m> Importer<'m> {
             origin: 0,
             labels: Vec::new(),
             class_names: Vec::new(),
+            unusable: HashMap::new(),
         };
         for tensor in &graph.initializer {
-            importer.import_constant(&tensor.name, tensor)?;
+            importer.import_initializer(tensor)?;
         }
         Ok(importer)
     }
@@ -138,10 +149,14 @@ impl<'m> Importer<'m> {
         };
         let element = match input.element_type() {
             Some(DataType::Float) => Element::F32,
-            Some(DataType::Int8) => Element::I8,
+            Some(DataType::Int8 | DataType::Uint8) => Element::I8,
             other => {
-                let reason = format!("input type {other:?} is not supported");
-                return Err(port_refusal(&input.name, &reason, "take float or int8"));
+                let reason = match other {
+                    Some(other) => format!("input type {other:?} is not supported"),
+                    None => "the input is not a dense tensor of a known type".into(),
+                };
+                let nearest = "take float32, int8 or uint8";
+                return Err(port_refusal(&input.name, &reason, nearest));
             }
         };
         let shape = batch_of_one(input)?;
@@ -149,9 +164,21 @@ impl<'m> Importer<'m> {
         if let Some(reason) = self.oversize(id) {
             return Err(port_refusal(&input.name, &reason, SMALLER));
         }
+        self.graph.values[id].unsigned = input.element_type() == Some(DataType::Uint8);
         self.graph.input = id;
         self.names.insert(input.name.clone(), id);
         Ok(())
+    }
+
+    /// A constant that no plan can hold is only missed where it is used.
+    fn import_initializer(&mut self, tensor: &TensorProto) -> Imports {
+        match self.import_constant(&tensor.name, tensor) {
+            Err(CompileError::Refused(refusal)) => {
+                self.unusable.insert(tensor.name.clone(), refusal.reason);
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     fn import_constant(&mut self, name: &str, tensor: &TensorProto) -> Imports {
@@ -162,12 +189,13 @@ impl<'m> Importer<'m> {
             DataType::Int32 => Data::I32(tensor.to_i32()?),
             DataType::Int64 => Data::I64(tensor.to_i64()?),
             DataType::Uint8 => Data::Bytes(tensor.to_u8()?),
+            DataType::Bool => Data::I64(tensor.to_bool()?),
             other => {
                 let reason = format!("constant of type {other:?} is not supported");
                 return Err(port_refusal(
                     name,
                     &reason,
-                    "use float, int8, uint8, int32 or int64",
+                    "use float, int8, uint8, int32, int64 or bool",
                 ));
             }
         };
@@ -222,11 +250,20 @@ impl<'m> Importer<'m> {
             "LeakyRelu" | "HardSigmoid" | "HardSwish" | "Erf" | "Gelu" | "PRelu" | "Elu"
             | "Selu" | "Softplus" | "Softsign" | "Swish" | "Mish" => self.activation(node),
             "LayerNormalization" => self.layer_normalization(node),
+            "InstanceNormalization" => self.instance_normalization(node),
+            "GroupNormalization" => self.group_normalization(node),
+            "LogSoftmax" => self.log_softmax(node),
+            "ReduceLogSumExp" => self.reduce_log_sum_exp(node),
+            "Resize" | "Upsample" => self.resize(node),
+            "DepthToSpace" | "SpaceToDepth" => self.depth_and_space(node),
+            "Equal" | "And" | "Or" | "Not" | "Where" | "LessOrEqual" | "GreaterOrEqual" => {
+                self.logic(node)
+            }
             "Max" | "Min" => self.limit(node),
             "Sum" => self.sum(node),
             "Less" | "Greater" => self.compare(node),
             "Softmax" => self.softmax(node),
-            "ArgMax" => self.arg_max(node),
+            "ArgMax" | "ArgMin" => self.arg_max(node),
             "QuantizeLinear" => self.quantize_linear(node),
             "DequantizeLinear" => self.dequantize_linear(node),
             "LSTM" | "GRU" => self.recurrent(node),
@@ -267,7 +304,8 @@ impl<'m> Importer<'m> {
             "Scaler" => self.scaler(node),
             "Normalizer" => self.normalizer(node),
             "ArrayFeatureExtractor" => self.array_feature_extractor(node),
-            "ZipMap" => self.identity(node),
+            "Binarizer" => self.binarizer(node),
+            "ZipMap" => self.zip_map(node),
             _ => Err(refuse(node, "the operator is not supported", SUPPORTED)),
         }
     }
@@ -286,12 +324,27 @@ impl<'m> Importer<'m> {
                 return Err(port_refusal(&output.name, reason, "remove the output"));
             }
             self.graph.outputs.push(id);
+            if self.is_label(id) {
+                self.labels.push(id);
+            }
         }
         Ok(Imported {
             graph: self.graph,
             labels: self.labels,
             class_names: self.class_names,
         })
+    }
+
+    /// Whether a value is a class, whatever its shape.
+    fn is_label(&self, mut value: ValueId) -> bool {
+        while !self.labels.contains(&value) {
+            let producer = self.graph.producer(value);
+            match producer.map(|at| &self.graph.nodes[at]) {
+                Some(node) if node.op == Op::Reshape => value = node.inputs[0],
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// The value of an input that must be there.
@@ -304,12 +357,15 @@ impl<'m> Importer<'m> {
             )
         };
         let name = node.input_name(index).ok_or_else(missing)?;
-        let unknown = || {
-            refuse(
-                node,
-                &format!("nothing computes input {name:?}"),
-                "sort the nodes",
-            )
+        let unknown = || match self.unusable.get(name) {
+            Some(reason) => {
+                let reason = format!("input {index} is a {reason}");
+                refuse(node, &reason, "use float, int8, uint8, int32 or int64")
+            }
+            None => {
+                let reason = format!("no node before it computes input {name:?}");
+                refuse(node, &reason, "sort the nodes, and leave no cycle")
+            }
         };
         self.names.get(name).copied().ok_or_else(unknown)
     }
@@ -372,8 +428,27 @@ impl<'m> Importer<'m> {
         }
     }
 
+    /// The value that a node's first output has been given.
+    fn output_value(&self, node: &NodeProto) -> Imports<ValueId> {
+        let unnamed = || refuse(node, "it has no output", "export the model again");
+        self.names
+            .get(output_name(node))
+            .copied()
+            .ok_or_else(unnamed)
+    }
+
     fn shape_of(&self, id: ValueId) -> Vec<usize> {
         self.graph.values[id].shape.clone()
+    }
+
+    /// Says that the codes of a value mean what those of another one do.
+    fn read_alike(&mut self, id: ValueId, model: ValueId) {
+        let (quantization, unsigned) = {
+            let model = &self.graph.values[model];
+            (model.quantization, model.unsigned)
+        };
+        let value = &mut self.graph.values[id];
+        (value.quantization, value.unsigned) = (quantization, unsigned);
     }
 
     /// Adds an op and gives its output value.

@@ -102,7 +102,7 @@ impl Importer<'_> {
             shape: &padded,
         };
         let id = self.emit(output_name(node), op, &[x], made);
-        self.graph.values[id].quantization = self.graph.values[x].quantization;
+        self.read_alike(id, x);
         self.bind(node, 0, id);
         Ok(())
     }

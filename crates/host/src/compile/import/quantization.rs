@@ -6,12 +6,33 @@
 use super::{Importer, Imports, Made, output_name, refuse};
 use crate::compile::constant::{Data, QuantizedConstant};
 use crate::compile::graph::{Content, Element, Op, ValueId};
-use crate::onnx::proto::NodeProto;
+use crate::compile::rational::round_quotient;
+use crate::compile::real::Real;
+use crate::onnx::proto::{DataType, NodeProto};
+
+/// What a node quantises with: one scale and zero point, or one per index of an axis.
+struct Parameters {
+    scales: Vec<f32>,
+    /// As many as scales.
+    zero_points: Vec<i32>,
+    axis: usize,
+}
+
+const NO_SCALE: &str = "the scale is not a normal positive number";
+
+fn is_scale(scale: &f32) -> bool {
+    *scale > 0.0 && scale.is_normal()
+}
 
 impl Importer<'_> {
     pub(super) fn quantize_linear(&mut self, node: &NodeProto) -> Imports {
+        let id = self.input(node, 0)?;
+        if !self.graph.values[id].is_computed() {
+            return self.quantize_constant(node, id);
+        }
         let x = self.computed_input(node)?;
-        let (scale, zero_point) = self.tensor_quantization(node, true)?;
+        let unsigned = self.gives_unsigned(node)?;
+        let (scale, zero_point) = self.tensor_quantization(node, unsigned)?;
         let output = self.emit(
             output_name(node),
             Op::QuantizeLinear { scale, zero_point },
@@ -21,9 +42,75 @@ impl Importer<'_> {
                 shape: &self.shape_of(x),
             },
         );
-        self.graph.values[output].quantization = Some((scale, zero_point));
+        let value = &mut self.graph.values[output];
+        (value.quantization, value.unsigned) = (Some((scale, zero_point)), unsigned);
         self.bind(node, 0, output);
         Ok(())
+    }
+
+    /// Weights that the file holds as floats, as training with quantization leaves them.
+    fn quantize_constant(&mut self, node: &NodeProto, x: ValueId) -> Imports {
+        let shape = self.shape_of(x);
+        let unsigned = self.gives_unsigned(node)?;
+        let parameters = self.parameters(node, &shape, 0)?;
+        if !parameters.scales.iter().all(is_scale) {
+            return Err(refuse(node, NO_SCALE, "calibrate again"));
+        }
+        let inner: usize = shape.iter().skip(parameters.axis + 1).product();
+        let of = |place: usize| {
+            let index = place / inner.max(1) % parameters.scales.len();
+            (parameters.scales[index], parameters.zero_points[index])
+        };
+        let steps: Option<Vec<i64>> = match self.graph.constant(x) {
+            Some(Data::F32(values)) => {
+                let quotient = |(place, &value)| round_quotient(value, of(place).0);
+                Some(values.iter().enumerate().map(quotient).collect())
+            }
+            _ => self.graph.reals(x).and_then(|reals| {
+                let quotient = |(place, real): (usize, &Real)| {
+                    let steps = real.over(&Real::from_f32(of(place).0)?)?.rounded()?;
+                    Some(i64::try_from(&steps).unwrap_or(i64::from(i32::MAX)))
+                };
+                reals.iter().enumerate().map(quotient).collect()
+            }),
+        };
+        let steps = steps.ok_or_else(|| {
+            let reason = "the constant is not of finite floats";
+            refuse(node, reason, "quantize float32")
+        })?;
+        let codes = steps.iter().enumerate();
+        let codes = codes.map(|(place, steps)| steps + i64::from(of(place).1));
+        let data = match unsigned {
+            true => Data::Bytes(codes.map(|code| code.clamp(0, 255) as u8).collect()),
+            false => Data::I8(codes.map(|code| code.clamp(-128, 127) as i8).collect()),
+        };
+        let id = self.graph.add_constant(output_name(node), &shape, data);
+        self.bind(node, 0, id);
+        Ok(())
+    }
+
+    /// Whether a node quantises to unsigned bytes: as its zero point, or else `output_dtype`, says.
+    fn gives_unsigned(&self, node: &NodeProto) -> Imports<bool> {
+        let element = match self.optional_input(node, 2)? {
+            Some(id) => match self.graph.values[id].element {
+                Element::Bytes => Some(DataType::Uint8),
+                Element::I8 => Some(DataType::Int8),
+                _ => None,
+            },
+            None => match node.int("output_dtype").unwrap_or(0) {
+                0 => Some(DataType::Uint8),
+                code => DataType::from_code(code as i32),
+            },
+        };
+        match element {
+            Some(DataType::Uint8) => Ok(true),
+            Some(DataType::Int8) => Ok(false),
+            _ => Err(refuse(
+                node,
+                "it gives neither int8 nor uint8",
+                "quantize activations and weights to 8 bits",
+            )),
+        }
     }
 
     pub(super) fn dequantize_linear(&mut self, node: &NodeProto) -> Imports {
@@ -38,7 +125,11 @@ impl Importer<'_> {
                 "quantize to int8",
             ));
         }
-        let (scale, zero_point) = self.tensor_quantization(node, false)?;
+        let unsigned = match self.optional_input(node, 2)? {
+            Some(id) => self.graph.values[id].element == Element::Bytes,
+            None => self.graph.values[x].unsigned,
+        };
+        let (scale, zero_point) = self.tensor_quantization(node, unsigned)?;
         self.graph.values[x].quantization = Some((scale, zero_point));
         self.emit_for(
             node,
@@ -61,17 +152,12 @@ impl Importer<'_> {
                 return Err(refuse(node, what, "quantize to int8"));
             }
         };
-        let scales = self.scales(node)?;
-        let zero_points = self.zero_points(node, scales.len(), shift)?;
         let shape = self.shape_of(x);
-        let axis = match scales.len() {
-            1 => 0,
-            _ => super::axis_of(node, node.int("axis").unwrap_or(1), shape.len())?,
-        };
-        if scales.len() > 1 && shape.get(axis) != Some(&scales.len()) {
-            let what = "there is not one scale per index of the axis";
-            return Err(refuse(node, what, "quantize per tensor or axis"));
-        }
+        let Parameters {
+            scales,
+            zero_points,
+            axis,
+        } = self.parameters(node, &shape, shift)?;
         let quantized = QuantizedConstant {
             integers,
             scales,
@@ -86,9 +172,27 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// One scale and zero point for a whole activation. `choose` is true where the zero point's
-    /// type decides the element type.
-    fn tensor_quantization(&self, node: &NodeProto, choose: bool) -> Imports<(f32, i32)> {
+    /// Scales and zero points, less `shift`, of a constant.
+    fn parameters(&self, node: &NodeProto, shape: &[usize], shift: i32) -> Imports<Parameters> {
+        let scales = self.scales(node)?;
+        let zero_points = self.zero_points(node, scales.len(), shift)?;
+        let axis = match scales.len() {
+            1 => 0,
+            _ => super::axis_of(node, node.int("axis").unwrap_or(1), shape.len())?,
+        };
+        if scales.len() > 1 && shape.get(axis) != Some(&scales.len()) {
+            let what = "there is not one scale per index of the axis";
+            return Err(refuse(node, what, "quantize per tensor or axis"));
+        }
+        Ok(Parameters {
+            scales,
+            zero_points,
+            axis,
+        })
+    }
+
+    /// One scale and zero point for a whole activation.
+    fn tensor_quantization(&self, node: &NodeProto, unsigned: bool) -> Imports<(f32, i32)> {
         let scales = self.scales(node)?;
         let [scale] = scales[..] else {
             return Err(refuse(
@@ -97,30 +201,25 @@ impl Importer<'_> {
                 "quantize activations per tensor",
             ));
         };
-        if !(scale > 0.0 && scale.is_normal()) {
-            return Err(refuse(
-                node,
-                "the scale is not a normal positive number",
-                "calibrate again",
-            ));
+        if !is_scale(&scale) {
+            return Err(refuse(node, NO_SCALE, "calibrate again"));
         }
-        let unsigned = match self.optional_input(node, 2)? {
-            Some(id) => self.graph.values[id].element == Element::Bytes,
-            None => choose || self.is_unsigned_input(node)?,
-        };
         let zero_points = self.zero_points(node, 1, if unsigned { 128 } else { 0 })?;
-        Ok((scale, zero_points[0]))
-    }
-
-    /// Without a zero point, the input's own quantisation says which half of the range is meant.
-    fn is_unsigned_input(&self, node: &NodeProto) -> Imports<bool> {
-        let x = self.input(node, 0)?;
-        Ok(self.graph.values[x]
-            .quantization
-            .is_some_and(|(_, zero_point)| zero_point == -128))
+        match zero_points[0] {
+            zero_point @ -128..=127 => Ok((scale, zero_point)),
+            _ => Err(refuse(
+                node,
+                "the zero point is not a byte",
+                "quantize to int8 or uint8",
+            )),
+        }
     }
 
     fn scales(&self, node: &NodeProto) -> Imports<Vec<f32>> {
+        if node.int("block_size").unwrap_or(0) != 0 {
+            let reason = "it quantizes in blocks";
+            return Err(refuse(node, reason, "quantize per tensor or axis"));
+        }
         let id = self.input(node, 1)?;
         let computed = || {
             refuse(
@@ -147,9 +246,10 @@ impl Importer<'_> {
                 .map(|values| values.iter().map(|&v| v as i32).collect()),
             None => None,
         };
+        let shifted = |value: i32| value.saturating_sub(shift);
         match values {
-            Some(values) if values.len() == count => Ok(values.iter().map(|v| v - shift).collect()),
-            Some(values) if values.len() == 1 => Ok(vec![values[0] - shift; count]),
+            Some(values) if values.len() == count => Ok(values.into_iter().map(shifted).collect()),
+            Some(values) if values.len() == 1 => Ok(vec![shifted(values[0]); count]),
             _ => Err(refuse(
                 node,
                 "the zero point is not a constant that fits the scale",

@@ -86,7 +86,7 @@ impl Importer<'_> {
             .collect();
         let behind = (0..shape.len()).filter(|axis| axes.contains(axis));
         let order: Vec<usize> = kept.iter().copied().chain(behind).collect();
-        let turned = self.turned(node, x, &order)?;
+        let turned = self.transposed(node, x, &order)?;
         let extents: Vec<usize> = kept.iter().map(|&axis| shape[axis]).collect();
         let outer = extents.iter().product();
         let op = Op::Reduce {
@@ -106,7 +106,7 @@ impl Importer<'_> {
     }
 
     /// Axes from the attribute or, in newer opsets, the second input; all where there are none.
-    fn reduced_axes(&self, node: &NodeProto, rank: usize) -> Imports<Vec<usize>> {
+    pub(super) fn reduced_axes(&self, node: &NodeProto, rank: usize) -> Imports<Vec<usize>> {
         let axes = match (node.ints("axes"), self.optional_input(node, 1)?) {
             (Some(axes), _) => axes.to_vec(),
             (None, Some(_)) => self.integer_input(node, 1)?,
@@ -144,14 +144,14 @@ impl Importer<'_> {
         }
         let mut order: Vec<usize> = (0..shape.len()).filter(|&other| other != axis).collect();
         order.push(axis);
-        let turned = self.turned(node, x, &order)?;
+        let turned = self.transposed(node, x, &order)?;
         let turned_shape = self.shape_of(turned);
         let made = Made::floats(&turned_shape);
         let result = self.emit(output_name(node), Op::Softmax, &[turned], made);
         let back: Vec<usize> = (0..shape.len())
             .map(|axis| order.iter().position(|&other| other == axis).unwrap_or(0))
             .collect();
-        let result = self.turned(node, result, &back)?;
+        let result = self.transposed(node, result, &back)?;
         self.bind(node, 0, result);
         Ok(())
     }
@@ -171,16 +171,21 @@ impl Importer<'_> {
         let x = self.computed_input(node)?;
         let shape = self.shape_of(x);
         let axis = axis_of(node, node.int("axis").unwrap_or(0), shape.len())?;
-        if shape[axis + 1..].iter().any(|&extent| extent != 1)
-            || node.int("select_last_index").unwrap_or(0) != 0
-        {
-            return Err(refuse(
-                node,
-                "only the first largest of the last axis is supported",
-                "transpose before it",
-            ));
+        if node.int("select_last_index").unwrap_or(0) != 0 {
+            let reason = "the last of equal elements is asked for";
+            return Err(refuse(node, reason, "take the first"));
         }
-        let rows: usize = shape[..axis].iter().product();
+        let x = match node.op_type.as_str() {
+            "ArgMin" => {
+                let negated = Op::Unary(OpCode::Neg);
+                self.emit(output_name(node), negated, &[x], Made::floats(&shape))
+            }
+            _ => x,
+        };
+        let others = (0..shape.len()).filter(|&other| other != axis);
+        let order: Vec<usize> = others.chain([axis]).collect();
+        let x = self.transposed(node, x, &order)?;
+        let rows = shape.iter().product::<usize>() / shape[axis];
         let x = self.reshaped(node, x, &[rows, shape[axis]]);
         let mut result = shape;
         result[axis] = 1;

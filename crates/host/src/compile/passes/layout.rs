@@ -24,6 +24,7 @@ fn step(graph: &mut Graph, at: usize) -> bool {
         | Op::Clamp { .. }
         | Op::QuantizeLinear { .. }
         | Op::DequantizeLinear { .. } => pass_element(graph, at),
+        Op::Activation { .. } => pass_element(graph, at),
         Op::Binary(_) => pass_binary(graph, at),
         Op::Reduce { .. } => pass_reduction(graph, at),
         Op::Concat { .. } => pass_concat(graph, at),
@@ -91,6 +92,12 @@ fn join(graph: &mut Graph, at: usize) -> bool {
     let Some((reshaped, order)) = turn::exchange(&shape, order, to) else {
         return false;
     };
+    let outer = |shape: &[usize]| shape.len().saturating_sub(4);
+    let turned = &graph.values[node.output].shape;
+    let has_room = |shape: &[usize]| shape[..outer(shape)].iter().all(|&extent| extent == 1);
+    if !has_room(&reshaped) || !has_room(turned) {
+        return false;
+    }
     let middle = add_like(graph, node.output, reshaped);
     let reshape = Node {
         op: Op::Reshape,
@@ -237,10 +244,18 @@ fn source_shape(graph: &Graph, node: &Node, turn: &Turn, result: &[usize]) -> Op
 /// An operand before the view.
 enum Untwisted {
     Value(ValueId),
-    /// A constant whose elements are picked from another's.
-    Picked(ValueId, Vec<usize>, Vec<usize>),
+    /// A constant whose axes are in another order.
+    Picked(ValueId, Picks),
     /// A computed value under another shape.
     Reshaped(ValueId, Vec<usize>),
+}
+
+/// How the elements of a constant are picked from another's.
+struct Picks {
+    shape: Vec<usize>,
+    places: Vec<usize>,
+    /// Where every axis of the other one goes, extents of one that were left out included.
+    axes: Vec<usize>,
 }
 
 /// What an operand is before a view of the result; none where that would be another copy.
@@ -259,11 +274,12 @@ fn untwisted(graph: &Graph, id: ValueId, turn: &Turn, result: &[usize]) -> Optio
     let shape = [vec![1; missing], value.shape.clone()].concat();
     let before = turn::undo(order, &shape);
     if !value.is_computed() {
-        return Some(Untwisted::Picked(
-            id,
-            before.clone(),
-            turn::places(&shape, &turn::inverse(order)),
-        ));
+        let picks = Picks {
+            places: turn::places(&shape, &turn::inverse(order)),
+            shape: before,
+            axes: order[missing..].to_vec(),
+        };
+        return Some(Untwisted::Picked(id, picks));
     }
     turn::keeps_elements(&shape, &turn::inverse(order)).then_some(Untwisted::Reshaped(id, before))
 }
@@ -271,7 +287,7 @@ fn untwisted(graph: &Graph, id: ValueId, turn: &Turn, result: &[usize]) -> Optio
 fn made(graph: &mut Graph, at: usize, operand: Untwisted) -> ValueId {
     match operand {
         Untwisted::Value(id) => id,
-        Untwisted::Picked(id, shape, places) => picked(graph, id, &shape, &places),
+        Untwisted::Picked(id, picks) => picked(graph, id, &picks),
         Untwisted::Reshaped(id, shape) => {
             let output = add_like(graph, id, shape);
             let reshape = Node {
@@ -286,16 +302,20 @@ fn made(graph: &mut Graph, at: usize, operand: Untwisted) -> ValueId {
     }
 }
 
-/// A constant with the elements of another, quantised ones as the floats they stand for.
-fn picked(graph: &mut Graph, id: ValueId, shape: &[usize], places: &[usize]) -> ValueId {
-    use super::super::constant::Data;
+/// A constant with the elements of another, quantised ones with their scales.
+fn picked(graph: &mut Graph, id: ValueId, picks: &Picks) -> ValueId {
     let value = graph.values[id].clone();
-    let data = match value.content {
-        Content::Constant(data) => data,
-        Content::Quantized(quantized) => Data::F32(quantized.dequantize(&value.shape)),
+    let content = match value.content {
+        Content::Constant(data) => Content::Constant(data.gather(&picks.places)),
+        Content::Quantized(quantized) => {
+            let axis = picks.axes.get(quantized.axis).copied().unwrap_or(0);
+            Content::Quantized(quantized.gather(&picks.places, axis))
+        }
         Content::Computed => return id,
     };
-    graph.add_constant(&value.name, shape, data.gather(places))
+    let picked = graph.add_value(&value.name, value.element, &picks.shape);
+    graph.values[picked].content = content;
+    picked
 }
 
 /// `reduce(transpose(x))` reduces the axes where they were. The result is transposed with the
@@ -449,24 +469,38 @@ fn with_columns(graph: &mut Graph, weights: ValueId, columns: &[usize]) -> Optio
     Some(graph.values.len() - 1)
 }
 
-/// Transpositions that are left become copies with strides.
+/// Transpositions that are left become copies with strides. A copy looks through a reshape to more
+/// dimensions than a plan has: its strides count elements.
 pub(super) fn lower(graph: &mut Graph) {
     for at in 0..graph.nodes.len() {
-        let Op::Transpose { order } = &graph.nodes[at].op else {
-            continue;
-        };
-        let shape = &graph.values[graph.nodes[at].inputs[0]].shape;
-        let own = strides(shape);
-        let mut steps = [0; 4];
-        for (step, &axis) in steps.iter_mut().rev().zip(order.iter().rev()) {
-            *step = own[axis] as i64;
-        }
-        graph.nodes[at].op = match turn::keeps_elements(shape, order) {
-            true => Op::Reshape,
-            false => Op::StridedCopy {
-                base: 0,
-                strides: steps,
-            },
-        };
+        lower_transposition(graph, at);
     }
+    for at in 0..graph.nodes.len() {
+        let (op, x) = (&graph.nodes[at].op, graph.nodes[at].inputs[0]);
+        let too_many = graph.values[x].shape.len() > 4;
+        if let (Op::StridedCopy { .. }, Some((Turn::Shape(_), source)), true) =
+            (op, view(graph, x), too_many)
+        {
+            graph.nodes[at].inputs[0] = source;
+        }
+    }
+}
+
+fn lower_transposition(graph: &mut Graph, at: usize) {
+    let Op::Transpose { order } = &graph.nodes[at].op else {
+        return;
+    };
+    let shape = &graph.values[graph.nodes[at].inputs[0]].shape;
+    let own = strides(shape);
+    let mut steps = [0; 4];
+    for (step, &axis) in steps.iter_mut().rev().zip(order.iter().rev()) {
+        *step = own[axis] as i64;
+    }
+    graph.nodes[at].op = match turn::keeps_elements(shape, order) {
+        true => Op::Reshape,
+        false => Op::StridedCopy {
+            base: 0,
+            strides: steps,
+        },
+    };
 }

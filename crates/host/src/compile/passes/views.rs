@@ -8,8 +8,7 @@
 //! before it.
 
 use super::super::constant::Data;
-use super::super::graph::{Border, Content, Element, Fill, Graph, Node, Op, ValueId};
-use super::super::real::Real;
+use super::super::graph::{Border, Element, Fill, Graph, Node, Op, ValueId};
 
 pub(super) fn hoist(graph: &mut Graph) {
     while (0..graph.nodes.len()).any(|at| before_dequantization(graph, at))
@@ -172,14 +171,7 @@ fn behind_quantization(graph: &mut Graph, at: usize) -> bool {
 
 /// The codes of a constant; none of a computed value.
 fn codes(graph: &Graph, value: ValueId, (scale, zero_point): (f32, i32)) -> Option<Vec<i8>> {
-    let reals: Option<Vec<Real>> = match &graph.values[value].content {
-        Content::Constant(Data::F32(values)) => values.iter().map(|&v| Real::from_f32(v)).collect(),
-        Content::Quantized(quantized) => quantized
-            .steps(&graph.values[value].shape)
-            .map(|(steps, scale)| Some(Real::from_f32(scale)?.times(&Real::integer(steps))))
-            .collect(),
-        _ => None,
-    };
+    let reals = graph.reals(value);
     let codes = reals?.into_iter().map(|real| real.code(scale, zero_point));
     codes.collect()
 }

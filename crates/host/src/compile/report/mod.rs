@@ -42,6 +42,8 @@ pub struct CompileReport {
     pub kernels: Vec<String>,
     /// Class names found in the model's nodes; empty where there are none.
     pub class_names: Vec<String>,
+    /// Inputs and outputs whose bytes are unsigned in the model; the plan's are less by 128.
+    pub unsigned: Vec<String>,
 }
 
 /// What a plan that takes new rows of a stream computes, and what it keeps.
@@ -193,4 +195,13 @@ impl Compilation<'_> {
             modelled_cycles: cost::cycles(graph, node),
         }
     }
+}
+
+/// Names of the inputs and outputs whose bytes are unsigned in the model.
+pub(super) fn unsigned_ports(graph: &Graph) -> Vec<String> {
+    let ports = std::iter::once(&graph.input).chain(&graph.outputs);
+    let unsigned = ports.filter(|&&port| graph.values[port].unsigned);
+    unsigned
+        .map(|&port| graph.values[port].name.clone())
+        .collect()
 }

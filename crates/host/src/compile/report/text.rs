@@ -120,7 +120,15 @@ impl CompileReport {
         )?;
         writeln!(f, "plan       {plan:>10} B, of it constants {constants} B")?;
         writeln!(f, "arena      {arena:>10} B, at least {floor} B")?;
-        write!(f, "stack      {:>10} B (upper bound)", self.stack_bytes)
+        write!(f, "stack      {:>10} B (upper bound)", self.stack_bytes)?;
+        for name in &self.unsigned {
+            let name = shortened(name, 28);
+            write!(
+                f,
+                "\n{name}: uint8 in the model, in the plan int8, less by 128"
+            )?;
+        }
+        Ok(())
     }
 }
 

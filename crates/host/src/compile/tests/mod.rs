@@ -6,6 +6,7 @@ mod channels;
 mod convolution;
 mod exact;
 mod explain;
+mod exporters;
 mod forests;
 mod fuzz;
 mod images;

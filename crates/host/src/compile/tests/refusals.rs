@@ -1,7 +1,7 @@
 //! What cannot be compiled says which node, why, and what to do.
 
 use crate::compile::{CompileError, CompileOptions, Limits, Resource, compile};
-use crate::onnx::builder::{Extent, GraphBuilder, int, ints};
+use crate::onnx::builder::{Extent, GraphBuilder, int, ints, string};
 use crate::onnx::proto::{AttributeProto, DataType, ModelProto};
 
 fn model(op: &str) -> ModelProto {
@@ -154,4 +154,216 @@ fn a_kernel_the_firmware_lacks_is_named() {
         error.to_string(),
         "the target's firmware has no kernel abs.1.0"
     );
+}
+
+/// A model of one node on an image `[1, 4, 6, 6]` and constant float tensors of these shapes.
+fn image_model(op: &str, attributes: Vec<AttributeProto>, constants: &[&[usize]]) -> ModelProto {
+    let mut graph = GraphBuilder::new("refused");
+    let extents = [1, 4, 6, 6].map(Extent::Fixed);
+    let input = graph.input("input", DataType::Float, &extents);
+    let constants: Vec<_> = constants
+        .iter()
+        .map(|shape| graph.constant_f32("c", shape, &vec![0.5; shape.iter().product()]))
+        .collect();
+    let inputs: Vec<_> = std::iter::once(&input).chain(&constants).collect();
+    let result = graph.node(op, &inputs, attributes);
+    graph.output(&result, "result", DataType::Float, &extents);
+    graph.finish()
+}
+
+/// Holds that a model of one node is refused for this reason, in full.
+fn assert_refused(model: &ModelProto, op: &str, reason: &str) {
+    match compile(model, &CompileOptions::default()) {
+        Err(CompileError::Refused(refusal)) => {
+            assert_eq!(refusal.op, op);
+            assert!(refusal.reason.contains(reason), "{refusal}");
+            assert!(
+                !refusal.node.is_empty() && !refusal.nearest.is_empty(),
+                "{refusal}"
+            );
+        }
+        other => panic!("{op}, {reason}: {other:?}"),
+    }
+}
+
+#[test]
+fn impossible_convolutions_are_refused() {
+    let list = |name: &str, values: &[i64]| vec![ints(name, values.to_vec())];
+    let weights: &[usize] = &[8, 4, 3, 3];
+    let cases: [(Vec<AttributeProto>, &[&[usize]], &str); 14] = [
+        (vec![], &[&[8, 3, 3, 3]], "does not fit weights"),
+        (vec![int("group", 2)], &[weights], "does not fit weights"),
+        (vec![int("group", 3)], &[&[8, 4, 3, 3]], "in 3 groups"),
+        (vec![int("group", 0)], &[weights], "0 groups"),
+        (vec![int("group", -1)], &[weights], "-1 groups"),
+        (vec![int("group", i64::MAX)], &[weights], "groups"),
+        (vec![], &[&[8, 4, 3]], "with weights"),
+        (vec![], &[&[8, 4, 0, 3]], "with weights"),
+        (vec![], &[&[8, 4, 7, 7]], "does not fit an image"),
+        (list("strides", &[0, 1]), &[weights], "strides of [0, 1]"),
+        (list("strides", &[1]), &[weights], "strides of [1]"),
+        (
+            list("dilations", &[3, 3]),
+            &[weights],
+            "does not fit an image",
+        ),
+        (list("pads", &[-1, 0, 0, 0]), &[weights], "pads of"),
+        (list("pads", &[i64::MAX, 0, 0, 0]), &[weights], "pads of"),
+    ];
+    for (attributes, constants, reason) in cases {
+        assert_refused(&image_model("Conv", attributes, constants), "Conv", reason);
+    }
+    let bias = image_model("Conv", vec![], &[weights, &[3]]);
+    assert_refused(&bias, "Conv", "the bias is not one constant per output");
+    let padding = vec![string("auto_pad", "SAME")];
+    let padding = image_model("Conv", padding, &[weights]);
+    assert_refused(&padding, "Conv", "auto_pad SAME is not supported");
+    let groups = image_model("ConvTranspose", vec![int("group", 3)], &[&[4, 2, 2, 2]]);
+    assert_refused(&groups, "ConvTranspose", "in 3 groups");
+    let nothing = list("pads", &[9, 9, 9, 9]);
+    let nothing = image_model("ConvTranspose", nothing, &[&[4, 2, 2, 2]]);
+    assert_refused(&nothing, "ConvTranspose", "leaves nothing");
+}
+
+#[test]
+fn convolutions_of_other_ranks_or_computed_weights_are_refused() {
+    for extents in [vec![1, 4], vec![1, 4, 2, 2, 2], vec![2, 4, 6, 6]] {
+        let mut graph = GraphBuilder::new("refused");
+        let fixed: Vec<Extent> = extents
+            .iter()
+            .map(|&extent| Extent::Fixed(extent))
+            .collect();
+        let input = graph.input("input", DataType::Float, &fixed);
+        let shape = [&[8, 4][..], &vec![1; extents.len().saturating_sub(2)]].concat();
+        let weights = graph.constant_f32("w", &shape, &[0.5; 32]);
+        let result = graph.node("Conv", &[&input, &weights], vec![]);
+        graph.output(&result, "result", DataType::Float, &fixed);
+        let (_, op, reason) = refusal(&graph.finish());
+        let told = op == "Conv" || reason.contains("rank 5");
+        assert!(told && !reason.is_empty(), "{extents:?}: {op}: {reason}");
+    }
+    let mut graph = GraphBuilder::new("refused");
+    let extents = [1, 1, 3, 3].map(Extent::Fixed);
+    let input = graph.input("input", DataType::Float, &extents);
+    let result = graph.node("Conv", &[&input, &input], vec![]);
+    graph.output(&result, "result", DataType::Float, &extents);
+    assert_refused(&graph.finish(), "Conv", "the weights are computed");
+}
+
+#[test]
+fn impossible_pools_are_refused() {
+    let kernel = |values: &[i64]| ints("kernel_shape", values.to_vec());
+    let cases: [(Vec<AttributeProto>, &str); 9] = [
+        (vec![], "it has no kernel_shape"),
+        (vec![kernel(&[7, 7])], "does not fit an image"),
+        (vec![kernel(&[0, 2])], "a kernel of [0, 2]"),
+        (vec![kernel(&[-1, 2])], "a kernel of [0, 2]"),
+        (vec![kernel(&[2])], "a kernel of [2]"),
+        (vec![kernel(&[2, 2, 2])], "a kernel of [2, 2, 2]"),
+        (
+            vec![kernel(&[2, 2]), ints("strides", vec![-1, 1])],
+            "strides of",
+        ),
+        (vec![kernel(&[2, 2]), ints("pads", vec![1, 1])], "pads of"),
+        (
+            vec![kernel(&[2, 2]), string("auto_pad", "ALL")],
+            "auto_pad ALL",
+        ),
+    ];
+    for op in ["MaxPool", "AveragePool"] {
+        for (attributes, reason) in cases.clone() {
+            assert_refused(&image_model(op, attributes, &[]), op, reason);
+        }
+    }
+    let mut graph = GraphBuilder::new("refused");
+    let extents = [1, 4, 6, 6].map(Extent::Fixed);
+    let input = graph.input("input", DataType::Float, &extents);
+    let results = graph.nodes("MaxPool", &[&input], vec![kernel(&[2, 2])], 2);
+    graph.output(&results[0], "result", DataType::Float, &extents);
+    assert_refused(
+        &graph.finish(),
+        "MaxPool",
+        "indices of the largest elements",
+    );
+    assert_refused(
+        &model("GlobalAveragePool"),
+        "GlobalAveragePool",
+        "an input of shape [1, 4]",
+    );
+}
+
+#[test]
+fn images_that_cannot_be_resized_are_refused() {
+    let linear = vec![string("mode", "linear")];
+    let cases: [(Vec<AttributeProto>, &[f32], &str); 4] = [
+        (
+            linear,
+            &[1.0, 1.0, 2.0, 2.0],
+            "mode linear is not supported",
+        ),
+        (vec![], &[1.0, 1.0, 1.5, 1.0], "its scale is neither"),
+        (
+            vec![],
+            &[1.0, 2.0, 1.0, 1.0],
+            "from shape [1, 4, 6, 6] to [1, 8, 6, 6]",
+        ),
+        (vec![], &[1.0, 1.0, -2.0, 1.0], "not positive constants"),
+    ];
+    for (attributes, scales, reason) in cases {
+        let mut graph = GraphBuilder::new("refused");
+        let extents = [1, 4, 6, 6].map(Extent::Fixed);
+        let input = graph.input("input", DataType::Float, &extents);
+        let region = graph.constant_f32("region", &[0], &[]);
+        let scales = graph.constant_f32("scales", &[scales.len()], scales);
+        let result = graph.node("Resize", &[&input, &region, &scales], attributes);
+        graph.output(&result, "result", DataType::Float, &extents);
+        assert_refused(&graph.finish(), "Resize", reason);
+    }
+}
+
+#[test]
+fn what_is_not_eight_bits_wide_is_refused() {
+    let mut graph = GraphBuilder::new("refused");
+    let extents = [Extent::Fixed(4)];
+    let input = graph.input("input", DataType::Float, &extents);
+    let scale = graph.constant_f32("scale", &[], &[0.5]);
+    let result = graph.node(
+        "QuantizeLinear",
+        &[&input, &scale],
+        vec![int("output_dtype", 5)],
+    );
+    graph.output(&result, "result", DataType::Int16, &extents);
+    assert_refused(&graph.finish(), "QuantizeLinear", "neither int8 nor uint8");
+}
+
+#[test]
+fn more_ops_than_a_plan_holds_are_refused_at_once() {
+    let mut graph = GraphBuilder::new("long");
+    let extents = [Extent::Fixed(4)];
+    let input = graph.input("input", DataType::Float, &extents);
+    let mut result = graph.node("Abs", &[&input], vec![]);
+    for _ in 0..4096 {
+        result = graph.node("Neg", &[&result], vec![]);
+    }
+    graph.output(&result, "result", DataType::Float, &extents);
+    assert_refused(&graph.finish(), "Neg", "more than 4096 ops");
+}
+
+/// Nodes that take what comes behind them, or themselves, and inputs that nobody computes.
+#[test]
+fn cycles_and_missing_values_are_refused() {
+    for (name, expected) in [
+        ("Abs_0", "no node before it computes"),
+        ("nothing", "no node"),
+    ] {
+        let mut model = model("Abs");
+        let graph = model.graph.as_mut().unwrap();
+        let output = graph.node[0].output[0].clone();
+        graph.node[0].input[0] = if name == "nothing" {
+            name.into()
+        } else {
+            output
+        };
+        assert_refused(&model, "Abs", expected);
+    }
 }

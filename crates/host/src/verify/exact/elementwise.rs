@@ -104,6 +104,76 @@ pub(super) fn hard_swish(call: &Call<'_>) -> Result<Tensor, String> {
     })
 }
 
+/// `max(x, 0) + alpha·(e^min(x, 0) - 1)`.
+pub(super) fn elu(call: &Call<'_>) -> Result<Tensor, String> {
+    let alpha = call.real("alpha", 1.0)?;
+    unary(call, |x| exponential_linear(x, &alpha))
+}
+
+/// The same times gamma.
+pub(super) fn selu(call: &Call<'_>) -> Result<Tensor, String> {
+    let (alpha, gamma) = (
+        call.real("alpha", 1.673_263_2)?,
+        call.real("gamma", 1.050_701)?,
+    );
+    unary(call, |x| Ok(exponential_linear(x, &alpha)?.times(&gamma)))
+}
+
+fn exponential_linear(x: &Real, alpha: &Real) -> Result<Real, String> {
+    let below = exponential(&x.min(&Real::ZERO))?.plus(&Real::integer(-1));
+    Ok(x.max(&Real::ZERO).plus(&below.times(alpha)))
+}
+
+/// `max(x, 0) + ln(1 + e^-|x|)`.
+pub(super) fn soft_plus(x: &Real) -> Result<Real, String> {
+    let small = exponential(&absolute(x)?.negated())?;
+    let rest = logarithm(&small.plus(&Real::integer(1)))?;
+    Ok(x.max(&Real::ZERO).plus(&rest))
+}
+
+pub(super) fn soft_sign(x: &Real) -> Result<Real, String> {
+    x.over(&absolute(x)?.plus(&Real::integer(1)))
+}
+
+/// `x·(1 + erf(x/√2))/2`, or the form with `tanh`; the roots are real ones.
+pub(super) fn gelu(call: &Call<'_>) -> Result<Tensor, String> {
+    let half = Real::integer(1).over(&Real::integer(2))?;
+    match call.node.string("approximate").unwrap_or("none") {
+        "none" => unary(call, |x| {
+            let scaled = x.over(&square_root(&Real::integer(2))?)?;
+            let gate = error_function(&scaled)?.plus(&Real::integer(1));
+            Ok(x.times(&gate).times(&half))
+        }),
+        other => Err(format!("is not evaluated with the approximation {other}")),
+    }
+}
+
+/// `x·sigmoid(alpha·x)`.
+pub(super) fn swish(call: &Call<'_>) -> Result<Tensor, String> {
+    let alpha = call.real("alpha", 1.0)?;
+    unary(call, |x| Ok(x.times(&sigmoid(&x.times(&alpha))?)))
+}
+
+pub(super) fn mish(x: &Real) -> Result<Real, String> {
+    Ok(x.times(&tanh(&soft_plus(x)?)?))
+}
+
+/// Powers 1 to 4 and a half.
+pub(super) fn power(call: &Call<'_>) -> Result<Tensor, String> {
+    let exponent = call.input(1)?.in_steps(1.0);
+    let [exponent] = exponent[..] else {
+        return Err("is evaluated for one exponent only".into());
+    };
+    unary(call, |x| match exponent {
+        0.5 => square_root(x),
+        1.0 => Ok(x.clone()),
+        2.0 => Ok(x.times(x)),
+        3.0 => Ok(x.times(x).times(x)),
+        4.0 => Ok(x.times(x).times(x).times(x)),
+        _ => Err("is evaluated for powers 1 to 4 and a half only".into()),
+    })
+}
+
 fn unit(x: &Real) -> Real {
     x.min(&Real::integer(1)).max(&Real::ZERO)
 }

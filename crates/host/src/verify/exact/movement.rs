@@ -338,6 +338,50 @@ pub(super) fn expand(call: &Call<'_>) -> Result<Tensor, String> {
     Ok(x.picked(&shape, &places))
 }
 
+/// Integers to the reals they are; reals and integers to others of their kind.
+pub(super) fn cast(call: &Call<'_>) -> Result<Tensor, String> {
+    let x = call.input(0)?;
+    let to = call.int("to").unwrap_or(0);
+    let to = DataType::from_code(i32::try_from(to).unwrap_or(0));
+    match (&x.content, to) {
+        (Content::Integers(_, values), Some(DataType::Float)) => {
+            let reals = values.iter().map(|&value| Real::integer(value));
+            Ok(Tensor::reals(&x.shape, reals.collect()))
+        }
+        (Content::Reals(_), Some(DataType::Float)) => Ok(x.clone()),
+        (Content::Integers(_, values), Some(element @ (DataType::Int32 | DataType::Int64))) => {
+            Ok(Tensor::integers(element, &x.shape, values.clone()))
+        }
+        _ => Err(format!("casts to {to:?}, which is not evaluated")),
+    }
+}
+
+/// A constant of a shape that is known, zeros unless a value is given.
+pub(super) fn constant_of_shape(call: &Call<'_>) -> Result<Tensor, String> {
+    const MOST: usize = 1 << 26;
+    let extents = call.input(0)?.as_integers()?.iter();
+    let shape: Result<Vec<usize>, _> = extents.map(|&extent| usize::try_from(extent)).collect();
+    let shape = shape.map_err(|_| "has a negative extent".to_owned())?;
+    let count = shape.iter().try_fold(1, |a: usize, &b| a.checked_mul(b));
+    let count = count.filter(|&count| count <= MOST);
+    let count = count.ok_or_else(|| format!("makes too many elements: {shape:?}"))?;
+    let value = match call.node.tensor("value") {
+        Some(tensor) => Tensor::constant(tensor)?,
+        None => Tensor::reals(&[1], vec![Real::ZERO]),
+    };
+    let empty = || "has an empty value".to_owned();
+    Ok(match &value.content {
+        Content::Integers(element, values) => {
+            let value = *values.first().ok_or_else(empty)?;
+            Tensor::integers(*element, &shape, vec![value; count])
+        }
+        Content::Reals(values) => {
+            let value = values.first().ok_or_else(empty)?.clone();
+            Tensor::reals(&shape, vec![value; count])
+        }
+    })
+}
+
 pub(super) fn shape(call: &Call<'_>) -> Result<Tensor, String> {
     let extents: Vec<i64> = call
         .input(0)?

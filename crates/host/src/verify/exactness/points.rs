@@ -28,13 +28,19 @@ pub(super) fn find(model: &ModelProto) -> Vec<Point> {
     let Some(graph) = &model.graph else {
         return Vec::new();
     };
+    let constants = constants(graph);
     let mut points: Vec<Point> = Vec::new();
-    for (index, node) in graph.node.iter().enumerate() {
-        let is_constant = || is_from_constants(graph, &node.input[0]);
-        if node.op_type != "QuantizeLinear" || node.input.len() < 2 || is_constant() {
+    for node in &graph.node {
+        let is_whole = node.input.len() >= 2 && !node.output.is_empty();
+        if node.op_type != "QuantizeLinear" || !is_whole || constants.contains(&node.input[0]) {
             continue;
         }
-        let (before, ops) = behind(graph, &points, index);
+        let walk = Walk {
+            graph,
+            constants: &constants,
+            points: &points,
+        };
+        let (before, ops) = walk.to(&node.input[0]);
         let (element, zero_point) = zero_point(graph, node.input_name(2));
         points.push(Point {
             tensor: node.output[0].clone(),
@@ -47,10 +53,15 @@ pub(super) fn find(model: &ModelProto) -> Vec<Point> {
             is_output: false,
         });
     }
+    let walk = Walk {
+        graph,
+        constants: &constants,
+        points: &points,
+    };
     let ends: HashSet<usize> = graph
         .output
         .iter()
-        .flat_map(|output| walked(graph, &points, &output.name).0)
+        .flat_map(|output| walk.to(&output.name).0)
         .collect();
     for (index, point) in points.iter_mut().enumerate() {
         point.is_output = ends.contains(&index);
@@ -58,49 +69,52 @@ pub(super) fn find(model: &ModelProto) -> Vec<Point> {
     points
 }
 
-/// Points that the input of a node is computed from, and the ops between.
-fn behind(graph: &GraphProto, points: &[Point], node: usize) -> (Vec<usize>, Vec<String>) {
-    walked(graph, points, &graph.node[node].input[0])
+/// What is known on a walk back through a graph.
+struct Walk<'g> {
+    graph: &'g GraphProto,
+    constants: &'g HashSet<String>,
+    points: &'g [Point],
 }
 
-/// The nearest points that `value` is computed from, itself included, and the ops on the way, in
-/// the order of the nodes.
-fn walked(graph: &GraphProto, points: &[Point], value: &str) -> (Vec<usize>, Vec<String>) {
-    let (mut before, mut nodes) = (Vec::new(), Vec::new());
-    let (mut open, mut seen) = (vec![value.to_owned()], HashSet::new());
-    while let Some(name) = open.pop() {
-        if !seen.insert(name.clone()) {
-            continue;
+impl Walk<'_> {
+    /// The nearest points that `value` is computed from, itself included, and the ops on the way,
+    /// in the order of the nodes.
+    fn to(&self, value: &str) -> (Vec<usize>, Vec<String>) {
+        let (mut before, mut nodes) = (Vec::new(), Vec::new());
+        let (mut open, mut seen) = (vec![value.to_owned()], HashSet::new());
+        while let Some(name) = open.pop() {
+            if !seen.insert(name.clone()) || self.constants.contains(&name) {
+                continue;
+            }
+            if let Some(point) = self.points.iter().position(|point| point.tensor == name) {
+                before.push(point);
+            } else if let Some(producer) = self.graph.producer(&name) {
+                nodes.push(producer);
+                open.extend(self.graph.node[producer].input.iter().cloned());
+            }
         }
-        if let Some(point) = points.iter().position(|point| point.tensor == name) {
-            before.push(point);
-        } else if let Some(producer) = graph
-            .producer(&name)
-            .filter(|_| !is_from_constants(graph, &name))
-        {
-            nodes.push(producer);
-            open.extend(graph.node[producer].input.iter().cloned());
-        }
+        nodes.sort_unstable();
+        nodes.dedup();
+        before.sort_unstable();
+        let ops = nodes
+            .into_iter()
+            .map(|node| self.graph.node[node].op_type.clone());
+        let ops = ops.filter(|op| op != "DequantizeLinear").collect();
+        (before, ops)
     }
-    nodes.sort_unstable();
-    nodes.dedup();
-    before.sort_unstable();
-    let ops = nodes
-        .into_iter()
-        .map(|node| graph.node[node].op_type.clone());
-    let ops = ops.filter(|op| op != "DequantizeLinear").collect();
-    (before, ops)
 }
 
-/// Whether a value is computed from nothing but constants.
-fn is_from_constants(graph: &GraphProto, value: &str) -> bool {
-    if value.is_empty() || graph.initializer(value).is_some() {
-        return true;
+/// Names of the values that are computed from nothing but constants.
+fn constants(graph: &GraphProto) -> HashSet<String> {
+    let names = graph.initializer.iter().map(|tensor| tensor.name.clone());
+    let mut constants: HashSet<String> = names.collect();
+    for node in &graph.node {
+        let is_constant = |input: &String| input.is_empty() || constants.contains(input);
+        if node.input.iter().all(is_constant) {
+            constants.extend(node.output.iter().cloned());
+        }
     }
-    graph.producer(value).is_some_and(|producer| {
-        let inputs = &graph.node[producer].input;
-        inputs.iter().all(|input| is_from_constants(graph, input))
-    })
+    constants
 }
 
 fn first_float(graph: &GraphProto, name: &str) -> f32 {

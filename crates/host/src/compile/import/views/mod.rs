@@ -71,7 +71,7 @@ impl Importer<'_> {
             shape: &view.shape,
         };
         let id = self.emit(output_name(node), op, &[x], made);
-        self.graph.values[id].quantization = value.quantization;
+        self.read_alike(id, x);
         Ok(id)
     }
 }

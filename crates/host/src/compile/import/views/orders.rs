@@ -59,6 +59,10 @@ impl Importer<'_> {
         if view.is_everything(value.elements()) {
             return Ok(self.reshaped(node, x, &view.shape));
         }
+        let extents: Vec<usize> = whole.shape.iter().copied().filter(|&e| e != 1).collect();
+        if view.shape.len() > 4 && extents.len() <= 4 {
+            return self.transposed_without_ones(node, x, (order, &extents));
+        }
         refuse_many_dimensions(node, &view.shape)?;
         let op = Op::Transpose {
             order: order.to_vec(),
@@ -68,23 +72,24 @@ impl Importer<'_> {
             shape: &view.shape,
         };
         let id = self.emit(output_name(node), op, &[x], made);
-        self.graph.values[id].quantization = value.quantization;
+        self.read_alike(id, x);
         Ok(id)
     }
 
-    /// A computed value with its axes in another order.
-    pub(in super::super) fn turned(
+    /// As [`Importer::transposed`], past the axes of one element.
+    fn transposed_without_ones(
         &mut self,
         node: &NodeProto,
         x: ValueId,
-        order: &[usize],
+        (order, extents): (&[usize], &[usize]),
     ) -> Imports<ValueId> {
-        let whole = View::whole(&self.shape_of(x));
-        let view = View {
-            base: 0,
-            strides: order.iter().map(|&axis| whole.strides[axis]).collect(),
-            shape: order.iter().map(|&axis| whole.shape[axis]).collect(),
-        };
-        self.viewed(node, x, &view)
+        let shape = self.shape_of(x);
+        let kept: Vec<usize> = (0..shape.len()).filter(|&axis| shape[axis] != 1).collect();
+        let among_kept = |axis: &usize| kept.iter().position(|other| other == axis);
+        let order_of_kept: Vec<usize> = order.iter().filter_map(among_kept).collect();
+        let result: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
+        let small = self.reshaped(node, x, extents);
+        let turned = self.transposed(node, small, &order_of_kept)?;
+        Ok(self.reshaped(node, turned, &result))
     }
 }

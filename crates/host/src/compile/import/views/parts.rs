@@ -64,6 +64,9 @@ impl Importer<'_> {
     }
 
     pub(in super::super) fn gather(&mut self, node: &NodeProto) -> Imports {
+        if self.is_chosen_class(node)? {
+            return self.class_of(node);
+        }
         let shape = self.shape_of(self.input(node, 0)?);
         let axis = axis_of(node, node.int("axis").unwrap_or(0), shape.len())?;
         let index_shape = self.shape_of(self.input(node, 1)?);
@@ -72,6 +75,9 @@ impl Importer<'_> {
 
     /// Elements of the last axis; the result has rows.
     pub(in super::super) fn array_feature_extractor(&mut self, node: &NodeProto) -> Imports {
+        if self.is_chosen_class(node)? {
+            return self.class_of(node);
+        }
         let shape = self.shape_of(self.input(node, 0)?);
         let axis = axis_of(node, -1, shape.len())?;
         let count = self.integer_input(node, 1)?.len();

@@ -112,7 +112,7 @@ impl Importer<'_> {
                         shape,
                     },
                 );
-                self.graph.values[id].quantization = value.quantization;
+                self.read_alike(id, x);
                 id
             }
             Content::Constant(data) => self.graph.add_constant(&value.name, shape, data),
