@@ -34,6 +34,7 @@
 //! state that the last one left; where not, every run begins with the initial state. Every
 //! operand in the arena lies apart from the others.
 
+use super::dot::dot_row;
 use super::unary::sigmoid;
 use crate::bytes::{array, copy, f32_at, f32s, put, u32_at};
 use crate::error::OpFault;
@@ -116,21 +117,23 @@ impl<'a> Matrix<'a> {
 
     /// Below 2^31 in magnitude for rows up to [`MAX_ROW`].
     fn integer(&self, row: usize, vector: &[u8]) -> Option<i32> {
-        let products = vector.iter().zip(self.codes(row)?);
-        Some(products.fold(0, |sum: i32, (&x, code)| {
-            sum.wrapping_add(i32::from(x as i8).wrapping_mul(code))
-        }))
+        Some(dot_row(vector, self.row(row)?, self.zero_point))
     }
 
     /// A row of 8-bit weights less their zero point.
     fn codes(&self, row: usize) -> Option<impl Iterator<Item = i32>> {
-        let start = row.checked_mul(self.columns)?;
-        let row = self.weights.get(start..start.checked_add(self.columns)?)?;
         let zero_point = self.zero_point;
         Some(
-            row.iter()
+            self.row(row)?
+                .iter()
                 .map(move |&code| i32::from(code as i8).wrapping_sub(zero_point)),
         )
+    }
+
+    /// A row of 8-bit weights.
+    fn row(&self, row: usize) -> Option<&'a [u8]> {
+        let start = row.checked_mul(self.columns)?;
+        self.weights.get(start..start.checked_add(self.columns)?)
     }
 }
 
