@@ -185,23 +185,24 @@ fn is_valid(entry: &TensorEntry, space: u32, alignment: u32) -> bool {
         4 => 1,
         _ => return false,
     };
-    let Some(dtype) = DType::from_code(dtype) else {
+    let has_shape = beyond == 0 && (1..=MAX_ELEMENTS).contains(&elements) && before_the_shape == 1;
+    let Some(dtype) = DType::from_code(dtype).filter(|_| has_shape && layout | reserved == 0)
+    else {
         return false;
     };
     let (offset, scale) = (u32::from_le_bytes(offset), u32::from_le_bytes(scale));
-    // At most 2^28 where the elements are within their limit.
+    // At most 2^28.
     let bytes = elements.wrapping_mul(dtype.bytes() as u32);
-    let lies_inside = bytes <= space && offset <= space.wrapping_sub(bytes);
+    let Some(room) = space.checked_sub(bytes) else {
+        return false;
+    };
     const NORMAL: u32 = 0x0080_0000;
     const INFINITE: u32 = 0x7F80_0000;
-    let describes = scale == 0 || dtype == DType::I8 && (NORMAL..INFINITE).contains(&scale);
-    beyond == 0
-        && (1..=MAX_ELEMENTS).contains(&elements)
-        && before_the_shape == 1
-        && layout | reserved == 0
+    if scale != 0 && (dtype != DType::I8 || !(NORMAL..INFINITE).contains(&scale)) {
+        return false;
+    }
+    offset <= room
         && offset & alignment.wrapping_sub(1) == 0
-        && lies_inside
-        && describes
         && (-128..=127).contains(&i32::from_le_bytes(zero_point))
 }
 

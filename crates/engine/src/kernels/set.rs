@@ -84,6 +84,7 @@ impl KernelSet {
         self.kernels.iter().map(|kernel| kernel.id)
     }
 
+    #[inline(never)]
     pub(crate) fn find(&self, id: KernelId) -> Option<&'static Kernel> {
         let code = usize::from(id.opcode());
         let from = usize::from(*self.first.get(code)?);
