@@ -280,6 +280,17 @@ pub fn kernel_tests() -> Result<Vec<(&'static str, Command)>, String> {
     LAUNCHERS.into_iter().map(command).collect()
 }
 
+/// Builds the image that holds the assembly to its definition and returns it.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_check() -> Result<PathBuf, String> {
+    let target = Target::named("qemu-cortex-m4f")?;
+    let image = "check";
+    build_one(target, &["--features", "check", "--bin", image], &[])?;
+    Ok(target.output(image))
+}
+
 fn build_one(target: &Target, extra: &[&str], environment: &[(&str, &Path)]) -> Result<(), String> {
     if !setup::is_on_path(target.linker) {
         return Err(missing(target.linker, target.linker_package));

@@ -29,6 +29,7 @@ Commands:
                   count the instructions of one inference and one monitored sample in the emulator
   bench FOLDER [TARGET]
                   build what `dunlin bench` measures with, around the plan in a folder
+  check           build the image with which tests hold kernels and plans on the emulated core; prints its path
   test [FILTER]   set up, build for every device, run every test; exit 1 if one fails
 
 Example:
@@ -45,6 +46,10 @@ fn main() -> ExitCode {
         ["measure", bundle, key] => measure::run(bundle, key).map(|()| true),
         ["bench", folder] => bench::run(folder, "qemu-cortex-m4f").map(|()| true),
         ["bench", folder, target] => bench::run(folder, target).map(|()| true),
+        ["check"] => cross::build_check().map(|image| {
+            println!("{}", image.display());
+            true
+        }),
         ["test"] => test::run(None),
         ["test", filter] => test::run(Some(filter)),
         ["--help" | "-h" | "help"] | [] => {

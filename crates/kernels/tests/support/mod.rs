@@ -1,0 +1,125 @@
+//! Random cases for every loop, and what each must give by a plain definition in 64-bit integers.
+//!
+//! Needs neither the standard library nor an allocator, so that the same cases run on the workstation and on an
+//! emulated core. A case is a number; the same number gives the same case everywhere.
+
+mod chance;
+mod columns;
+mod depthwise;
+mod multiply;
+mod trees;
+
+pub use chance::Chance;
+
+/// Bytes of the constants and of the inputs of a case.
+pub const INPUT_BYTES: usize = 8192;
+/// Bytes of its results.
+pub const RESULT_BYTES: usize = 2048;
+
+/// Aligned as the arena of an engine.
+#[repr(C, align(16))]
+pub struct Aligned<const N: usize>(pub [u8; N]);
+
+/// What a case lies in.
+pub struct Memory {
+    pub constants: Aligned<INPUT_BYTES>,
+    pub inputs: Aligned<INPUT_BYTES>,
+    /// What the loop wrote, and everything around it.
+    pub got: Aligned<RESULT_BYTES>,
+    /// What the definition wrote.
+    pub expected: Aligned<RESULT_BYTES>,
+}
+
+impl Memory {
+    pub const fn new() -> Memory {
+        Memory {
+            constants: Aligned([0; INPUT_BYTES]),
+            inputs: Aligned([0; INPUT_BYTES]),
+            got: Aligned([0; RESULT_BYTES]),
+            expected: Aligned([0; RESULT_BYTES]),
+        }
+    }
+}
+
+/// Where a loop differs from its definition.
+#[derive(Debug)]
+pub struct Difference {
+    pub name: &'static str,
+    pub case: u32,
+    pub byte: usize,
+    pub got: u8,
+    pub expected: u8,
+}
+
+/// A loop: runs it and its definition on a case.
+type Loop = (&'static str, fn(&mut Chance, &mut Memory));
+
+/// Every loop.
+pub const LOOPS: [Loop; 9] = [
+    ("multiply_pair", multiply::pair),
+    ("multiply_row", multiply::row),
+    ("fill", columns::fill),
+    ("repeat", columns::repeat),
+    ("fill_pair", columns::both),
+    ("fill_plane", depthwise::plane),
+    ("depthwise3", depthwise::three),
+    ("depthwise_output", depthwise::any),
+    ("walk", trees::walk),
+];
+
+/// What the results are before a loop runs.
+const UNTOUCHED: u8 = 0xA5;
+
+/// Runs one case of a loop; gives how many bytes the definition wrote.
+pub fn check((name, run): Loop, case: u32, memory: &mut Memory) -> Result<usize, Difference> {
+    let mut chance = Chance::new(case);
+    memory.got.0.fill(UNTOUCHED);
+    memory.expected.0.fill(UNTOUCHED);
+    run(&mut chance, memory);
+    let pairs = memory.got.0.iter().zip(&memory.expected.0);
+    if let Some((byte, (&got, &expected))) = pairs.enumerate().find(|(_, (a, b))| a != b) {
+        return Err(Difference {
+            name,
+            case,
+            byte,
+            got,
+            expected,
+        });
+    }
+    Ok(memory
+        .expected
+        .0
+        .iter()
+        .filter(|&&byte| byte != UNTOUCHED)
+        .count())
+}
+
+/// The word of 32 bits at a place.
+fn word(bytes: &[u8], index: usize) -> i32 {
+    let at = 4 * index;
+    i32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// The lane of 16 bits at a place.
+fn lane(bytes: &[u8], index: usize) -> i64 {
+    i64::from(i16::from_le_bytes([bytes[2 * index], bytes[2 * index + 1]]))
+}
+
+/// `sat((⌊sum·M / 2³²⌋ + R) >> shift)` with the words from `at` on, shifted by `lift` more.
+fn requantised(sum: i64, words: &[u8], at: usize, lift: u32) -> u8 {
+    let sum = i64::from(sum as i32);
+    let high = (sum * i64::from(word(words, at))) >> 32;
+    let value = (high + i64::from(word(words, at + 1))) as i32;
+    let shift = (word(words, at + 2) as u32 & 0xFF).min(31);
+    ((value >> shift) >> lift).clamp(-128, 127) as u8
+}
+
+/// Makes the words from `at` on bring a sum to the edge between two results, or one below.
+fn put_on_edge(chance: &mut Chance, sum: i64, words: &mut [u8], at: usize, lift: u32) {
+    let shift = chance.between(0, 23 - lift as usize) as u32;
+    let high = (i64::from(sum as i32) * i64::from(word(words, at))) >> 32;
+    let edge = (chance.between(0, 260) as i64 - 130) << (shift + lift);
+    let offset = edge - high - chance.between(0, 1) as i64;
+    words[4 * at + 4..4 * at + 8].copy_from_slice(&(offset as i32).to_le_bytes());
+    words[4 * at + 8] = shift as u8;
+}
