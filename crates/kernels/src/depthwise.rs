@@ -174,12 +174,91 @@ pub fn depthwise3_image(image: &Image3, memory: &mut [u8], x: usize, y: usize) -
 /// What every architecture computes.
 pub(crate) fn portable(channel: &Depthwise3, rows: usize, out: &mut [u8]) {
     let mut outputs = out.iter_mut().step_by(channel.pitch.max(1));
+    #[cfg(not(cortex_m_dsp))]
+    let taps = Taps::of(channel.taps);
     for row in 0..rows {
+        #[cfg(not(cortex_m_dsp))]
+        if let Some((taps, inputs)) = taps.as_ref().zip(under(channel, row)) {
+            taps.write(inputs, channel, &mut outputs);
+            continue;
+        }
         for column in 0..channel.columns {
             let Some(out) = outputs.next() else { return };
             *out = output(channel, row, column);
         }
     }
+}
+
+/// Inputs of the plane.
+#[cfg(not(cortex_m_dsp))]
+type Inputs<'a> = &'a [[u8; 2]];
+
+/// The three rows under a row of outputs, if every input is there.
+#[cfg(not(cortex_m_dsp))]
+fn under<'a>(channel: &Depthwise3<'a>, row: usize) -> Option<[Inputs<'a>; 3]> {
+    let plane = channel.plane.as_chunks::<2>().0;
+    let steps = channel.columns.checked_sub(1)?;
+    let length = steps.checked_mul(channel.stride.max(1))?.checked_add(3)?;
+    let of = |tap: usize| {
+        let row = row.checked_mul(channel.stride)?.checked_add(tap)?;
+        let inputs = plane.get(row.checked_mul(channel.width)?..)?;
+        inputs.get(..length)
+    };
+    Some([of(0)?, of(1)?, of(2)?])
+}
+
+/// Taps as numbers, of which both words of a row have the same in the middle, as compilers write them.
+#[cfg(not(cortex_m_dsp))]
+struct Taps {
+    rows: [[i32; 3]; 3],
+    start: i32,
+    ends: [[u8; 4]; 3],
+}
+
+#[cfg(not(cortex_m_dsp))]
+impl Taps {
+    fn of(taps: &[u8; TAP_BYTES]) -> Option<Taps> {
+        let words = taps.as_chunks::<4>().0;
+        let &[a, b, c, d, e, f, start, factor, offset, shift] = words.first_chunk()?;
+        let row = |[a, b, c, d]: [u8; 4], [e, f, g, h]: [u8; 4]| {
+            let middle = number([c, d]);
+            (middle == number([e, f])).then_some([number([a, b]), middle, number([g, h])])
+        };
+        Some(Taps {
+            rows: [row(a, b)?, row(c, d)?, row(e, f)?],
+            start: i32::from_le_bytes(start),
+            ends: [factor, offset, shift],
+        })
+    }
+
+    /// Writes a row of outputs.
+    fn write<'o>(
+        &self,
+        [a, b, c]: [Inputs<'_>; 3],
+        channel: &Depthwise3,
+        outputs: &mut impl Iterator<Item = &'o mut u8>,
+    ) {
+        let step = channel.stride.max(1);
+        let rows = a
+            .array_windows::<3>()
+            .zip(b.array_windows::<3>())
+            .zip(c.array_windows::<3>());
+        for (((a, b), c), out) in rows.step_by(step).zip(outputs.take(channel.columns)) {
+            let mut sum = self.start;
+            for (taps, inputs) in self.rows.iter().zip([a, b, c]) {
+                let products = taps.iter().zip(inputs);
+                sum = products.fold(sum, |sum, (tap, input)| {
+                    sum.wrapping_add(tap.wrapping_mul(number(*input)))
+                });
+            }
+            *out = requantise(sum, self.ends);
+        }
+    }
+}
+
+#[cfg(not(cortex_m_dsp))]
+fn number(lane: [u8; 2]) -> i32 {
+    i16::from_le_bytes(lane).into()
 }
 
 fn output(channel: &Depthwise3, row: usize, column: usize) -> u8 {

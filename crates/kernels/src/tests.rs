@@ -99,6 +99,45 @@ impl Picture {
         self.output[1] <= self.input[1] && self.padding[0] < 3
     }
 
+    /// The output, each result from its nine inputs.
+    fn by_formula(&self) -> Vec<u8> {
+        let [height, width] = self.input;
+        let [top, left] = self.padding;
+        let input = |row: usize, column: usize, channel: usize| {
+            let (row, column) = (row.wrapping_sub(top), column.wrapping_sub(left));
+            let inside = row < height && column < width;
+            let at = row.wrapping_mul(width).wrapping_add(column);
+            let byte = if inside {
+                self.inputs[at * self.channels + channel]
+            } else {
+                self.zero
+            };
+            i32::from(byte as i8)
+        };
+        let mut out = vec![0; self.output_bytes()];
+        for (index, out) in out.iter_mut().enumerate() {
+            let (pixel, channel) = (index / self.channels, index % self.channels);
+            let [row, column] = [pixel / self.output[1], pixel % self.output[1]];
+            let taps = &self.taps[channel * TAP_BYTES..][..TAP_BYTES];
+            let lane = |at: usize| i32::from(i16::from_le_bytes([taps[at], taps[at + 1]]));
+            let word = |at: usize| i32::from_le_bytes([0, 1, 2, 3].map(|byte| taps[at + byte]));
+            let mut sum = word(24);
+            for tap in 0..3 {
+                let is_second = self.stride == 1 && column % 2 == 1;
+                let middle = lane(8 * tap + if is_second { 4 } else { 2 });
+                let weights = [lane(8 * tap), middle, lane(8 * tap + 6)];
+                for (place, weight) in weights.into_iter().enumerate() {
+                    let at = [row * self.stride + tap, column * self.stride + place];
+                    sum = sum.wrapping_add(weight.wrapping_mul(input(at[0], at[1], channel)));
+                }
+            }
+            let high = ((i64::from(sum) * i64::from(word(28))) >> 32) as i32;
+            let result = high.wrapping_add(word(32)) >> taps[36].min(31);
+            *out = result.clamp(-128, 127) as i8 as u8;
+        }
+        out
+    }
+
     /// The output, one plane after another.
     fn by_planes(&self) -> Vec<u8> {
         let [rows, columns] = self.output.map(|count| (count - 1) * self.stride + 3);
@@ -268,6 +307,19 @@ proptest! {
         let rest = fill(&mut expected, which, &whole).len();
         prop_assert_eq!(repeat(&mut columns, which, input, count).len(), rest);
         prop_assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn planes_are_what_each_output_is_alone(picture in picture(), same: bool) {
+        let mut picture = picture;
+        if same {
+            for taps in picture.taps.chunks_exact_mut(TAP_BYTES) {
+                for row in [0, 8, 16] {
+                    taps.copy_within(row + 2..row + 4, row + 4);
+                }
+            }
+        }
+        prop_assert_eq!(picture.by_planes(), picture.by_formula());
     }
 
     #[test]
