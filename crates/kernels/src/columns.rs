@@ -59,19 +59,25 @@ pub fn fill_pair<'c>(
     inputs: &[u8],
     distance: usize,
 ) -> Option<&'c mut [u8]> {
+    #[cfg(not(cortex_m_dsp))]
     let second = inputs.get(distance..)?.get(..runs.reach()?)?;
     let bytes = runs.count.checked_mul(runs.quads)?.checked_mul(16)?;
     let (head, rest) = columns.split_at_mut_checked(bytes)?;
     let places = head.as_chunks_mut::<16>().0;
     #[cfg(any(cortex_m_dsp, simd = "x86_64", simd = "aarch64"))]
-    if crate::arch::write_pair(places, runs, inputs, distance).is_some() {
+    let done = crate::arch::write_pair(places, runs, inputs, distance);
+    #[cfg(not(any(cortex_m_dsp, simd = "x86_64", simd = "aarch64")))]
+    let done = None;
+    #[cfg(not(cortex_m_dsp))]
+    if done.is_none() {
+        pair(places, runs, [inputs, second]);
         return Some(rest);
     }
-    pair(places, runs, [inputs, second]);
-    Some(rest)
+    done.map(|()| rest)
 }
 
 /// What every architecture computes.
+#[cfg(not(cortex_m_dsp))]
 pub(crate) fn pair(places: &mut [[u8; 16]], runs: &Runs, [first, second]: [&[u8]; 2]) {
     let starts = (0..runs.count).map(|run| run.saturating_mul(runs.pitch));
     for (start, places) in starts.zip(places.chunks_exact_mut(runs.quads.max(1))) {

@@ -3,7 +3,7 @@
 //! # Plane
 //!
 //! The channel's inputs, widened to 16 bits, row by row, with the padding around them already in
-//! place. A row has an even number of inputs. The loop steps down the plane by `stride` rows and
+//! place. A row has an even number of inputs; rows of several channels may alternate. The loop steps down the plane by `stride` rows and
 //! along it by `stride` inputs, `stride` being 1 or 2.
 //!
 //! # Taps
@@ -71,20 +71,50 @@ pub fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
     }
 }
 
+/// Channels that [`fill_lanes`] widens together.
+pub const LANES: usize = 4;
+
+/// Widens rows of four neighbouring channels, whose first inputs begin `inputs`; a place of the next channel is `lane_bytes` behind that of
+/// the one before.
+///
+/// None, and nothing is written, where inputs or places are missing.
+#[inline]
+pub fn fill_lanes(rows: &Rows, lane_bytes: usize, inputs: &[u8], plane: &mut [u8]) -> Option<()> {
+    #[cfg(cortex_m_dsp)]
+    return crate::arch::fill_lanes(rows, lane_bytes, inputs, plane);
+    #[cfg(not(cortex_m_dsp))]
+    {
+        let last = lane_bytes.checked_mul(LANES - 1)?;
+        let (inputs_of_last, places_of_last) = (inputs.get(LANES - 1..)?, plane.get(last..)?);
+        if !rows.fit(inputs_of_last, places_of_last) {
+            return None;
+        }
+        for lane in 0..LANES {
+            let inputs = inputs.get(lane..)?;
+            fill_plane(rows, inputs, plane.get_mut(lane * lane_bytes..)?);
+        }
+        Some(())
+    }
+}
+
 /// Taps of a channel and how its sums become bytes: ten little-endian words.
 pub const TAP_BYTES: usize = 4 * 10;
 
-/// One channel's work.
+/// The work of one channel, or of neighbouring ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Depthwise3<'a> {
-    /// The padded plane.
+    /// The padded planes.
     pub plane: &'a [u8],
-    /// Inputs in a row of the plane; even.
+    /// Bytes from a channel's plane to that of the next; a multiple of 4.
+    pub lane_bytes: usize,
+    /// Bytes from a row of a plane to the next; a multiple of 4.
+    pub row_bytes: usize,
+    /// Inputs in a row of a plane; even.
     pub width: usize,
     /// 1 or 2.
     pub stride: usize,
-    /// Three rows of two words of taps, then start, `M`, `R` and shift.
-    pub taps: &'a [u8; TAP_BYTES],
+    /// [`TAP_BYTES`] for every channel: three rows of two words of taps, then start, `M`, `R` and shift.
+    pub taps: &'a [u8],
     /// Bytes between neighbours in the output.
     pub pitch: usize,
     /// Outputs in a row.
@@ -123,17 +153,19 @@ pub fn depthwise_output(window: &Window) -> u8 {
     requantise(sum, [factor, offset, shift])
 }
 
-/// Computes rows of outputs, as many as `out` holds: output `i` at `out[i·pitch]`.
+/// Computes rows of outputs: output `i` of channel `j` at `out[i·pitch + j]`.
 ///
-/// Nothing is written behind the last row that `out` and the plane hold. Cost: see the table in
-/// the crate's documentation.
+/// None where the planes, or room for the outputs, are missing; what is written then is nowhere else. Cost: see
+/// the table in the crate's documentation.
 #[inline]
-pub fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) {
+pub fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) -> Option<()> {
     #[cfg(cortex_m_dsp)]
-    if crate::arch::depthwise3(channel, rows, out).is_some() {
-        return;
+    return crate::arch::depthwise3(channel, rows, out);
+    #[cfg(not(cortex_m_dsp))]
+    {
+        portable(channel, rows, out);
+        Some(())
     }
-    portable(channel, rows, out);
 }
 
 /// All channels of an image, row by row.
@@ -172,19 +204,24 @@ pub fn depthwise3_image(image: &Image3, memory: &mut [u8], x: usize, y: usize) -
 }
 
 /// What every architecture computes.
+#[cfg(not(cortex_m_dsp))]
 pub(crate) fn portable(channel: &Depthwise3, rows: usize, out: &mut [u8]) {
-    let mut outputs = out.iter_mut().step_by(channel.pitch.max(1));
-    #[cfg(not(cortex_m_dsp))]
-    let taps = Taps::of(channel.taps);
-    for row in 0..rows {
-        #[cfg(not(cortex_m_dsp))]
-        if let Some((taps, inputs)) = taps.as_ref().zip(under(channel, row)) {
-            taps.write(inputs, channel, &mut outputs);
-            continue;
-        }
-        for column in 0..channel.columns {
-            let Some(out) = outputs.next() else { return };
-            *out = output(channel, row, column);
+    for (lane, taps) in channel.taps.as_chunks::<TAP_BYTES>().0.iter().enumerate() {
+        let start = lane.saturating_mul(channel.lane_bytes);
+        let plane = channel.plane.get(start..).unwrap_or_default();
+        let channel = Depthwise3 { plane, ..*channel };
+        let out = out.get_mut(lane..).unwrap_or_default();
+        let mut outputs = out.iter_mut().step_by(channel.pitch.max(1));
+        let numbers = Taps::of(taps);
+        for row in 0..rows {
+            if let Some((taps, inputs)) = numbers.as_ref().zip(under(&channel, row)) {
+                taps.write(inputs, &channel, &mut outputs);
+                continue;
+            }
+            for column in 0..channel.columns {
+                let Some(out) = outputs.next() else { break };
+                *out = output(&channel, taps, row, column);
+            }
         }
     }
 }
@@ -201,7 +238,7 @@ fn under<'a>(channel: &Depthwise3<'a>, row: usize) -> Option<[Inputs<'a>; 3]> {
     let length = steps.checked_mul(channel.stride.max(1))?.checked_add(3)?;
     let of = |tap: usize| {
         let row = row.checked_mul(channel.stride)?.checked_add(tap)?;
-        let inputs = plane.get(row.checked_mul(channel.width)?..)?;
+        let inputs = plane.get(row.checked_mul(channel.row_bytes / 2)?..)?;
         inputs.get(..length)
     };
     Some([of(0)?, of(1)?, of(2)?])
@@ -261,8 +298,9 @@ fn number(lane: [u8; 2]) -> i32 {
     i16::from_le_bytes(lane).into()
 }
 
-fn output(channel: &Depthwise3, row: usize, column: usize) -> u8 {
-    let words = channel.taps.as_chunks::<4>().0;
+#[cfg(not(cortex_m_dsp))]
+fn output(channel: &Depthwise3, taps: &[u8; TAP_BYTES], row: usize, column: usize) -> u8 {
+    let words = taps.as_chunks::<4>().0;
     let Some((taps, &[start, factor, offset, shift])) = words.split_last_chunk() else {
         return 0;
     };
@@ -286,10 +324,10 @@ fn output(channel: &Depthwise3, row: usize, column: usize) -> u8 {
 }
 
 /// Three neighbours in a row of the plane.
+#[cfg(not(cortex_m_dsp))]
 fn inputs(channel: &Depthwise3, row: usize, column: usize) -> Option<[[u8; 2]; 3]> {
-    let first = row
-        .checked_mul(channel.width)?
-        .checked_add(column.checked_mul(channel.stride)?)?;
-    let inputs = channel.plane.as_chunks::<2>().0;
-    inputs.get(first..)?.first_chunk().copied()
+    let first = (column.checked_mul(channel.stride)?.checked_mul(2)?)
+        .checked_add(row.checked_mul(channel.row_bytes)?)?;
+    let inputs = channel.plane.get(first..)?.as_chunks::<2>().0;
+    inputs.first_chunk().copied()
 }

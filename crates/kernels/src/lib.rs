@@ -2,9 +2,9 @@
 //!
 //! Every loop is a safe function over slices. `portable` defines what each gives, in plain Rust for
 //! any target; a module per architecture replaces single loops and gives the same bytes for every
-//! input, also for constants that no compiler would write. Slices that are too short for what is
-//! asked, or not aligned as an architecture needs it, take the portable way: nothing here can read
-//! or write outside of a slice.
+//! input, also for constants that no compiler would write. Nothing here can read or write outside of a slice: what
+//! is too short for what is asked is refused. Constants, columns and planes begin at a multiple of 4; Cortex-M
+//! refuses others.
 //!
 //! | loop | Cortex-M with DSP (M4, M7, M33) | x86-64 with AVX2 | aarch64 | armv7 Linux with NEON | elsewhere |
 //! |---|---|---|---|---|---|
@@ -15,12 +15,15 @@
 //! | [`fill_pair`] | 1.25 per input | 0.6 | 0.7 | portable | portable |
 //! | [`walk`] | 6 per node of a tree | portable | portable | portable | portable |
 //! | [`sum_lanes`] | – | 3 per sum | – | – | – |
+//! | [`fill_plane`], [`fill_lanes`] | 3.5, 2.1 per input | portable | portable | portable | portable |
+//! | [`sum_channels`] | 1.5 per input | portable | portable | portable | portable |
 //!
 //! **Architecture invariants**: no allocation, no panic; unsafe code only in the modules of an
 //! architecture, each block with the bounds that make it sound.
 #![no_std]
 #![deny(unsafe_code)]
 
+mod channels;
 mod columns;
 mod depthwise;
 mod multiply;
@@ -54,10 +57,11 @@ pub const ALIGNMENT: usize = if cfg!(cortex_m_dsp) { 4 } else { 1 };
 #[cfg(test)]
 mod tests;
 
+pub use channels::sum_channels;
 pub use columns::{Column, Runs, fill, fill_pair, repeat, widen};
 pub use depthwise::{
-    Depthwise3, Image3, Rows, TAP_BYTES, Window, depthwise_output, depthwise3, depthwise3_image,
-    fill_plane,
+    Depthwise3, Image3, LANES, Rows, TAP_BYTES, Window, depthwise_output, depthwise3,
+    depthwise3_image, fill_lanes, fill_plane,
 };
 pub use multiply::{GROUP, Layer, group_bytes, multiply_pair, multiply_row};
 pub use sum::{Sum, sum_lanes};

@@ -26,6 +26,7 @@
 //! compiler chooses `M`, `R`, `shift` and the start `b` such that this equals the exact rounded result for
 //! every accumulator that can be reached, and proves it.
 
+#[cfg(not(cortex_m_dsp))]
 use crate::columns::widen;
 
 /// Channels that are computed together.
@@ -82,33 +83,54 @@ impl<'a> Layer<'a> {
 
 /// Multiplies two columns, as [`fill`](crate::fill) makes them, with every group.
 ///
-/// Nothing is written unless each output has a byte for every channel. Cost: see the crate's documentation.
+/// None, and nothing is written, unless each output has a byte for every channel and there are inputs for every step.
+/// Cost: see the crate's documentation.
 #[inline]
-pub fn multiply_pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &mut [u8]) {
+pub fn multiply_pair(
+    layer: &Layer,
+    columns: &[u8],
+    first: &mut [u8],
+    second: &mut [u8],
+) -> Option<()> {
     #[cfg(any(cortex_m_dsp, simd))]
-    if crate::arch::multiply_pair(layer, columns, first, second).is_some() {
-        return;
-    }
-    if [first.len(), second.len()] == [layer.channels; 2] {
+    let done = crate::arch::multiply_pair(layer, columns, first, second);
+    #[cfg(not(any(cortex_m_dsp, simd)))]
+    let done = None;
+    #[cfg(not(cortex_m_dsp))]
+    if done.is_none() {
+        let columns = columns.get(..layer.steps.checked_mul(8)?)?;
+        if [first.len(), second.len()] != [layer.channels; 2] {
+            return None;
+        }
         portable::pair(layer, columns, first, second);
+        return Some(());
     }
+    done
 }
 
 /// Multiplies one row of `2·steps` inputs, as they are, with every group.
 ///
 /// As [`multiply_pair`] otherwise.
 #[inline]
-pub fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) {
+pub fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Option<()> {
     #[cfg(any(cortex_m_dsp, simd))]
-    if crate::arch::multiply_row(layer, inputs, out).is_some() {
-        return;
-    }
-    if out.len() == layer.channels {
+    let done = crate::arch::multiply_row(layer, inputs, out);
+    #[cfg(not(any(cortex_m_dsp, simd)))]
+    let done = None;
+    #[cfg(not(cortex_m_dsp))]
+    if done.is_none() {
+        let inputs = inputs.get(..layer.steps.checked_mul(2)?)?;
+        if out.len() != layer.channels {
+            return None;
+        }
         portable::row(layer, inputs, out);
+        return Some(());
     }
+    done
 }
 
 /// What every architecture computes.
+#[cfg(not(cortex_m_dsp))]
 pub(crate) mod portable {
     use super::*;
 
@@ -136,11 +158,13 @@ pub(crate) mod portable {
     }
 }
 
+#[cfg(not(cortex_m_dsp))]
 fn words(bytes: &[u8]) -> &[[u8; 4]] {
     bytes.as_chunks().0
 }
 
 /// The four bytes of a group for one column.
+#[cfg(not(cortex_m_dsp))]
 fn outputs(layer: &Layer, group: &[[u8; 4]], inputs: impl Iterator<Item = [u8; 4]>) -> [u8; GROUP] {
     let Some((&[a, b, c, d], rest)) = group.split_first_chunk::<START_WORDS>() else {
         return [0; GROUP];
@@ -163,6 +187,7 @@ fn outputs(layer: &Layer, group: &[[u8; 4]], inputs: impl Iterator<Item = [u8; 4
 }
 
 /// The bytes of the sums of both pairs of channels, each of whole lanes and of low bytes.
+#[cfg(not(cortex_m_dsp))]
 fn results(ends: &[[u8; 4]; END_WORDS], [a, b, c, d]: [i32; 4]) -> [u8; GROUP] {
     let [m0, r0, e0, m1, r1, e1, m2, r2, e2, m3, r3, e3] = *ends;
     [
@@ -202,6 +227,7 @@ pub(crate) fn dual(sum: i32, w: [u8; 4], x: [u8; 4]) -> i32 {
 }
 
 /// The low byte of each lane, sign-extended.
+#[cfg(not(cortex_m_dsp))]
 fn low_bytes([a, _, b, _]: [u8; 4]) -> [u8; 4] {
     let [a, b] = [a, b].map(|byte| i16::from(byte as i8).to_le_bytes());
     let ([a0, a1], [b0, b1]) = (a, b);
@@ -214,6 +240,7 @@ pub(crate) fn requantise(sum: i32, words: [[u8; 4]; 3]) -> u8 {
 }
 
 /// As [`requantise`], shifted by 8 more.
+#[cfg(not(cortex_m_dsp))]
 fn requantise_lifted(sum: i32, words: [[u8; 4]; 3]) -> u8 {
     saturate(scaled(sum, words) >> 8)
 }

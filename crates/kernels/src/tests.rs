@@ -6,8 +6,9 @@ use crate::columns;
 use crate::depthwise;
 use crate::multiply::portable;
 use crate::{
-    Column, Depthwise3, GROUP, Image3, Layer, Rows, Runs, Sum, TAP_BYTES, depthwise3_image, fill,
-    fill_pair, fill_plane, group_bytes, multiply_pair, multiply_row, repeat, sum_lanes,
+    Column, Depthwise3, GROUP, Image3, LANES, Layer, Rows, Runs, Sum, TAP_BYTES, depthwise3,
+    depthwise3_image, fill, fill_lanes, fill_pair, fill_plane, group_bytes, multiply_pair,
+    multiply_row, repeat, sum_channels, sum_lanes,
 };
 use proptest::prelude::*;
 use std::vec;
@@ -158,11 +159,11 @@ impl Picture {
             fill_plane(&rows, &self.inputs[channel..], &mut plane[first..]);
             let work = Depthwise3 {
                 plane: &plane,
+                lane_bytes: 0,
+                row_bytes: 2 * width,
                 width,
                 stride: self.stride,
-                taps: self.taps[channel * TAP_BYTES..]
-                    .first_chunk()
-                    .expect("taps"),
+                taps: &self.taps[channel * TAP_BYTES..][..TAP_BYTES],
                 pitch: self.channels,
                 columns: self.output[1],
             };
@@ -337,6 +338,93 @@ proptest! {
             prop_assert_eq!(&memory[end..], &before[end..]);
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn four_channels_are_widened_as_each_is_alone(
+        (count, columns, channels) in (1_usize..5, 1_usize..9, 4_usize..9),
+        (spare, first) in (0_usize..5, 0_usize..5),
+        inputs in bytes(4 * 8 * 8),
+    ) {
+        let lane_bytes = 2 * columns + 2 * spare;
+        let rows = Rows {
+            count,
+            columns,
+            pitch: channels,
+            input_bytes: columns * channels,
+            plane_bytes: LANES * lane_bytes,
+        };
+        let inputs = &inputs[..count * columns * channels][first.min(channels - LANES)..];
+        let mut plane = vec![0x55; count * rows.plane_bytes];
+        let mut expected = plane.clone();
+        fill_lanes(&rows, lane_bytes, inputs, &mut plane);
+        for lane in 0..LANES {
+            fill_plane(&rows, &inputs[lane..], &mut expected[lane * lane_bytes..]);
+        }
+        prop_assert_eq!(plane, expected);
+    }
+
+    #[test]
+    fn channels_are_summed_one_by_one(
+        (count, pitch, missing) in (1_usize..600, 1_usize..7, 0_usize..9),
+        inputs in bytes(600 * 7),
+    ) {
+        let inputs = &inputs[..((count - 1) * pitch + LANES).saturating_sub(missing)];
+        let sum = |lane: usize| {
+            let places = (0..count).filter_map(|at| inputs.get(at * pitch + lane));
+            places.map(|&input| i32::from(input as i8)).sum::<i32>()
+        };
+        prop_assert_eq!(sum_channels(inputs, pitch, count), [0, 1, 2, 3].map(sum));
+    }
+
+    #[test]
+    fn neighbouring_channels_are_computed_as_each_is_alone(
+        (lanes, columns, rows) in (1_usize..=LANES, 1_usize..9, 1_usize..5),
+        (stride, spare) in (1_usize..3, 0_usize..3),
+        planes in bytes(LANES * 12 * 2 * 24),
+        taps in bytes(LANES * TAP_BYTES),
+    ) {
+        let width = (columns.next_multiple_of(2) * stride + 2).next_multiple_of(2) + 2 * spare;
+        let channel = Depthwise3 {
+            plane: &planes,
+            lane_bytes: 2 * width,
+            row_bytes: 2 * width * lanes,
+            width,
+            stride,
+            taps: &taps[..lanes * TAP_BYTES],
+            pitch: lanes + spare,
+            columns,
+        };
+        let mut out = vec![0x55; rows * columns * (lanes + spare)];
+        let mut expected = out.clone();
+        depthwise3(&channel, rows, &mut out);
+        for lane in 0..lanes {
+            let one = Depthwise3 {
+                plane: &planes[lane * 2 * width..],
+                taps: &taps[lane * TAP_BYTES..][..TAP_BYTES],
+                ..channel
+            };
+            depthwise::portable(&one, rows, &mut expected[lane..]);
+        }
+        prop_assert_eq!(out, expected);
+    }
+}
+
+#[test]
+fn four_channels_that_lack_an_input_or_a_place_stay_as_they_are() {
+    let rows = Rows {
+        count: 2,
+        columns: 3,
+        pitch: 4,
+        input_bytes: 12,
+        plane_bytes: 32,
+    };
+    let mut plane = [0x55; 62];
+    assert!(fill_lanes(&rows, 8, &[1; 23], &mut plane).is_none());
+    assert!(fill_lanes(&rows, 8, &[1; 24], &mut plane[..61]).is_none());
+    assert_eq!(plane, [0x55; 62]);
+    assert!(fill_lanes(&rows, 8, &[1; 24], &mut plane).is_some());
 }
 
 #[test]

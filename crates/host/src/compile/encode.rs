@@ -146,9 +146,10 @@ fn packed_words(op: &Op) -> Vec<u32> {
         Op::DepthwisePacked {
             ref geometry,
             limits: limited,
+            planes,
         } => {
-            let width = plane_width(geometry) as u32;
-            [&geometry.words()[..], &[limits(limited), width]].concat()
+            let planes = [plane_width(geometry), planes.strip, planes.lanes].map(|n| n as u32);
+            [&geometry.words()[..], &[limits(limited)], &planes].concat()
         }
         _ => Vec::new(),
     }

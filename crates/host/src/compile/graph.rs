@@ -4,6 +4,7 @@ use super::byte_op::ByteOp;
 use super::constant::{Data, QuantizedConstant};
 use super::forest::Packing;
 use super::packing::Geometry;
+use super::packing::depthwise::Planes;
 use super::real::Real;
 use super::recurrent::Recurrent;
 use dunlin_engine::format::{MAX_ELEMENTS, OpCode};
@@ -132,6 +133,7 @@ pub(crate) enum Op {
     DepthwisePacked {
         geometry: Geometry,
         limits: (i8, i8),
+        planes: Planes,
     },
     /// Inputs x and the groups of `n` channels, see `packing`.
     FullyConnectedPacked {

@@ -5,15 +5,16 @@
 //! arena, where nothing else lies. Values that share bytes (a view with
 //! its source, an op that may overwrite its operand) form one block. Blocks whose lives overlap
 //! must not overlap in the arena, with one exception: an op that reads its input ahead of what it
-//! writes ([`needs::lead`]) lets its output reach into an input that dies with it, as far as the
+//! writes ([`needs::reach`]) lets its output reach into an input that dies with it, as far as the
 //! output stays behind. For an output at `y`, an input at `x` and a lead `l` that forbids
-//! `x - y < l` alone, where apart would forbid `x - y < bytes of y`. Placing the blocks in the best
+//! `x - y < l` alone, where apart would forbid `x - y < bytes of y`; an op that goes from the end to the start
+//! forbids `y - x < l`, where apart would forbid `y - x < bytes of x`. Placing the blocks in the best
 //! order at the lowest free offset is a small packing problem: several orders are tried, then
 //! exchanges of two blocks in the best of them.
 //! [`Layout::floor_bytes`] is the most bytes alive at once, what no placement without such overlaps can undercut.
 
 use super::graph::{Element, Graph, Node, Op, ValueId};
-use super::needs;
+use super::needs::{self, Reach};
 use dunlin_engine::format::ARENA_ALIGNMENT;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -48,8 +49,8 @@ struct Block {
     last: usize,
     /// Offset of what is kept from run to run.
     kept: Option<usize>,
-    /// Where the first value may reach into a dying operand: its block and the lead.
-    reaches: Option<(ValueId, i64)>,
+    /// How far the first value may reach into a dying operand.
+    reaches: Option<(ValueId, Reach)>,
 }
 
 impl Block {
@@ -65,17 +66,24 @@ impl Block {
     fn taken_by(&self, other: &Block, offset: usize) -> (usize, usize) {
         let (mine, its) = (self.bytes as i64, other.bytes as i64);
         let offset = offset as i64;
-        let (before, behind) = (self.room_into(other), other.room_into(self));
-        let start = offset - before.map_or(mine, |lead| lead.clamp(0, mine)) + 1;
-        let end = offset + behind.map_or(its, |lead| lead.clamp(0, its));
+        let (into, from) = (self.reach_into(other), other.reach_into(self));
+        let before = into.before.or(from.behind).unwrap_or(mine);
+        let behind = into.behind.or(from.before).unwrap_or(its);
+        let start = offset - before.clamp(0, mine) + 1;
+        let end = offset + behind.clamp(0, its);
         (start.max(0) as usize, end.max(0) as usize)
     }
 
-    /// The lead with which the block may begin before the end of what its op reads.
-    fn room_into(&self, other: &Block) -> Option<i64> {
-        let (value, lead) = self.reaches?;
-        let only_this_op = other.last == self.first && other.values.contains(&value);
-        only_this_op.then_some(lead)
+    /// How far the block may reach into what its op reads.
+    fn reach_into(&self, other: &Block) -> Reach {
+        let reaches = |&(value, _): &(ValueId, Reach)| {
+            other.last == self.first && other.values.contains(&value)
+        };
+        let reach = self.reaches.filter(reaches).map(|(_, reach)| reach);
+        reach.unwrap_or(Reach {
+            before: None,
+            behind: None,
+        })
     }
 }
 
@@ -240,7 +248,7 @@ fn blocks(graph: &Graph) -> Vec<Block> {
             None => blocks.push(new(
                 node.output,
                 time,
-                needs::lead(&node.op).map(|lead| (node.inputs[0], lead)),
+                needs::reach(&node.op).map(|reach| (node.inputs[0], reach)),
             )),
         }
         blocks.extend(node.outputs().skip(1).map(|output| new(output, time, None)));
@@ -368,5 +376,31 @@ mod tests {
         let layout = plan(&graph);
         assert_eq!(layout.offsets[&a], layout.offsets[&view]);
         assert_ne!(layout.offsets[&view], layout.offsets[&b]);
+    }
+
+    #[test]
+    fn rows_that_grow_begin_where_their_inputs_do() {
+        let mut graph = Graph::default();
+        let rows = |graph: &mut Graph, columns| graph.add_value("rows", Element::I8, &[6, columns]);
+        graph.input = rows(&mut graph, 8);
+        let (y, z) = (rows(&mut graph, 16), rows(&mut graph, 8));
+        for (from, to, k, n) in [(graph.input, y, 8, 16), (y, z, 16, 8)] {
+            graph.nodes.push(Node {
+                op: Op::FullyConnectedPacked {
+                    rows: 6,
+                    k,
+                    n,
+                    limits: (-128, 127),
+                },
+                inputs: vec![from],
+                output: to,
+                origins: Vec::new(),
+            });
+        }
+        graph.outputs = vec![z];
+        let layout = plan(&graph);
+        assert!(layout.offsets[&y] >= layout.offsets[&graph.input]);
+        let scratch = needs::scratch_bytes(&graph.nodes[1].op);
+        assert_eq!(layout.arena_bytes, 6 * 16 + scratch);
     }
 }

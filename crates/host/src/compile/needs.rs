@@ -11,7 +11,11 @@ pub(crate) fn scratch_bytes(op: &Op) -> usize {
             k.div_ceil(4) * 16 + if rows % 2 == 0 { 0 } else { n }
         }
         Op::Conv2dPacked { ref geometry, .. } => geometry.column_bytes(),
-        Op::DepthwisePacked { ref geometry, .. } => plane_bytes(geometry),
+        Op::DepthwisePacked {
+            ref geometry,
+            planes,
+            ..
+        } => plane_bytes(geometry, planes),
         Op::Recurrent(layer) => layer.scratch_bytes(),
         Op::TreeEnsemble { packing, .. } => packing.scratch_bytes(),
         _ => 0,
@@ -28,14 +32,27 @@ pub(crate) fn keeps_result(op: &Op) -> bool {
     *op == Op::History
 }
 
-/// Least distance from the start of the output to that of the first input at which both may overlap; none where they
-/// must lie apart.
-pub(crate) fn lead(op: &Op) -> Option<i64> {
+/// How far an output may reach into the first input, which its op reads before it writes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Least distance from the start of the output to that of the input where both overlap; none where the
+    /// output may not begin before the input then.
+    pub before: Option<i64>,
+    /// The same from the start of the input to that of the output.
+    pub behind: Option<i64>,
+}
+
+/// How far an op's output may reach into its first input; none where they must lie apart.
+pub(crate) fn reach(op: &Op) -> Option<Reach> {
     match *op {
-        Op::FullyConnectedPacked { rows, k, n, .. } if rows > 1 => {
-            Walk::over_rows(rows, k, n).lead()
-        }
-        Op::Conv2dPacked { ref geometry, .. } => Walk::over_image(&geometry.words()).lead(),
+        Op::FullyConnectedPacked { rows, k, n, .. } if rows > 1 => Some(Reach {
+            before: Walk::over_rows(rows, k, n).lead(),
+            behind: Walk::is_backward([k, n], [0, 0]).then_some(0),
+        }),
+        Op::Conv2dPacked { ref geometry, .. } => Some(Reach {
+            before: Walk::over_image(&geometry.words()).lead(),
+            behind: None,
+        }),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 //! instructions for 18 products and 15 for everything else; a single output takes 9 for 9, and 11.
 
 use super::is_aligned;
-use crate::depthwise::{Depthwise3, Rows, TAP_BYTES};
+use crate::depthwise::{Depthwise3, LANES, Rows, TAP_BYTES};
 use core::arch::{asm, naked_asm};
 
 /// As the portable loop: 7 instructions for two inputs, 10 for every row.
@@ -57,12 +57,105 @@ pub(crate) fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
     }
 }
 
+/// As the portable loop: 17 instructions for two inputs of four channels, 11 for the last one of an odd number, 14 for every
+/// row; none where an input or a place is missing.
+#[inline(never)]
+pub(crate) fn fill_lanes(
+    rows: &Rows,
+    lane_bytes: usize,
+    inputs: &[u8],
+    plane: &mut [u8],
+) -> Option<()> {
+    let before = lane_bytes.checked_mul(LANES - 1)?;
+    let last = rows.count.checked_sub(1)?;
+    let end = (rows.columns.checked_sub(1)?.checked_mul(rows.pitch)?)
+        .checked_add(last.checked_mul(rows.input_bytes)?)?;
+    let places_end = (rows.columns.checked_mul(2)?)
+        .checked_add(last.checked_mul(rows.plane_bytes)?)?
+        .checked_add(before)?;
+    if end.checked_add(LANES)? > inputs.len() || places_end > plane.len() {
+        return None;
+    }
+    let (mut from, mut to) = (inputs.as_ptr(), plane.as_mut_ptr());
+    for _ in 0..rows.count {
+        // SAFETY: four inputs are there at every column of every row, and places of two bytes in four lanes.
+        unsafe { widen_lanes(rows, lane_bytes, from, to) };
+        from = from.wrapping_add(rows.input_bytes);
+        to = to.wrapping_add(rows.plane_bytes);
+    }
+    Some(())
+}
+
+/// # Safety
+/// At every column are four inputs and, in every lane, a place of two bytes.
+#[inline(always)]
+unsafe fn widen_lanes(rows: &Rows, lane_bytes: usize, from: *const u8, to: *mut u8) {
+    // SAFETY: as the function's: two columns are read and written at a time, and then the odd one.
+    unsafe {
+        asm!(
+            "cmp {to}, {end}",
+            "beq 3f",
+            "2:",
+            "ldr {a}, [{from}]",
+            "ldr {b}, [{from}, {pitch}]",
+            "add {from}, {from}, {pitch}, lsl #1",
+            "sxtb16 {c}, {a}",
+            "sxtb16 {d}, {b}",
+            "sxtb16 {a}, {a}, ror #8",
+            "sxtb16 {b}, {b}, ror #8",
+            "pkhbt {e}, {a}, {b}, lsl #16",
+            "pkhtb {b}, {b}, {a}, asr #16",
+            "pkhbt {a}, {c}, {d}, lsl #16",
+            "pkhtb {d}, {d}, {c}, asr #16",
+            "str {e}, [{to}, {lane}]",
+            "str {d}, [{to}, {lane}, lsl #1]",
+            "str {b}, [{to}, {last}]",
+            "str {a}, [{to}], #4",
+            "cmp {to}, {end}",
+            "bne 2b",
+            "3:",
+            "cmp {odd}, #0",
+            "beq 4f",
+            "ldr {a}, [{from}]",
+            "sxtb16 {c}, {a}",
+            "sxtb16 {a}, {a}, ror #8",
+            "strh {c}, [{to}]",
+            "strh {a}, [{to}, {lane}]",
+            "lsr {c}, {c}, #16",
+            "lsr {a}, {a}, #16",
+            "strh {c}, [{to}, {lane}, lsl #1]",
+            "strh {a}, [{to}, {last}]",
+            "4:",
+            a = out(reg) _,
+            b = out(reg) _,
+            c = out(reg) _,
+            d = out(reg) _,
+            e = out(reg) _,
+            from = inout(reg) from => _,
+            to = inout(reg) to => _,
+            end = in(reg) to.wrapping_add(rows.columns / 2 * 4),
+            odd = in(reg) rows.columns & 1,
+            pitch = in(reg) rows.pitch,
+            lane = in(reg) lane_bytes,
+            last = in(reg) lane_bytes.wrapping_mul(LANES - 1),
+            options(nostack)
+        );
+    }
+}
+
 /// As the portable loop; none where the slices do not suit the instructions.
 #[inline(always)]
 pub(crate) fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) -> Option<()> {
-    let &Depthwise3 { stride, pitch, .. } = channel;
+    let &Depthwise3 {
+        stride,
+        pitch,
+        row_bytes,
+        lane_bytes,
+        ..
+    } = channel;
     let outputs = rows.checked_mul(channel.columns)?;
-    let row_bytes = channel.width.checked_mul(2)?;
+    let taps = channel.taps.as_chunks::<TAP_BYTES>().0;
+    let other_lanes = taps.len().checked_sub(1)?;
     let last = outputs.checked_sub(1)?.checked_mul(pitch)?;
     // A step loads the two words from its first input on, so a row ends one input behind its last tap.
     let steps = match stride {
@@ -71,12 +164,15 @@ pub(crate) fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) -> O
         _ => return None,
     };
     let in_row = steps.checked_mul(2)?.checked_add(2)?;
-    let plane_rows = (rows.checked_sub(1)?).checked_mul(stride)?.checked_add(3)?;
-    let needed = plane_rows.checked_mul(row_bytes)?;
+    let last_row = (rows.checked_sub(1)?).checked_mul(stride)?.checked_add(2)?;
+    let needed = last_row
+        .checked_mul(row_bytes)?
+        .checked_add(in_row.checked_mul(2)?)?
+        .checked_add(other_lanes.checked_mul(lane_bytes)?)?;
     let fits = pitch > 0
-        && last < out.len()
+        && last.checked_add(other_lanes)? < out.len()
         && in_row <= channel.width
-        && channel.width & 1 == 0
+        && (row_bytes | lane_bytes) & 3 == 0
         && channel.plane.len() >= needed
         && is_aligned(channel.plane)
         && is_aligned(channel.taps);
@@ -85,11 +181,11 @@ pub(crate) fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) -> O
     }
     let pairs = if stride == 1 { channel.columns / 2 } else { 0 };
     let start = out.as_mut_ptr();
-    let work = Work {
+    let mut work = Work {
         plane: channel.plane.as_ptr(),
         row_bytes,
         out: start,
-        taps: channel.taps,
+        taps: taps.as_ptr(),
         end: start.wrapping_add(outputs * pitch),
         pair_span: 2 * pairs * pitch,
         row_span: channel.columns * pitch,
@@ -98,12 +194,19 @@ pub(crate) fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) -> O
         pitch,
         row_end: start,
     };
-    // SAFETY: every output is in `out`, every input of every step in the plane: checked above.
-    unsafe { run(work) };
+    for _ in taps {
+        // SAFETY: every output is in `out`, every input of every step in the planes: checked above.
+        unsafe { run(work) };
+        work.plane = work.plane.wrapping_add(lane_bytes);
+        work.out = work.out.wrapping_add(1);
+        work.end = work.end.wrapping_add(1);
+        work.taps = work.taps.wrapping_add(1);
+    }
     Some(())
 }
 
 /// Arguments in the order in which the loop finds them on the stack.
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct Work {
     plane: *const u8,

@@ -18,13 +18,15 @@ macro_rules! core_with_dsp {
     };
 }
 
+mod channels;
 mod columns;
 mod depthwise;
 mod multiply;
 mod trees;
 
+pub(crate) use channels::sum_channels;
 pub(crate) use columns::{write, write_pair};
-pub(crate) use depthwise::{depthwise3, fill_plane};
+pub(crate) use depthwise::{depthwise3, fill_lanes, fill_plane};
 pub(crate) use multiply::{multiply_pair, multiply_row};
 pub(crate) use trees::walk;
 

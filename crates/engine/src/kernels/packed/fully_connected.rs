@@ -7,7 +7,8 @@
 //! One row is read as it lies, up to the next multiple of four bytes; the output lies apart.
 //! Several rows are computed two by two from a scratch tensor of 16 bytes per four inputs, and `n` more
 //! where the rows are odd; the output may overlap `x` where it stays behind what is still to be
-//! read ([`Walk`]).
+//! read ([`Walk`]). From an output that begins behind `x`, or with it, and whose rows are no smaller, the walk
+//! goes from the last row to the first.
 
 use super::pairs::{Pairs, scratch_bytes};
 use super::pixels::Walk;
@@ -49,7 +50,9 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     } else {
         check(scratch >= scratch_bytes(rows, steps(k), n), OpFault::Shape)?;
         let walk = Walk::over_rows(rows, k, n);
-        check(walk.allows(&x.range(), &y.range()), OpFault::Aliasing)?;
+        let (x, y) = (x.range(), y.range());
+        let allowed = Walk::is_backward([k, n], [x.start, y.start]) || walk.allows(&x, &y);
+        check(allowed, OpFault::Aliasing)?;
     }
     Ok(rows as u64 * n as u64 * k as u64)
 }
@@ -77,7 +80,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     }
     let x_end = x.checked_add(k.next_multiple_of(4))?;
     let (inputs, out) = split(arena, x..x_end, y..y.checked_add(n)?)?;
-    multiply_row(&layer, inputs, out);
+    multiply_row(&layer, inputs, out)?;
     limits.hold(out);
     Some(())
 }
@@ -88,22 +91,49 @@ fn run_rows(
     pairs: &Pairs,
     arena: &mut [u8],
     [rows, k]: [usize; 2],
-    [mut x, mut y]: [usize; 2],
+    [x, y]: [usize; 2],
 ) -> Option<()> {
-    for _ in 0..rows / 2 {
-        let end = x.checked_add(k.checked_mul(2)?)?;
-        let (inputs, columns) = split(arena, x..end, pairs.scratch.clone())?;
-        widen_two(inputs, k, columns)?;
-        x = end;
-        y = pairs.write(arena, y)?;
+    let (n, is_odd) = (pairs.filters, !rows.is_multiple_of(2));
+    let is_backward = Walk::is_backward([k, n], [x, y]);
+    let last = rows.checked_sub(1)?;
+    let last = [
+        x.checked_add(last.checked_mul(k)?)?,
+        y.checked_add(last.checked_mul(n)?)?,
+    ];
+    if is_odd && is_backward {
+        run_last(pairs, arena, k, last)?;
     }
-    if !rows.is_multiple_of(2) {
-        let end = x.checked_add(k)?;
-        let (inputs, columns) = split(arena, x..end, pairs.scratch.clone())?;
-        fill(columns, Column::First, inputs);
-        pairs.write_last(arena, y)?;
+    let (two_x, two_y) = (k.checked_mul(2)?, n.checked_mul(2)?);
+    let pairs_before_last = (rows / 2).saturating_sub(1);
+    let (mut x, mut y, step_x, step_y) = match is_backward {
+        false => (x, y, two_x, two_y),
+        true => (
+            x.checked_add(pairs_before_last.checked_mul(two_x)?)?,
+            y.checked_add(pairs_before_last.checked_mul(two_y)?)?,
+            two_x.wrapping_neg(),
+            two_y.wrapping_neg(),
+        ),
+    };
+    for _ in 0..rows / 2 {
+        let two = x..x.checked_add(two_x)?;
+        let (inputs, columns) = split(arena, two, pairs.scratch.clone())?;
+        widen_two(inputs, k, columns)?;
+        pairs.write(arena, y)?;
+        (x, y) = (x.wrapping_add(step_x), y.wrapping_add(step_y));
+    }
+    if is_odd && !is_backward {
+        run_last(pairs, arena, k, last)?;
     }
     Some(())
+}
+
+/// Computes a row without a neighbour.
+#[inline(never)]
+fn run_last(pairs: &Pairs, arena: &mut [u8], k: usize, [x, y]: [usize; 2]) -> Option<()> {
+    let row = x..x.checked_add(k)?;
+    let (inputs, columns) = split(arena, row, pairs.scratch.clone())?;
+    fill(columns, Column::First, inputs);
+    pairs.write_last(arena, y)
 }
 
 /// Widens two rows of `k` inputs into both columns.

@@ -34,7 +34,7 @@ impl Pairs<'_> {
         let end = y.checked_add(self.filters.checked_mul(2)?)?;
         let (columns, out) = split(arena, self.scratch.clone(), y..end)?;
         let (first, second) = out.split_at_mut_checked(self.filters)?;
-        multiply_pair(&self.layer, columns, first, second);
+        multiply_pair(&self.layer, columns, first, second)?;
         self.limits.hold(out);
         Some(end)
     }
@@ -46,7 +46,7 @@ impl Pairs<'_> {
         let (scratch, out) = split_mut(arena, self.scratch.clone(), y..end)?;
         let columns = scratch.len().checked_sub(self.filters)?;
         let (columns, unwanted) = scratch.split_at_mut_checked(columns)?;
-        multiply_pair(&self.layer, columns, out, unwanted);
+        multiply_pair(&self.layer, columns, out, unwanted)?;
         self.limits.hold(out);
         Some(())
     }

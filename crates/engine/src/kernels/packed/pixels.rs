@@ -2,6 +2,10 @@
 //!
 //! Pixels are computed two by two, in order; the inputs of both are in the scratch before either
 //! is written. Then an output may overlap the input, as long as it stays behind what is still to be read.
+//!
+//! A layer over rows whose outputs are no smaller than their inputs may go the other way, from the last
+//! row to the first. Row `i` of `n` bytes at `y + i·n` then never reaches what is still to be read below `x + i·k`, as
+//! long as `y ≥ x`: the output may begin where the input does and grow beyond its end.
 
 use super::geometry::{Geometry, WORDS as GEOMETRY_WORDS};
 use crate::op::disjoint;
@@ -35,6 +39,12 @@ impl Walk {
             row_bytes: 0,
             padding_bytes: 0,
         }
+    }
+
+    /// Whether a layer over rows goes from the last to the first, with inputs of `k` bytes at `x` and outputs of `n` bytes
+    /// at `y`.
+    pub fn is_backward([k, n]: [usize; 2], [x, y]: [usize; 2]) -> bool {
+        n >= k && y >= x
     }
 
     /// The walk of a packed `conv_2d` with these first parameter words: its geometry.

@@ -19,13 +19,14 @@
 //! divisor is below 2^40.
 
 use super::ratio::{self, Ratio};
-use super::window::{Spec, Window, pixels};
+use super::window::{Inside, Spec, Window, pixels};
 use super::{Kernel, rescale};
 use crate::KernelId;
 use crate::bytes::pieces_mut;
 use crate::error::OpFault;
 use crate::format::{DType, MAX_ROW, OpCode};
 use crate::op::{Op, check, split};
+use dunlin_kernels::{LANES, sum_channels};
 
 pub(in crate::kernels) static MAX_F32: Kernel = Kernel {
     id: KernelId::new(OpCode::MaxPool2d as u16, 1, 0),
@@ -113,12 +114,49 @@ fn run_average_f32(op: &Op, arena: &mut [u8]) -> Option<()> {
 
 fn run_average_i8(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (ratio, x0) = (Ratio::of(op, RATIO)?, op.parameters().i32(ZERO_POINT)?);
-    let add = |sum: i32, [x]: [u8; 1]| sum.wrapping_add(i32::from(x as i8).wrapping_sub(x0));
-    let write = |sum: i32, taps: u32| {
-        let numerator = i128::from(sum).wrapping_mul(ratio.factor.into());
-        [ratio.code_of_share(numerator, taps)]
-    };
-    for_each_window(op, arena, 0, add, write)
+    let (x, y, window) = (
+        op.input(0)?.info,
+        op.output(0)?,
+        Window::read(op, spec(op)?)?,
+    );
+    let margins = margins(op);
+    let pixel = y.columns();
+    let (input, output) = split(arena, x.range(), y.range())?;
+    for (at, results) in pixels(y).zip(pieces_mut(output, pixel)) {
+        let taps = window.count(at, margins).max(1);
+        let inside = window.inside(at);
+        let zeros = x0.wrapping_mul(inside.rows.wrapping_mul(inside.columns) as i32);
+        let mut first = inside.first.checked_mul(pixel)?;
+        for block in results.chunks_mut(LANES) {
+            let sums = sums(&inside, pixel, input.get(first..).unwrap_or_default());
+            for (y, sum) in block.iter_mut().zip(sums) {
+                let sum = sum.wrapping_sub(zeros);
+                let numerator = i128::from(sum).wrapping_mul(ratio.factor.into());
+                *y = ratio.code_of_share(numerator, taps);
+            }
+            first = first.checked_add(LANES)?;
+        }
+    }
+    Some(())
+}
+
+/// Sums of four channels under the taps on the image; `input` begins with the first one's.
+fn sums(inside: &Inside, pixel: usize, input: &[u8]) -> [i32; LANES] {
+    let mut sums = [0_i32; LANES];
+    for row in 0..inside.rows {
+        let start = row.wrapping_mul(inside.below).wrapping_mul(pixel);
+        let input = input.get(start..).unwrap_or_default();
+        let pitch = inside.beside.wrapping_mul(pixel);
+        let more = sum_channels(input, pitch, inside.columns);
+        for (sum, more) in sums.iter_mut().zip(more) {
+            *sum = sum.wrapping_add(more);
+        }
+    }
+    sums
+}
+
+fn margins(op: &Op) -> [u32; 4] {
+    [0, 1, 2, 3].map(|word| op.parameters().u32(MARGINS + word).unwrap_or(0))
 }
 
 /// Folds the elements under the taps of every window from `empty` on, and writes what `write`
@@ -136,8 +174,7 @@ fn for_each_window<T: Copy, const N: usize>(
         op.output(0)?,
         Window::read(op, spec(op)?)?,
     );
-    let margin = |word: usize| op.parameters().u32(MARGINS + word).unwrap_or(0);
-    let margins = [margin(0), margin(1), margin(2), margin(3)];
+    let margins = margins(op);
     let pixel = y.columns().checked_mul(N)?;
     let (input, output) = split(arena, x.range(), y.range())?;
     for (at, results) in pixels(y).zip(pieces_mut(output, pixel)) {

@@ -36,6 +36,15 @@ impl Axis {
             .filter(|&at| at < self.extent)
     }
 
+    /// The first element under a tap, and how many taps are on the input.
+    fn inside(&self, result: usize) -> (usize, usize) {
+        let mut places = (0..self.taps).filter_map(|tap| self.place(result, tap));
+        match places.next() {
+            Some(first) => (first, 1 + places.count()),
+            None => (0, 0),
+        }
+    }
+
     #[inline(always)]
     fn position(&self, result: usize, tap: usize) -> i32 {
         let (result, tap) = (result as i32, tap as i32);
@@ -108,6 +117,22 @@ impl Window {
         rows.saturating_mul(self.columns.count(column, left, right))
     }
 
+    /// The taps of the window at `at` that are on the image; the window is not transposed.
+    pub fn inside(&self, [row, column]: [usize; 2]) -> Inside {
+        let (rows, columns) = (self.rows.inside(row), self.columns.inside(column));
+        let step = |axis: &Axis| axis.dilation as usize;
+        Inside {
+            first: rows
+                .0
+                .wrapping_mul(self.columns.extent)
+                .wrapping_add(columns.0),
+            rows: rows.1,
+            columns: columns.1,
+            below: step(&self.rows).wrapping_mul(self.columns.extent),
+            beside: step(&self.columns),
+        }
+    }
+
     /// The pixel under every tap of the window at `at`, row by row; none for taps on the padding.
     pub fn taps(&self, at: [usize; 2]) -> Taps<'_> {
         let window = self;
@@ -142,6 +167,18 @@ fn axis(op: &Op, spec: Spec, [axis, extent, taps]: [u32; 3]) -> Option<Axis> {
             taps,
         },
     })
+}
+
+/// Pixels under the taps of a window that are on the image, numbered row by row.
+#[derive(Clone, Copy)]
+pub(super) struct Inside {
+    pub first: usize,
+    pub rows: usize,
+    pub columns: usize,
+    /// From a pixel to the one under the tap below.
+    pub below: usize,
+    /// From a pixel to the one under the next tap of its row.
+    pub beside: usize,
 }
 
 /// See [`Window::taps`].

@@ -18,6 +18,7 @@ mod reference;
 
 use super::graph::{Element, Graph, Node, Op};
 use super::packing::Geometry;
+use super::packing::depthwise::Planes;
 
 /// Cycles to find an op's kernel and operands.
 const DISPATCH: u64 = 110;
@@ -57,7 +58,8 @@ pub(crate) fn cycles(graph: &Graph, node: &Node) -> u64 {
         Op::DepthwisePacked {
             ref geometry,
             limits,
-        } => packed::depthwise(geometry) + packed::limits(limits, elements(graph, node)),
+            planes,
+        } => packed::depthwise(geometry, planes) + packed::limits(limits, elements(graph, node)),
         _ => reference::cycles(graph, node),
     };
     DISPATCH + kernel
@@ -74,7 +76,7 @@ fn expected(graph: &Graph, node: &Node) -> u64 {
         }
         Op::Conv2dI8 { .. } => match (Geometry::of(graph, node), in_group(graph, node)) {
             (Some(geometry), 1) if geometry.channels == geometry.filters => {
-                packed::depthwise(&geometry)
+                packed::depthwise(&geometry, Planes::whole(&geometry))
             }
             (Some(geometry), channels) if channels == geometry.channels => {
                 packed::any_convolution(&geometry)

@@ -6,13 +6,14 @@
 //! | one row, a group of 4 channels | 21 per four inputs, 4 per sixteen, 49 |
 //! | widening into a column | 2 per byte; 57 per row of a matrix; 130 per run of neighbouring taps |
 //! | the same across the image's edge | 290 more per run, or 66 and 33 per byte where channels are no multiple of 4 |
-//! | plane of a depthwise channel | 5 per input, 10 per row, 118 per channel |
+//! | plane of a depthwise channel | 5 per input, 10 per row, 118 per strip; of four at once 2.5, 8 and 40 |
 //! | its 3 × 3 loop | 40 for two outputs at stride 1, 28 for a single one, 17 per row, 270 per channel |
 //! | any other depthwise window | 8 per word of two taps, 14 per row of taps, 60 per output |
 //!
 //! Channels that leave a group unfinished cost a whole group and a call.
 
 use super::super::packing::Geometry;
+use super::super::packing::depthwise::Planes;
 
 /// Cycles of a call of the loop for two columns, beside its groups.
 const PAIR_CALL: u64 = 121;
@@ -116,9 +117,13 @@ fn outside(geometry: &Geometry, axis: usize) -> Outside {
     }
 }
 
-pub(super) fn depthwise(geometry: &Geometry) -> u64 {
+pub(super) fn depthwise(geometry: &Geometry, planes: Planes) -> u64 {
     let ([height, width], [rows, columns]) = (geometry.input, geometry.output);
-    let fill = (height * (10 + 5 * width) + 118) as u64;
+    let strips = rows.div_ceil(planes.strip);
+    let fill = match planes.lanes {
+        1 => height * (10 + 5 * width) + strips * 118,
+        _ => height * (8 + 5 * width / 2) + strips * 40,
+    } as u64;
     let loops = match geometry.is_3() {
         true if geometry.stride == [1, 1] => {
             rows * (17 + columns / 2 * 40 + columns % 2 * 28) + 270

@@ -2,6 +2,7 @@
 
 use super::requantisation::fit;
 use super::{Geometry, IntegerLayer};
+use dunlin_kernels::LANES;
 
 /// Even width of a row of the plane: every window of a row of results lies in it.
 pub(crate) fn plane_width(geometry: &Geometry) -> usize {
@@ -14,10 +15,44 @@ pub(crate) fn plane_width(geometry: &Geometry) -> usize {
     width.next_multiple_of(2)
 }
 
-/// Bytes of a channel's plane.
-pub(crate) fn plane_bytes(geometry: &Geometry) -> usize {
-    let ([rows, _], [stride, _], [taps, _]) = (geometry.output, geometry.stride, geometry.kernel);
-    2 * plane_width(geometry) * ((rows - 1) * stride + taps)
+/// What the engine computes from one filling of its planes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Planes {
+    /// Rows of results.
+    pub strip: usize,
+    /// Channels: 1 or [`LANES`].
+    pub lanes: usize,
+}
+
+impl Planes {
+    /// All rows of as many channels as can be widened together.
+    pub fn whole(geometry: &Geometry) -> Planes {
+        let [strip, _] = geometry.output;
+        let lanes = match geometry.channels.is_multiple_of(LANES) {
+            true => LANES,
+            false => 1,
+        };
+        Planes { strip, lanes }
+    }
+}
+
+/// Bytes of the planes.
+pub(crate) fn plane_bytes(geometry: &Geometry, planes: Planes) -> usize {
+    let ([stride, _], [taps, _]) = (geometry.stride, geometry.kernel);
+    let rows = (planes.strip - 1) * stride + taps;
+    2 * planes.lanes * plane_width(geometry) * rows
+}
+
+/// Rows of results that the engine may compute from one filling of the planes, over the input: from the least
+/// on, or all.
+pub(crate) fn least_strip(geometry: &Geometry) -> usize {
+    let ([rows, columns], [_, width]) = (geometry.output, geometry.input);
+    let ([stride, _], [taps, _], [top, _]) = (geometry.stride, geometry.kernel, geometry.padding);
+    let shared = taps.saturating_sub(stride);
+    match top <= shared && columns <= width * stride {
+        true => shared.div_ceil(stride).clamp(1, rows),
+        false => rows,
+    }
 }
 
 /// Packs a layer with one filter per channel; none where a channel has no proved requantisation.

@@ -17,7 +17,7 @@
 //! So it is faster, by a quarter for ic as a whole. It does not pay by the order of what counts: its weights are 16 words of
 //! 16 bits for 9 bytes, 3.56 times the flash. For ic 50,688 bytes become 180,224, and small comes before fast.
 //!
-//! **Streaming rows from layer to layer.** Outputs grow over their inputs (`needs::lead`), so a layer takes little more than the
+//! **Streaming rows from layer to layer.** Outputs grow over their inputs (`needs::reach`), so a layer takes little more than the
 //! larger of its two tensors. Two layers in one, row by row, take the larger of the first input and the last output plus a few
 //! rows of what is between: less only where that is the largest of the three, as before a depthwise layer with stride 2, or where
 //! a residual block's input waits for its sum. No budget of the reference networks asks for it but MobileNet's.
@@ -38,6 +38,7 @@ mod pack;
 mod scales;
 mod steps;
 mod stream;
+mod strips;
 mod turn;
 mod views;
 
@@ -150,6 +151,8 @@ pub(crate) fn run(graph: &mut Graph, options: &CompileOptions) -> Result<Rewritt
     let name = "pack integer layers for the processor";
     let suit = |graph: &mut Graph| suit_processor(graph, options);
     note(&mut reasons, passes.run(name, graph, suit));
+    let name = "fit the planes of depthwise layers into the arena";
+    passes.run(name, graph, strips::run);
     Ok(Rewritten {
         passes: passes.reports,
         streaming,

@@ -6,6 +6,7 @@
 
 use super::super::constant::Data;
 use super::super::graph::{Graph, Node, Op};
+use super::super::packing::depthwise::Planes;
 use super::super::packing::groups::{pack, places};
 use super::super::packing::requantisation::{Exact, fit};
 use super::super::packing::{Geometry, IntegerLayer, depthwise};
@@ -102,7 +103,11 @@ fn convolution(graph: &Graph, at: usize) -> Result<Packed, String> {
         return Err("no packed kernel has a dilated filter per channel".to_owned());
     }
     let bytes = depthwise::pack(&layer, &geometry).ok_or_else(|| obstacle(&layer, false))?;
-    let op = Op::DepthwisePacked { geometry, limits };
+    let op = Op::DepthwisePacked {
+        planes: Planes::whole(&geometry),
+        geometry,
+        limits,
+    };
     let how = match geometry.is_3() {
         true => " plane by plane, 3 × 3 loop",
         false => " plane by plane, loop for any window",

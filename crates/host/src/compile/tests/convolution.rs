@@ -215,6 +215,75 @@ proptest! {
     }
 }
 
+/// Inputs for the largest of the cases below.
+const CODES: usize = 24 * 18 * 9;
+
+/// Codes of a case, its results packed, and those of the reference kernels.
+fn packed_and_reference(case: &Convolution, seed: u32, codes: &[u8]) -> [Vec<u8>; 2] {
+    let model = case.quantized(seed, [7, 0, -20]);
+    let plans = [compiled(&model).plan, compiled_for_reference(&model).plan];
+    plans.map(|plan| run(&plan, &codes[..case.elements()]).remove(0))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn a_depthwise_convolution_in_strips_equals_the_reference(
+        image in (3_usize..25, 3_usize..19),
+        kernel in (1_usize..5, 1_usize..5),
+        strides in (1_i64..4, 1_i64..4),
+        is_3: bool,
+        pads in [0_i64..3, 0_i64..3, 0_i64..3, 0_i64..3],
+        groups in 2_usize..10,
+        seed in any::<u32>(),
+        codes in prop::collection::vec(any::<u8>(), CODES),
+    ) {
+        let kernel = if is_3 { [3, 3] } else { [kernel.0, kernel.1] };
+        let image = vec![image.0.max(kernel[0]), image.1.max(kernel[1])];
+        let pads = [0, 1, 2, 3].map(|at| pads[at].min(kernel[at % 2] as i64 - 1)).to_vec();
+        let strides = match is_3 {
+            true => vec![strides.0.min(2); 2],
+            false => vec![strides.0, strides.1],
+        };
+        let case = Convolution {
+            image,
+            kernel: kernel.to_vec(),
+            strides,
+            dilations: vec![1; 2],
+            pads,
+            groups,
+            channels: 1,
+            filters: 1,
+            ..PLAIN
+        };
+        let [packed, reference] = packed_and_reference(&case, seed, &codes);
+        prop_assert_eq!(packed, reference);
+    }
+
+    #[test]
+    fn pixels_that_grow_over_their_inputs_equal_the_reference(
+        image in (1_usize..9, 1_usize..9),
+        channels in 1_usize..9,
+        filters in 1_usize..30,
+        seed in any::<u32>(),
+        codes in prop::collection::vec(any::<u8>(), CODES),
+    ) {
+        let case = Convolution {
+            image: vec![image.0, image.1],
+            kernel: vec![1; 2],
+            strides: vec![1; 2],
+            dilations: vec![1; 2],
+            pads: vec![0; 4],
+            channels,
+            filters,
+            ..PLAIN
+        };
+        let [packed, reference] = packed_and_reference(&case, seed, &codes);
+        prop_assert_eq!(packed, reference);
+    }
+}
+
 /// What tract computes for one float input.
 fn tract(model: &ModelProto, shape: &[usize], input: &[f32]) -> Vec<f32> {
     use tract_onnx::prelude::*;
