@@ -2,23 +2,25 @@
 //!
 //! | loop | cycles |
 //! |---|---|
-//! | two columns, a group of 4 channels | 13 per step of two inputs (2 loads of two words, 2 extensions, 8 `SMLAD`), 6 per eight steps, 76 to begin a group and turn 8 sums into bytes |
+//! | two columns, a group of 4 channels | 13 per step of two inputs (2 loads of two words, 2 extensions, 8 `SMLAD`), 6 per eight steps, 70 to begin a group and turn 8 sums into bytes |
 //! | one row, a group of 4 channels | 21 per four inputs, 4 per sixteen, 49 |
-//! | widening into a column | 2 per byte; 57 per row of a matrix; 130 per run of neighbouring taps |
-//! | the same across the image's edge | 290 more per run, or 66 and 33 per byte where channels are no multiple of 4 |
-//! | plane of a depthwise channel | 5 per input, 10 per row, 118 per strip; of four at once 2.5, 8 and 40 |
-//! | its 3 × 3 loop | 40 for two outputs at stride 1, 28 for a single one, 17 per row, 270 per channel |
+//! | widening four inputs of two neighbours | 13, and 5 per run of taps; 138 per two rows of a matrix, 193 per two pixels |
+//! | the same of one pixel that has no neighbour inside the image | 8, and 190 per run of taps |
+//! | a run of taps across the image's edge | 320 more, or 80 and 26 per byte where channels are no multiple of 4 |
+//! | plane of a depthwise channel | 5 per input, 10 per row, 118 per strip, 270; of four at once 2.5, 8, 40 and 130 each |
+//! | its 3 × 3 loop | 40 for two outputs at stride 1, 28 for a single one, 17 per row |
 //! | any other depthwise window | 8 per word of two taps, 14 per row of taps, 60 per output |
 //!
 //! Channels that leave a group unfinished cost a whole group and a call.
 
 use super::super::packing::Geometry;
 use super::super::packing::depthwise::Planes;
+use std::ops::Range;
 
 /// Cycles of a call of the loop for two columns, beside its groups.
-const PAIR_CALL: u64 = 121;
+const PAIR_CALL: u64 = 13;
 /// Cycles of a call of the loop for one row, beside its groups.
-const ROW_CALL: u64 = 190;
+const ROW_CALL: u64 = 172;
 /// Cycles to compute a group beside the others and to copy what is wanted of it.
 const TAIL: u64 = 110;
 /// Cycles to hold a result to limits.
@@ -39,13 +41,13 @@ pub(super) fn fully_connected([rows, k, n]: [usize; 3]) -> u64 {
         let group = 21 * quads + 4 * quads.div_ceil(4) + 49;
         return groups(n) * group + tail(n) + ROW_CALL;
     }
-    let gather = 57 + 8 * quads;
-    rows as u64 * gather + pairs(rows, 2 * quads, n)
+    let gather = 138 + 13 * quads;
+    rows.div_ceil(2) as u64 * gather + pairs(rows, 2 * quads, n)
 }
 
 /// Pixels times all groups, two by two.
 fn pairs(pixels: usize, steps: u64, n: usize) -> u64 {
-    let group = 13 * steps + 6 * steps.div_ceil(8) + 76;
+    let group = 13 * steps + 6 * steps.div_ceil(8) + 70;
     pixels.div_ceil(2) as u64 * (groups(n) * group + tail(n) + PAIR_CALL)
 }
 
@@ -69,72 +71,98 @@ pub(super) fn convolution(geometry: &Geometry) -> u64 {
     let (runs, run) = geometry.runs();
     let (runs, quads) = (runs as u64, run.div_ceil(4) as u64);
     let pixels = geometry.outputs();
-    let gather = pixels as u64 * (40 + runs * (130 + 8 * quads));
+    let [rows, columns] = [0, 1].map(|axis| Axis::of(geometry, axis));
+    let inside = pairs_inside(&rows, &columns);
+    let single = pixels as u64 - 2 * inside;
     let edge = match geometry.channels % 4 {
-        0 => 290,
-        _ => 66 + 33 * run as u64,
+        0 => 320,
+        _ => 80 + 26 * run as u64,
     };
-    gather + edge * edge_runs(geometry) + pairs(pixels, 2 * quads * runs, geometry.filters)
+    let gather = 193 * pixels.div_ceil(2) as u64
+        + inside * runs * (5 + 13 * quads)
+        + single * runs * (190 + 8 * quads)
+        + edge * edge_runs(geometry, &rows, &columns);
+    gather + pairs(pixels, 2 * quads * runs, geometry.filters)
+}
+
+/// Results along an axis of an image.
+struct Axis {
+    /// How many there are.
+    results: usize,
+    /// Those whose taps are all inside of the image.
+    inside: Range<usize>,
+    /// Taps outside, summed over the results.
+    taps_outside: usize,
+}
+
+impl Axis {
+    fn of(geometry: &Geometry, axis: usize) -> Axis {
+        let (extent, padding) = (geometry.input[axis] as i64, geometry.padding[axis] as i64);
+        let (stride, dilation) = (geometry.stride[axis] as i64, geometry.dilation[axis] as i64);
+        let kernel = geometry.kernel[axis] as i64;
+        let taps_up_to = |place: i64| (place + dilation - 1).div_euclid(dilation).clamp(0, kernel);
+        let taps_outside = |result: usize| {
+            let first = result as i64 * stride - padding;
+            let (before, inside) = (taps_up_to(-first), taps_up_to(extent - first));
+            (before + kernel - inside.max(before)) as usize
+        };
+        let results = geometry.output[axis];
+        let is_inside = |&result: &usize| taps_outside(result) == 0;
+        let first = (0..results).find(is_inside).unwrap_or(results);
+        Axis {
+            results,
+            inside: first..first + (first..results).take_while(is_inside).count(),
+            taps_outside: (0..results).map(taps_outside).sum(),
+        }
+    }
+
+    fn outside(&self) -> usize {
+        self.results - self.inside.len()
+    }
+}
+
+/// Pairs of neighbours in a row, both with all their taps inside; pixels are paired from the first on.
+fn pairs_inside(rows: &Axis, columns: &Axis) -> u64 {
+    let of_row = |row: usize| {
+        let is_odd = row * columns.results % 2;
+        let first = columns.inside.start.max(is_odd);
+        let first = first + (first + is_odd) % 2;
+        columns.inside.end.saturating_sub(first) / 2
+    };
+    rows.inside.clone().map(of_row).sum::<usize>() as u64
 }
 
 /// Runs of taps that reach beyond the image.
-fn edge_runs(geometry: &Geometry) -> u64 {
-    let [rows_outside, columns_outside] = [0, 1].map(|axis| outside(geometry, axis));
-    let [rows, columns] = geometry.output;
+fn edge_runs(geometry: &Geometry, rows: &Axis, columns: &Axis) -> u64 {
     let (runs, _) = geometry.runs();
-    let taps = geometry.kernel[0];
-    // With taps apart, every column is a run of its own.
+    let [taps, _] = geometry.kernel;
+    // With taps apart, every tap of a row is a run of its own.
     let in_row = runs / taps.max(1);
-    let (any_column, taps_outside) = match geometry.dilation {
-        [_, 1] => (columns_outside.results, columns_outside.results),
-        _ => (columns_outside.results, columns_outside.taps),
+    let (any_column, outside) = match geometry.dilation {
+        [_, 1] => (columns.outside(), columns.outside()),
+        _ => (columns.outside(), columns.taps_outside),
     };
-    let by_column = rows * taps * taps_outside;
-    let by_row = rows_outside.taps * (columns - any_column) * in_row;
+    let by_column = rows.results * taps * outside;
+    let by_row = rows.taps_outside * (columns.results - any_column) * in_row;
     (by_column + by_row) as u64
-}
-
-/// Results along an axis with a tap beyond the image, and how many such taps there are.
-struct Outside {
-    results: usize,
-    taps: usize,
-}
-
-fn outside(geometry: &Geometry, axis: usize) -> Outside {
-    let (extent, padding) = (geometry.input[axis] as i64, geometry.padding[axis] as i64);
-    let (stride, dilation) = (geometry.stride[axis] as i64, geometry.dilation[axis] as i64);
-    let kernel = geometry.kernel[axis] as i64;
-    let taps_up_to = |place: i64| (place + dilation - 1).div_euclid(dilation).clamp(0, kernel);
-    let taps_of = |result: usize| {
-        let first = result as i64 * stride - padding;
-        let (before, inside) = (taps_up_to(-first), taps_up_to(extent - first));
-        (before + kernel - inside.max(before)) as usize
-    };
-    let counts: Vec<usize> = (0..geometry.output[axis]).map(taps_of).collect();
-    Outside {
-        results: counts.iter().filter(|&&count| count > 0).count(),
-        taps: counts.iter().sum(),
-    }
 }
 
 pub(super) fn depthwise(geometry: &Geometry, planes: Planes) -> u64 {
     let ([height, width], [rows, columns]) = (geometry.input, geometry.output);
-    let strips = rows.div_ceil(planes.strip);
+    let strips = rows.div_ceil(planes.strip.max(1));
     let fill = match planes.lanes {
-        1 => height * (10 + 5 * width) + strips * 118,
-        _ => height * (8 + 5 * width / 2) + strips * 40,
-    } as u64;
+        1 => height * (10 + 5 * width) + strips * 118 + 270,
+        _ => height * (8 + 5 * width / 2) + strips * 40 + 130,
+    };
     let loops = match geometry.is_3() {
-        true if geometry.stride == [1, 1] => {
-            rows * (17 + columns / 2 * 40 + columns % 2 * 28) + 270
-        }
-        true => rows * (17 + columns * 28) + 270,
+        true if geometry.stride == [1, 1] => rows * (17 + columns / 2 * 40 + columns % 2 * 28),
+        true => rows * (17 + columns * 28),
         false => {
             let [taps, row] = geometry.kernel;
-            rows * columns * (60 + taps * (14 + 8 * row.div_ceil(2))) + 270
+            rows * columns * (60 + taps * (14 + 8 * row.div_ceil(2)))
         }
     };
-    geometry.channels as u64 * (fill + loops as u64)
+    (geometry.channels * (fill + loops)) as u64
 }
 
 #[cfg(test)]
@@ -157,9 +185,16 @@ mod tests {
 
     #[test]
     fn runs_at_the_edge_are_counted() {
-        assert_eq!(edge_runs(&image(8, 4, 0)), 0);
+        let counts = |geometry: &Geometry| {
+            let [rows, columns] = [0, 1].map(|axis| Axis::of(geometry, axis));
+            let edges = edge_runs(geometry, &rows, &columns);
+            (edges, pairs_inside(&rows, &columns))
+        };
+        assert_eq!(counts(&image(8, 4, 0)), (0, 6 * 3));
         // Left and right: 8 rows of 3 runs; above and below: the other 6 columns.
-        assert_eq!(edge_runs(&image(8, 4, 1)), 2 * 8 * 3 + 2 * 6);
+        assert_eq!(counts(&image(8, 4, 1)), (2 * 8 * 3 + 2 * 6, 6 * 2));
+        // Of seven pixels in a row, pairs begin with the first one and, in the next row, with the second.
+        assert_eq!(counts(&image(7, 4, 1)).1, 2 * 2 + 3 * 2);
     }
 
     #[test]

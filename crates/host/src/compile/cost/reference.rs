@@ -72,6 +72,15 @@ fn pool(graph: &Graph, node: &Node, window: &Window) -> u64 {
     (blocks * kernel) as u64 * TAP + 19 * (results * kernel) as u64
 }
 
+/// The sums of a mean of bytes: rows of a window per block of channels, and elements under it.
+fn mean(graph: &Graph, node: &Node, window: &Window) -> u64 {
+    let results = elements(graph, node);
+    let channels = graph.values[node.output].columns().max(1);
+    let [rows, columns] = window.kernel;
+    let blocks = results / channels * channels.div_ceil(POOL_BLOCK);
+    (700 * blocks * rows + 5 * results * rows * columns / 2) as u64
+}
+
 fn unary(op: OpCode) -> u64 {
     match op {
         OpCode::Sqrt => 73,
@@ -126,7 +135,7 @@ fn bytes(graph: &Graph, node: &Node, op: &ByteOp) -> u64 {
         ByteOp::FastSum { .. } => 12 * results,
         ByteOp::FastProduct { .. } => 17 * results,
         ByteOp::AveragePool2d { ref window, .. } => {
-            pool(graph, node, window) + (70 + DIVISION) * results
+            mean(graph, node, window) + (60 + DIVISION) * results
         }
         ByteOp::Softmax { .. } => 324 * results,
         ByteOp::Mean {
@@ -141,5 +150,5 @@ fn bytes(graph: &Graph, node: &Node, op: &ByteOp) -> u64 {
 /// Products of every step, and the functions of every unit.
 fn recurrent(graph: &Graph, node: &Node, layer: Recurrent) -> u64 {
     let steps = graph.values[node.inputs[0]].shape[0] as u64;
-    13 * macs(graph, node) + 1500 * steps * layer.hidden as u64
+    14 * macs(graph, node) + 600 * steps * layer.hidden as u64
 }

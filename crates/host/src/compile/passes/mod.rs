@@ -20,7 +20,7 @@
 //! **Streaming rows from layer to layer.** Outputs grow over their inputs (`needs::reach`), so a layer takes little more than the
 //! larger of its two tensors. Two layers in one, row by row, take the larger of the first input and the last output plus a few
 //! rows of what is between: less only where that is the largest of the three, as before a depthwise layer with stride 2, or where
-//! a residual block's input waits for its sum. No budget of the reference networks asks for it but MobileNet's.
+//! a residual block's input waits for its sum. No budget of the reference networks asks for it.
 //!
 //! **Weights in RAM.** A plan is read where it lies, so who copies it to RAM before loading has its weights there, and no target
 //! states wait states by which to choose. The loop over two columns reads 8 bytes of weights in 13 cycles: a wait state per
@@ -148,11 +148,9 @@ pub(crate) fn run(graph: &mut Graph, options: &CompileOptions) -> Result<Rewritt
         let remove = |graph: &mut Graph| channels::remove(graph, options);
         note(&mut reasons, passes.run(name, graph, remove));
     }
-    let name = "pack integer layers for the processor";
-    let suit = |graph: &mut Graph| suit_processor(graph, options);
-    note(&mut reasons, passes.run(name, graph, suit));
-    let name = "fit the planes of depthwise layers into the arena";
-    passes.run(name, graph, strips::run);
+    for (name, pass) in for_processor(options) {
+        note(&mut reasons, passes.run(name, graph, pass));
+    }
     Ok(Rewritten {
         passes: passes.reports,
         streaming,
@@ -160,12 +158,21 @@ pub(crate) fn run(graph: &mut Graph, options: &CompileOptions) -> Result<Rewritt
     })
 }
 
-/// Gives layers the kernels for the processor, if the options want them.
-fn suit_processor(graph: &mut Graph, options: &CompileOptions) -> Reasons {
-    match options.reference {
-        true => Reasons::default(),
-        false => pack::run(graph),
-    }
+/// A pass that says why.
+type Reasoned = (&'static str, fn(&mut Graph) -> Reasons);
+
+/// The passes that give layers the kernels for the processor, if the options want them.
+const FOR_PROCESSOR: [Reasoned; 2] = [
+    ("pack integer layers for the processor", pack::run),
+    (
+        "fit the planes of depthwise layers into the arena",
+        strips::run,
+    ),
+];
+
+fn for_processor(options: &CompileOptions) -> impl Iterator<Item = Reasoned> + use<> {
+    let wanted = !options.reference;
+    FOR_PROCESSOR.into_iter().filter(move |_| wanted)
 }
 
 /// Appends reasons to those of earlier passes.

@@ -8,12 +8,14 @@ use super::super::graph::{Graph, Op};
 use super::super::memory::plan;
 use super::super::packing::Geometry;
 use super::super::packing::depthwise::{Planes, least_strip, plane_bytes};
+use super::Reasons;
 use dunlin_kernels::LANES;
 
 /// Bytes of input for one byte of planes.
 const SHARE: usize = 16;
 
-pub(super) fn run(graph: &mut Graph) {
+/// Gives every depthwise layer its planes, and says which and why.
+pub(super) fn run(graph: &mut Graph) -> Reasons {
     let layers: Vec<(usize, Planes, Planes)> = (0..graph.nodes.len())
         .filter_map(|at| match graph.nodes[at].op {
             Op::DepthwisePacked {
@@ -24,19 +26,33 @@ pub(super) fn run(graph: &mut Graph) {
             _ => None,
         })
         .collect();
-    if layers.is_empty() {
-        return;
-    }
     for &(at, _, small) in &layers {
         set(graph, at, small);
     }
-    let least = plan(graph).arena_bytes;
+    let least = if layers.is_empty() {
+        0
+    } else {
+        plan(graph).arena_bytes
+    };
+    let mut reasons = Reasons::default();
     for (at, whole, small) in layers {
         set(graph, at, whole);
-        if plan(graph).arena_bytes > least {
-            set(graph, at, small);
-        }
+        let reason = match plan(graph).arena_bytes > least {
+            true => {
+                set(graph, at, small);
+                let Planes { strip, lanes } = small;
+                format!(
+                    "planes of {lanes} at once for {strip} rows: more would make the arena larger"
+                )
+            }
+            false => format!("planes of {} at once for all rows", whole.lanes),
+        };
+        reasons
+            .entry(graph.nodes[at].output)
+            .or_default()
+            .push(reason);
     }
+    reasons
 }
 
 fn set(graph: &mut Graph, at: usize, new: Planes) {

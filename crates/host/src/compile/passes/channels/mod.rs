@@ -83,7 +83,9 @@ struct Outcome {
 impl Outcome {
     fn of(graph: &Graph, options: &CompileOptions) -> Outcome {
         let mut graph = graph.clone();
-        super::suit_processor(&mut graph, options);
+        for (_, pass) in super::for_processor(options) {
+            pass(&mut graph);
+        }
         Outcome {
             arena_bytes: memory::plan(&graph).arena_bytes,
             cycles: cost::total(&graph),
