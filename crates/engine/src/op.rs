@@ -136,15 +136,20 @@ impl<'a> Op<'a> {
         Some(Operand { info, constant })
     }
 
+    /// Every operand of a checked op.
+    #[inline(always)]
+    pub fn tensors(&self) -> Option<Tensors<'a>> {
+        let first = usize::from(self.record().first_operand);
+        Some(Tensors {
+            operands: self.tables.operands.get(first..)?,
+            tensors: self.tables.tensors,
+        })
+    }
+
     /// An operand of any kind.
     #[inline(never)]
     fn any(&self, position: usize) -> Option<Tensor<'a>> {
         self.tables.tensor(self.operand_index(position)?)
-    }
-
-    /// Where an operand of a checked op lies, in the arena or in the constants.
-    pub fn place(&self, position: usize) -> Option<Range<usize>> {
-        self.any(position).map(Tensor::range)
     }
 
     pub fn input(&self, position: usize) -> Option<Operand<'a>> {
@@ -280,6 +285,21 @@ impl<'a> Op<'a> {
     }
 }
 
+/// The operands of an op, inputs, outputs and scratch; behind them those of the next ones.
+#[derive(Clone, Copy)]
+pub(crate) struct Tensors<'a> {
+    operands: &'a [[u8; 2]],
+    tensors: &'a [TensorEntry],
+}
+
+impl<'a> Tensors<'a> {
+    #[inline(always)]
+    pub fn get(&self, position: usize) -> Option<Tensor<'a>> {
+        let index = u16::from_le_bytes(*self.operands.get(position)?);
+        self.tensors.get(usize::from(index)).map(Tensor)
+    }
+}
+
 /// Whether two ranges share no byte.
 pub(crate) fn disjoint(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.end <= b.start || b.end <= a.start
@@ -294,25 +314,6 @@ pub(crate) fn split(
 ) -> Option<(&[u8], &mut [u8])> {
     let (read, write) = split_mut(arena, read, write)?;
     Some((read, write))
-}
-
-/// Splits the arena into what is to be read from a place on and a range to be written; the former ends
-/// where the latter begins, if it is in front of it.
-#[inline(always)]
-pub(crate) fn split_from(
-    arena: &mut [u8],
-    read: usize,
-    write: Range<usize>,
-) -> Option<(&[u8], &mut [u8])> {
-    if read <= write.start {
-        let (low, high) = arena.split_at_mut_checked(write.start)?;
-        return Some((low.get(read..)?, high.get_mut(..write.len())?));
-    }
-    let (low, high) = arena.split_at_mut_checked(write.end)?;
-    Some((
-        high.get(read.checked_sub(write.end)?..)?,
-        low.get_mut(write)?,
-    ))
 }
 
 /// Two ranges of the arena; none if they overlap.

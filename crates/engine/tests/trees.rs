@@ -121,9 +121,7 @@ fn a_nan_from_a_leaf_has_the_one_bit_pattern() {
 #[test]
 fn a_grid_at_infinity_sends_only_nans_right() {
     let mut ranks = Ranks::example();
-    let column = |[low, high, ..]: [u8; 4]| [low, high, 0, 0];
-    ranks.columns = ranks.columns.into_iter().map(column).collect();
-    ranks.keys.clear();
+    (ranks.keys, ranks.columns) = (Vec::new(), Vec::new());
     ranks.grid = [f32::INFINITY.to_bits(), 0];
     // A leaf of each side: steps of score 0 on the left, of score 1 on the right.
     ranks.nodes = vec![255 << 8 | LEAF];
@@ -319,8 +317,7 @@ fn a_grid_counts_its_points_below_a_number() {
     let mut group = Ranks::example();
     let base = 1.0_f32.to_bits();
     group.grid = [base, 23];
-    group.keys = Vec::new();
-    group.columns = vec![[0, 0, 0, 0], [1, 0, 0, 0]];
+    (group.keys, group.columns) = (Vec::new(), Vec::new());
     for rank in [0, 1, 7, 120] {
         group.nodes[0] = (255 - rank) << 8 | 1 << 16;
         let threshold = f32::from_bits(base + (rank << 23));
@@ -360,7 +357,7 @@ fn malformed_pieces_are_refused() {
     let example = Ranks::example();
     assert!(Plan::load(&example.plan()).is_ok());
     type Damage = fn(&mut Ranks);
-    let damages: [(&str, Damage); 16] = [
+    let damages: [(&str, Damage); 17] = [
         ("a child before its node", |g| g.nodes[0] = 255 << 8),
         ("a child behind the piece", |g| {
             g.nodes[0] = 255 << 8 | 2 << 16
@@ -381,6 +378,10 @@ fn malformed_pieces_are_refused() {
             g.columns[1] = [2, 0, 1, 0]
         }),
         ("more keys than there are", |g| g.columns[1][2] = 2),
+        ("columns beside a grid", |g| {
+            g.keys.clear();
+            g.columns = vec![[0, 0, 0, 0], [1, 0, 0, 0]];
+        }),
         ("a shift beyond a word", |g| g.grid = [0, 32]),
         ("a row that does not end", |g| g.rows[1][0] = 1),
     ];

@@ -13,7 +13,8 @@
 //! | [`depthwise3`], stride 1 | 0.83, 7.5 per output | portable | portable | portable | portable |
 //! | [`depthwise3_image`], stride 1 | – | 5 per output | – | – | – |
 //! | [`fill_pair`] | 1.25 per input | 0.6 | 0.7 | portable | portable |
-//! | [`walk`] | 6 per node of a tree | portable | portable | portable | portable |
+//! | [`walk_ranks`] | 6 per node of a tree | portable | portable | portable | portable |
+//! | [`Quick::walk`] | 10 per branch of a tree | portable | portable | portable | portable |
 //! | [`sum_lanes`] | – | 3 per sum | – | – | – |
 //! | [`fill_plane`], [`fill_lanes`] | 3.5, 2.1 per input | portable | portable | portable | portable |
 //! | [`sum_channels`] | 1.5 per input | portable | portable | portable | portable |
@@ -65,4 +66,4 @@ pub use depthwise::{
 };
 pub use multiply::{GROUP, Layer, group_bytes, multiply_pair, multiply_row};
 pub use sum::{Sum, sum_lanes};
-pub use trees::{WINDOW, walk};
+pub use trees::{Branches, Quick, WINDOW, walk_ranks};

@@ -28,7 +28,8 @@ pub(crate) use channels::sum_channels;
 pub(crate) use columns::{write, write_pair};
 pub(crate) use depthwise::{depthwise3, fill_lanes, fill_plane};
 pub(crate) use multiply::{multiply_pair, multiply_row};
-pub(crate) use trees::walk;
+pub use trees::Quick;
+pub(crate) use trees::walk_ranks;
 
 use core::arch::asm;
 

@@ -8,13 +8,18 @@ use std::collections::HashMap;
 const PLACE_BITS: u32 = 12;
 const MAX_FEATURES: usize = 256;
 
-/// Instructions of a Cortex-M4 for a branch of either kind, and for mapping a column.
-const DIRECT_BRANCH: usize = 12;
+/// Scores that are summed apart.
+const MAX_WIDTH: usize = 4;
+
+/// Instructions of a Cortex-M4 for a branch of either kind.
+const DIRECT_BRANCH: usize = 10;
 const RANKED_BRANCH: usize = 6;
-const COLUMN: usize = 20;
 
 /// The group, where its numbers fit and it is likely the faster one.
-pub(super) fn pack(trees: &[Flat], codes: &Codes) -> Option<Vec<u8>> {
+pub(super) fn pack(trees: &[Flat], codes: &Codes, features: usize) -> Option<Vec<u8>> {
+    if codes.width > MAX_WIDTH {
+        return None;
+    }
     let branches: Vec<(usize, usize, Branch)> = trees
         .iter()
         .enumerate()
@@ -26,7 +31,7 @@ pub(super) fn pack(trees: &[Flat], codes: &Codes) -> Option<Vec<u8>> {
     let fits = |(_, _, branch): &(usize, usize, Branch)| {
         branch.key >= 0 && !branch.nan_goes_left && branch.feature < MAX_FEATURES
     };
-    if !branches.iter().all(fits) || !is_faster(trees) {
+    if !branches.iter().all(fits) || !is_faster(trees, features) {
         return None;
     }
     let indices: HashMap<(usize, usize), usize> = branches
@@ -66,10 +71,11 @@ pub(super) fn pack(trees: &[Flat], codes: &Codes) -> Option<Vec<u8>> {
 }
 
 /// Whether so few branches are tested that mapping the inputs would cost more.
-fn is_faster(trees: &[Flat]) -> bool {
+fn is_faster(trees: &[Flat], features: usize) -> bool {
     let tested: usize = trees.iter().map(mean_depth).sum();
-    let columns = ranks::columns(trees).map_or(0, |columns| columns.count());
-    DIRECT_BRANCH * tested < RANKED_BRANCH * tested + COLUMN * columns
+    let columns = ranks::columns(trees, features);
+    let mapping = columns.map_or(0, |columns| columns.instructions(features));
+    DIRECT_BRANCH * tested < RANKED_BRANCH * tested + mapping
 }
 
 /// The mean depth of the leaves, rounded up.

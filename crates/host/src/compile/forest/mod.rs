@@ -6,6 +6,7 @@
 //! and a step half as long.
 
 mod direct;
+mod leaf_table;
 mod leaves;
 mod ranks;
 mod tree;
@@ -121,7 +122,7 @@ impl Forest {
             Scores::Complement => COMPLEMENT,
             Scores::Negative => NEGATIVE,
         };
-        let direct = direct::pack(&trees, &codes);
+        let direct = direct::pack(&trees, &codes, features);
         let repeated = if codes.repeated { REPEATED } else { ADDED_ONCE };
         let packing = Packing {
             direct: direct.is_some(),
@@ -132,7 +133,7 @@ impl Forest {
         };
         let groups = match direct {
             Some(group) => vec![group],
-            None => ranks::pack(&trees, &codes)?,
+            None => ranks::pack(&trees, &codes, features)?,
         };
         Ok(Packed { groups, packing })
     }

@@ -1,5 +1,6 @@
 //! Lays out branches that compare ranks: columns, pieces, leaf table.
 
+use super::leaf_table::Leaves;
 use super::leaves::{Codes, Rows};
 use super::tree::{Branch, Flat, FlatNode};
 use super::{PackFault, bytes_of, fault, half_bytes_of};
@@ -8,8 +9,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 /// Nodes of a piece, columns of a group.
 const WINDOW: usize = 256;
 const MAX_COLUMNS: usize = 256;
+/// Features for each that is tested, up to which every feature gets a column of a grid.
+const MAX_UNUSED: usize = 4;
 /// Keys of a column, so that a rank is a byte.
 const MAX_KEYS: usize = 255;
+/// Instructions of a Cortex-M4 for an input.
+const GRID_COLUMN: usize = 8;
+const COLUMN: usize = 20;
 const MAX_LEAVES: usize = 1 << 15;
 /// Nodes before the last piece of a group.
 const MAX_NODES: usize = u16::MAX as usize;
@@ -19,8 +25,12 @@ const LEAF: u32 = 1 << 31;
 const GOES_ON: u16 = 1 << 15;
 
 /// Groups of as many trees as their numbers allow.
-pub(super) fn pack(trees: &[Flat], codes: &Codes) -> Result<Vec<Vec<u8>>, PackFault> {
-    if let Some(group) = pack_group(trees, codes) {
+pub(super) fn pack(
+    trees: &[Flat],
+    codes: &Codes,
+    features: usize,
+) -> Result<Vec<Vec<u8>>, PackFault> {
+    if let Some(group) = pack_group(trees, codes, features) {
         return Ok(vec![group]);
     }
     if trees.len() < 2 {
@@ -28,7 +38,8 @@ pub(super) fn pack(trees: &[Flat], codes: &Codes) -> Result<Vec<Vec<u8>>, PackFa
         return Err(fault(reason, "limit the depth"));
     }
     let (first, second) = trees.split_at(trees.len() / 2);
-    Ok([pack(first, codes)?, pack(second, codes)?].concat())
+    let halves = [first, second].map(|half| pack(half, codes, features));
+    Ok(halves.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// The keys each feature is compared with, apart for NaNs that go left and right.
@@ -45,7 +56,7 @@ struct Grid {
 }
 
 /// The columns of all branches, where they are not too many.
-pub(super) fn columns(trees: &[Flat]) -> Option<Columns> {
+pub(super) fn columns(trees: &[Flat], features: usize) -> Option<Columns> {
     let mut keys: BTreeMap<(usize, bool), BTreeSet<i32>> = BTreeMap::new();
     for (_, branch) in trees.iter().flat_map(Flat::branches) {
         let column = (branch.feature, branch.nan_goes_left);
@@ -55,7 +66,7 @@ pub(super) fn columns(trees: &[Flat]) -> Option<Columns> {
         .into_iter()
         .map(|(column, keys)| (column, keys.into_iter().collect()))
         .collect();
-    let grid = grid(&keys);
+    let grid = grid(&keys).filter(|_| features <= MAX_COLUMNS.min(MAX_UNUSED * keys.len()));
     let columns = Columns { keys, grid };
     (columns.count() <= MAX_COLUMNS).then_some(columns)
 }
@@ -73,14 +84,16 @@ fn grid(keys: &BTreeMap<(usize, bool), Vec<i32>>) -> Option<Grid> {
 
 impl Columns {
     /// How many there are, each of at most 255 keys.
-    pub fn count(&self) -> usize {
+    fn count(&self) -> usize {
+        let parts = |keys: &Vec<i32>| keys.len().div_ceil(MAX_KEYS);
+        self.keys.values().map(parts).sum()
+    }
+
+    /// Instructions of a Cortex-M4 that map the inputs.
+    pub fn instructions(&self, features: usize) -> usize {
         match self.grid {
-            Some(_) => self.keys.len(),
-            None => self
-                .keys
-                .values()
-                .map(|keys| keys.len().div_ceil(MAX_KEYS))
-                .sum(),
+            Some(_) => GRID_COLUMN * features,
+            None => COLUMN * self.count(),
         }
     }
 
@@ -91,28 +104,24 @@ impl Columns {
         for (&(feature, nan), keys) in &self.keys {
             for (index, &key) in keys.iter().enumerate() {
                 let place = match self.grid {
-                    Some(grid) => (column, ((key - grid.base) >> grid.shift) as usize),
+                    Some(grid) => (feature, ((key - grid.base) >> grid.shift) as usize),
                     None => (column + index / MAX_KEYS, index % MAX_KEYS),
                 };
                 places.insert((feature, nan, key), place);
             }
-            column += match self.grid {
-                Some(_) => 1,
-                None => keys.len().div_ceil(MAX_KEYS),
-            };
+            column += keys.len().div_ceil(MAX_KEYS);
         }
         places
     }
 
-    /// The column table and the key table.
+    /// The column table and the key table, both empty where there is a grid.
     fn tables(&self) -> (Vec<u8>, Vec<u8>) {
         let (mut columns, mut table) = (Vec::new(), Vec::new());
+        if self.grid.is_some() {
+            return (columns, table);
+        }
         for (&(feature, nan_goes_left), keys) in &self.keys {
             let feature = (feature as u16).to_le_bytes();
-            if self.grid.is_some() {
-                columns.extend([feature[0], feature[1], 0, 0]);
-                continue;
-            }
             for keys in keys.chunks(MAX_KEYS) {
                 let count = keys.len() as u8;
                 columns.extend([feature[0], feature[1], count, u8::from(nan_goes_left)]);
@@ -120,44 +129,6 @@ impl Columns {
             }
         }
         (columns, table)
-    }
-}
-
-/// The leaf table: neighbours are the two sides of a branch.
-#[derive(Default)]
-struct LeafTable {
-    codes: Vec<u16>,
-    pairs: HashMap<(u16, u16), usize>,
-    singles: HashMap<u16, usize>,
-}
-
-impl LeafTable {
-    fn pair(&mut self, left: u16, right: u16) -> usize {
-        if let Some(&place) = self.pairs.get(&(left, right)) {
-            return place;
-        }
-        if self.codes.last() != Some(&left) {
-            self.push(left);
-        }
-        let place = self.codes.len() - 1;
-        self.push(right);
-        self.pairs.insert((left, right), place);
-        place
-    }
-
-    fn single(&mut self, code: u16) -> usize {
-        match self.singles.get(&code) {
-            Some(&place) => place,
-            None => {
-                self.push(code);
-                self.codes.len() - 1
-            }
-        }
-    }
-
-    fn push(&mut self, code: u16) {
-        self.singles.entry(code).or_insert(self.codes.len());
-        self.codes.push(code);
     }
 }
 
@@ -170,12 +141,12 @@ struct Writer<'t> {
     pieces: Vec<u16>,
     /// Where the pieces that are not yet written begin: tree and node.
     waiting: VecDeque<(usize, usize)>,
-    leaves: LeafTable,
+    leaves: Leaves,
     rows: Rows,
 }
 
-fn pack_group(trees: &[Flat], codes: &Codes) -> Option<Vec<u8>> {
-    let columns = columns(trees)?;
+fn pack_group(trees: &[Flat], codes: &Codes, features: usize) -> Option<Vec<u8>> {
+    let columns = columns(trees, features)?;
     let mut writer = Writer {
         trees,
         codes,
@@ -183,18 +154,18 @@ fn pack_group(trees: &[Flat], codes: &Codes) -> Option<Vec<u8>> {
         nodes: Vec::new(),
         pieces: Vec::new(),
         waiting: (0..trees.len()).map(|tree| (tree, 0)).collect(),
-        leaves: LeafTable::default(),
+        leaves: Leaves::default(),
         rows: Rows::default(),
     };
     while let Some((tree, node)) = writer.waiting.pop_front() {
         writer.write_piece(tree, node);
-        let leaves = writer.leaves.codes.len() <= MAX_LEAVES && writer.nodes.len() <= MAX_NODES;
+        let leaves = writer.leaves.count() <= MAX_LEAVES && writer.nodes.len() <= MAX_NODES;
         let targets = codes.width + writer.rows.entries();
         if !leaves || targets.max(writer.pieces.len() + writer.waiting.len()) > MAX_TARGETS {
             return None;
         }
     }
-    Some(writer.finish(&columns))
+    writer.finish(&columns)
 }
 
 impl Writer<'_> {
@@ -253,7 +224,16 @@ impl Writer<'_> {
         self.codes.code(leaf, &mut self.rows) as u16
     }
 
-    fn finish(self, columns: &Columns) -> Vec<u8> {
+    fn finish(mut self, columns: &Columns) -> Option<Vec<u8>> {
+        let table = self.leaves.table();
+        for node in self.nodes.iter_mut().filter(|node| **node & LEAF != 0) {
+            let number = (*node & !LEAF) >> 16;
+            let place = table.places[number as usize] as u32;
+            *node = *node & (LEAF | 0xFFFF) | place << 16;
+        }
+        if table.codes.len() > MAX_LEAVES {
+            return None;
+        }
         let (column_table, keys) = columns.tables();
         let counts = [
             self.nodes.len(),
@@ -261,7 +241,7 @@ impl Writer<'_> {
             self.trees.len(),
             column_table.len() / 4,
             keys.len() / 4,
-            self.leaves.codes.len(),
+            table.codes.len(),
             self.rows.entries(),
             self.rows.values.len(),
         ];
@@ -273,7 +253,7 @@ impl Writer<'_> {
         bytes.extend(bytes_of(&self.nodes));
         bytes.extend([column_table, keys].concat());
         bytes.extend(half_bytes_of(&self.pieces));
-        bytes.extend(half_bytes_of(&self.leaves.codes));
+        bytes.extend(half_bytes_of(&table.codes));
         bytes.extend(&self.rows.bytes);
         bytes.extend(bytes_of(&self.rows.values));
         let last_window = self
@@ -282,6 +262,6 @@ impl Writer<'_> {
             .map_or(0, |&start| usize::from(start) + WINDOW);
         let end = bytes.len().max(first_node + 4 * last_window);
         bytes.resize(end, 0);
-        bytes
+        Some(bytes)
     }
 }

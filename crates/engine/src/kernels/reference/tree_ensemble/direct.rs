@@ -10,17 +10,19 @@
 //!
 //! Bits of numbers that are not negative compare as they do, so no float is compared: with
 //! thresholds of that kind `x` goes left if its bits are at most the threshold's, or if it is
-//! negative and no NaN.
+//! negative and no NaN. There are at most four scores, summed apart from the arena.
 
-use super::sections::{Sections, half, word};
+use super::sections::{Sections, half};
 use super::sums::{Rows, Sums};
-use super::{check_operands, run_groups, work};
+use super::{Run, check_operands, work};
 use crate::error::OpFault;
-use crate::op::{Op, check as hold, split_from};
+use crate::op::{Op, check as hold};
+use dunlin_kernels::Branches;
 
+/// Most scores.
+const WIDTH: usize = 4;
 const PLACE_BITS: u32 = 12;
 const PLACE: u32 = 0xFFF;
-const NEGATIVE_INFINITY: u32 = 0xFF80_0000;
 
 struct Group<'p, const FLOATS: bool> {
     thresholds: &'p [[u8; 4]],
@@ -40,42 +42,27 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
         })
     }
 
-    /// Adds the leaf that `x` reaches in every tree.
+    /// Adds the leaf that the first `features` words of `x` reach in every tree.
     #[inline(never)]
-    fn add_trees(&self, x: &[[u8; 4]], sums: &mut Sums<FLOATS>) -> Option<()> {
-        let links = self.links;
-        let thresholds = self.thresholds.get(..links.len())?;
-        for root in self.roots {
-            let mut at = usize::from(u16::from_le_bytes(*root));
-            while at < links.len() {
-                let link = u32::from_le_bytes(*links.get(at)?);
-                let threshold = u32::from_le_bytes(*thresholds.get(at)?);
-                let bits = word(x, (link >> 24) as usize)?;
-                at = match bits > threshold {
-                    true if bits.cast_signed() < 0 => below_zero(link, bits),
-                    true => (link >> PLACE_BITS & PLACE) as usize,
-                    false => (link & PLACE) as usize,
-                };
+    fn add_trees(&self, x: &[[u8; 4]], features: usize, sums: &mut Sums<FLOATS>) -> Option<()> {
+        let branches = Branches::new(self.thresholds, self.links, x)?;
+        let count = self.links.len();
+        match branches.quick(features) {
+            Some(quick) => {
+                let walk = |root| Some(quick.walk(root)?.wrapping_sub(count));
+                sums.add_trees(self.roots, walk, Sums::add_row)
             }
-            sums.add(at.checked_sub(links.len())?)?;
+            None => {
+                let walk = |root| Some(branches.walk(root)?.wrapping_sub(count));
+                sums.add_trees(self.roots, walk, Sums::add_row)
+            }
         }
-        Some(())
     }
-}
-
-/// Where a negative number or a NaN goes.
-#[cold]
-#[inline(never)]
-fn below_zero(link: u32, bits: u32) -> usize {
-    let place = match bits > NEGATIVE_INFINITY {
-        true => link >> PLACE_BITS,
-        false => link,
-    };
-    (place & PLACE) as usize
 }
 
 pub(super) fn check<const FLOATS: bool>(op: &Op) -> Result<u64, OpFault> {
     let width = check_operands(op, 0)?;
+    hold(width <= WIDTH, OpFault::Shape)?;
     let features = op.need_input(0)?.info.elements();
     let mut steps = 0_u64;
     for position in 1..usize::from(op.record().inputs) {
@@ -111,15 +98,24 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
 }
 
 pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let x = op.offset(0)?;
-    run_groups(op, arena, |arena, scores, bytes, unit| {
+    let run = Run::of(op)?;
+    let (x, features) = run.x()?;
+    let place = run.scores()?;
+    let mut sums = [[0; 4]; WIDTH];
+    let sums = sums.get_mut(..place.len() / 4)?;
+    for bytes in run.groups(op) {
         let group = Group::<FLOATS>::of(bytes)?;
-        let (x, scores) = split_from(arena, x, scores)?;
         let mut sums = Sums {
-            scores: scores.as_chunks_mut().0,
+            scores: sums,
             rows: group.rows,
-            unit,
+            unit: run.form.unit,
         };
-        group.add_trees(x.as_chunks().0, &mut sums)
-    })
+        group.add_trees(arena.get(x..)?.as_chunks().0, features, &mut sums)?;
+    }
+    let scores = arena.get_mut(place.clone())?.as_chunks_mut().0;
+    for (score, sum) in scores.iter_mut().zip(sums) {
+        *score = run.form.score(*sum);
+    }
+    run.form.pair(scores);
+    run.finish(op, arena, place)
 }

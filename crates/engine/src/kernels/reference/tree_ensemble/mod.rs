@@ -42,7 +42,8 @@ use super::arg_max::first_largest;
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::{DType, MAX_TREES, OpCode};
-use crate::op::{Op, check};
+use crate::op::{Op, Tensors, check};
+use crate::tensor::Tensor;
 use core::ops::Range;
 use sums::Form;
 
@@ -84,6 +85,9 @@ fn check_operands(op: &Op, scratch: u8) -> Result<usize, OpFault> {
     let scores = op.need_output(0)?;
     check(scores.dtype() == DType::F32, OpFault::Type)?;
     check(scores.elements() <= sums::MAX_WIDTH, OpFault::Shape)?;
+    let is_row = |tensor: Tensor| tensor.rows() == 1;
+    let rows = is_row(scores) && is_row(op.need_input(0)?.info);
+    check(rows, OpFault::Shape)?;
     if record.outputs == 2 {
         let label = op.need_output(1)?;
         check(label.dtype() == DType::I32, OpFault::Type)?;
@@ -98,7 +102,7 @@ fn check_operands(op: &Op, scratch: u8) -> Result<usize, OpFault> {
 /// Votes are one step each, so that a score has no more steps than there are trees.
 fn check_votes(op: &Op, no_rows: bool) -> Result<(), OpFault> {
     let form = Form::of(op).ok_or(OpFault::Parameters)?;
-    let one_each = no_rows && op.parameters().need_u32(0)? == 1;
+    let one_each = no_rows && form.unit == 1;
     check(one_each || !form.is_repeated(), OpFault::Parameters)
 }
 
@@ -108,31 +112,52 @@ fn work(trees: usize, longest_row: usize) -> Result<u64, OpFault> {
     Ok((trees as u64).saturating_mul(longest_row.saturating_add(1) as u64))
 }
 
-/// Adds every group's leaves to the scores, which begin at 0, and gives them their form.
-///
-/// `add` gets the arena, the place of the scores, a group and the unit.
-#[inline(always)]
-fn run_groups(
-    op: &Op,
-    arena: &mut [u8],
-    mut add: impl FnMut(&mut [u8], Range<usize>, &[u8], u32) -> Option<()>,
-) -> Option<()> {
-    let groups = usize::from(op.record().inputs);
-    let scores = op.place(groups)?;
-    let [unit, ..] = op.parameters().words::<3>()?;
-    for score in arena.get_mut(scores.clone())?.as_chunks_mut::<4>().0 {
-        *score = [0; 4];
+/// What a run reads of the op.
+struct Run<'p> {
+    tensors: Tensors<'p>,
+    groups: usize,
+    form: Form,
+}
+
+impl<'p> Run<'p> {
+    #[inline(always)]
+    fn of(op: &Op<'p>) -> Option<Self> {
+        Some(Self {
+            tensors: op.tensors()?,
+            groups: op.record().inputs.into(),
+            form: Form::of(op)?,
+        })
     }
-    for group in 1..groups {
-        add(arena, scores.clone(), op.constants_from(group)?, unit)?;
+
+    /// Offset and elements of the inputs.
+    #[inline(always)]
+    fn x(&self) -> Option<(usize, usize)> {
+        let x = self.tensors.get(0)?;
+        Some((x.offset(), x.columns()))
     }
-    let form = Form::of(op)?;
-    let sums = arena.get_mut(scores)?;
-    form.finish(sums.as_chunks_mut().0);
-    let label = first_largest(sums) as i32;
-    if op.record().outputs > 1 {
-        let place = arena.get_mut(op.offset(groups.wrapping_add(1))?..)?;
-        *place.first_chunk_mut()? = label.to_le_bytes();
+
+    #[inline(always)]
+    fn scores(&self) -> Option<Range<usize>> {
+        let scores = self.tensors.get(self.groups)?;
+        let start = scores.offset();
+        Some(start..start.checked_add(scores.columns().checked_mul(4)?)?)
     }
-    Some(())
+
+    /// The constants from the start of each group on.
+    #[inline(always)]
+    fn groups(&self, op: &Op<'p>) -> impl Iterator<Item = &'p [u8]> {
+        let constants = op.tables.constants;
+        (1..self.groups).map_while(move |group| constants.get(self.tensors.get(group)?.offset()..))
+    }
+
+    /// Writes the label.
+    #[inline(always)]
+    fn finish(&self, op: &Op, arena: &mut [u8], scores: Range<usize>) -> Option<()> {
+        if op.record().outputs > 1 {
+            let label = first_largest(arena.get(scores)?) as i32;
+            let place = self.tensors.get(self.groups.wrapping_add(1))?.offset();
+            *arena.get_mut(place..)?.first_chunk_mut()? = label.to_le_bytes();
+        }
+        Some(())
+    }
 }

@@ -15,9 +15,10 @@
 //! column says that it goes left. A column: feature `u16`, number of keys `u8`, 1 for NaN to the
 //! left `u8`.
 //!
-//! Without keys the thresholds are a grid, `key = base + i·2^shift` with `base ≥ 0`, and the rank
-//! of `x` is computed: 0 for numbers not above `base`, otherwise `((key(x) - base - 1) >> shift) + 1`,
-//! at most 255. It counts the grid's points below `key(x)`, so the same holds.
+//! Without keys every feature up to 256 is a column and the thresholds are a grid,
+//! `key = base + i·2^shift` with `base ≥ 0`. The rank of `x` is computed, `((key(x) - base - 1) >> shift) + 1`
+//! from 0 to 255, which the bits of a negative number do as well as its key. It counts the grid's
+//! points below `key(x)`, so the same holds; a NaN of either sign is above all.
 //!
 //! **Nodes.** A piece is up to 256 nodes of a tree, the root or where it is entered first; it is
 //! read through a window of 256 nodes, in which a byte is a safe index. Bits of a node: 0 – 7
@@ -29,14 +30,14 @@
 //! on, which is behind this one: so every walk ends. Trees begin at the first pieces.
 
 use super::sections::{Sections, half, word};
-use super::sums::{self, Rows, Sums};
-use super::{check_operands, run_groups, work};
+use super::sums::{Rows, Sums};
+use super::{Run, check_operands, work};
 use crate::error::OpFault;
 use crate::format::DType;
-use crate::op::{Op, check as hold, split_from};
-use dunlin_kernels::{WINDOW, walk};
+use crate::op::{Op, check as hold, split};
+use dunlin_kernels::{WINDOW, walk_ranks};
 
-const GOES_ON: u16 = 0x8000;
+const GOES_ON: usize = 0x8000;
 const INFINITY: u32 = 0x7F80_0000;
 
 struct Group<'p, const FLOATS: bool> {
@@ -80,37 +81,36 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
         })
     }
 
-    #[inline(always)]
-    fn window(&self, piece: [u8; 2]) -> Option<&'p [[u8; 4]; WINDOW]> {
-        let start = usize::from(u16::from_le_bytes(piece));
-        self.words
-            .get(start..start.wrapping_add(WINDOW))?
-            .first_chunk()
-    }
-
     /// Maps the inputs to images.
+    #[inline(always)]
     fn map(&self, x: &[[u8; 4]], images: &mut [u8]) -> Option<()> {
         match self.keys {
-            [] => self.map_to_grid(x, images),
+            [] => {
+                self.map_to_grid(x, images);
+                Some(())
+            }
             keys => self.map_to_ranks(x, images, keys),
         }
     }
 
-    #[inline(never)]
-    fn map_to_grid(&self, x: &[[u8; 4]], images: &mut [u8]) -> Option<()> {
+    #[inline(always)]
+    fn map_to_grid(&self, x: &[[u8; 4]], images: &mut [u8]) {
         let Grid { base, shift } = self.grid;
-        // Numbers above the base, counted from the first: none where it is infinite.
-        let numbers = INFINITY.saturating_sub(base);
-        for ([low, high, _, _], image) in self.columns.iter().zip(images) {
-            let bits = word(x, usize::from(u16::from_le_bytes([*low, *high])))?;
-            let above = bits.wrapping_sub(base.wrapping_add(1));
-            *image = match above < numbers {
-                true => (above >> (shift & 31)).min(254) as u8 + 1,
-                false if is_nan(bits) => 255,
-                false => 0,
-            };
+        let below = base.wrapping_add(1).wrapping_sub(1 << (shift & 31));
+        let below = below.cast_signed();
+        let mut signs = 0;
+        for (x, image) in x.iter().zip(images.iter_mut()) {
+            let bits = i32::from_le_bytes(*x);
+            signs |= bits;
+            *image = (bits.saturating_sub(below) >> (shift & 31)).clamp(0, 255) as u8;
         }
-        Some(())
+        if signs < 0 {
+            for (x, image) in x.iter().zip(images) {
+                if f32::from_le_bytes(*x).is_nan() {
+                    *image = 255;
+                }
+            }
+        }
     }
 
     #[inline(never)]
@@ -131,32 +131,32 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
     /// Adds the leaf that the images reach in every tree.
     #[inline(never)]
     fn add_trees(&self, images: &[u8; 256], sums: &mut Sums<FLOATS>) -> Option<()> {
-        let unit = sums.unit;
-        for piece in self.pieces.get(..self.trees)? {
-            let code = self.end(*piece, images)?;
-            match sums.scores.get_mut(usize::from(code)) {
-                Some(score) => sums::add::<FLOATS>(score, unit),
-                None => self.add_other(code, images, sums)?,
-            }
-        }
-        Some(())
+        // Known once, not asked in every walk.
+        self.words.first_chunk::<WINDOW>()?;
+        sums.add_trees(
+            self.pieces.get(..self.trees)?,
+            |start| self.leaf(start, images),
+            |sums, code| match code & GOES_ON {
+                0 => sums.add_row(code),
+                _ => self.go_on(code, images, sums),
+            },
+        )
     }
 
-    /// The entry of the leaf table that a walk through a piece ends at.
+    /// The entry of the leaf table that a walk from a node ends at.
     #[inline(always)]
-    fn end(&self, piece: [u8; 2], images: &[u8; 256]) -> Option<u16> {
-        let sum = walk(self.window(piece)?, images);
-        half(self.leaves, (sum >> 16 & 0x7FFF) as usize)
+    fn leaf(&self, start: usize, images: &[u8; 256]) -> Option<usize> {
+        half(self.leaves, walk_ranks(self.words, start, images)?).map(usize::from)
     }
 
-    /// Goes on in other pieces, and adds a leaf that is a row, or else a unit.
+    /// Goes on in other pieces, and adds the leaf.
     #[inline(never)]
-    fn add_other(&self, mut code: u16, images: &[u8; 256], sums: &mut Sums<FLOATS>) -> Option<()> {
+    fn go_on(&self, mut code: usize, images: &[u8; 256], sums: &mut Sums<FLOATS>) -> Option<()> {
         while code & GOES_ON != 0 {
-            let piece = self.pieces.get(usize::from(code & !GOES_ON))?;
-            code = self.end(*piece, images)?;
+            let start = half(self.pieces, code & !GOES_ON)?;
+            code = self.leaf(start.into(), images)?;
         }
-        sums.add_other(usize::from(code))
+        sums.add(code)
     }
 }
 
@@ -200,6 +200,10 @@ pub(super) fn check<const FLOATS: bool>(op: &Op) -> Result<u64, OpFault> {
 impl<const FLOATS: bool> Group<'_, FLOATS> {
     fn check(&self, width: usize, features: usize) -> Result<u64, OpFault> {
         self.check_columns(features)?;
+        let columns = match self.keys {
+            [] => features,
+            _ => self.columns.len(),
+        };
         let longest = self.rows.check(width)?;
         hold(self.trees <= self.pieces.len(), OpFault::Constant)?;
         let mut start = 0;
@@ -213,12 +217,15 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
                 OpFault::Constant,
             )?;
             let nodes = self.nodes.get(start..next).ok_or(OpFault::Constant)?;
-            self.window(*piece).ok_or(OpFault::Constant)?;
-            self.check_piece(index, nodes, width)?;
+            hold(
+                self.words.len() >= start.saturating_add(WINDOW),
+                OpFault::Constant,
+            )?;
+            self.check_piece(index, nodes, [columns, width])?;
             start = next;
         }
         hold(start == self.nodes.len(), OpFault::Constant)?;
-        let map = self.columns.len().saturating_mul(8);
+        let map = columns.saturating_mul(8);
         Ok(work(self.trees, longest)?.saturating_add(self.nodes.len().saturating_add(map) as u64))
     }
 
@@ -231,17 +238,23 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
             keys = keys.saturating_add(usize::from(*count));
         }
         let shared = self.columns.len() <= 256 && keys == self.keys.len();
+        let shared = shared && (keys > 0 || self.columns.is_empty());
         hold(shared && self.grid.shift < 32, OpFault::Constant)
     }
 
     /// Every node tests a column that exists and leads on, or to leaves that exist.
-    fn check_piece(&self, piece: usize, nodes: &[[u8; 4]], width: usize) -> Result<(), OpFault> {
+    fn check_piece(
+        &self,
+        piece: usize,
+        nodes: &[[u8; 4]],
+        [columns, width]: [usize; 2],
+    ) -> Result<(), OpFault> {
         hold((1..=WINDOW).contains(&nodes.len()), OpFault::Constant)?;
         for (index, node) in nodes.iter().enumerate() {
             let node = u32::from_le_bytes(*node);
             let column = (node & 0xFF) as usize;
             let carries = node & 0xFF00 != 0;
-            hold(column < self.columns.len() || !carries, OpFault::Constant)?;
+            hold(column < columns || !carries, OpFault::Constant)?;
             let left = (node >> 16 & 0x7FFF) as usize;
             let right = left.saturating_add(usize::from(carries));
             if node >> 31 == 0 {
@@ -250,8 +263,8 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
                 continue;
             }
             for leaf in [left, right] {
-                let code = half(self.leaves, leaf).ok_or(OpFault::Constant)?;
-                let target = usize::from(code & !GOES_ON);
+                let code = usize::from(half(self.leaves, leaf).ok_or(OpFault::Constant)?);
+                let target = code & !GOES_ON;
                 let exists = match code & GOES_ON {
                     0 => target < width.saturating_add(self.rows.len()),
                     _ => target > piece && target < self.pieces.len(),
@@ -264,19 +277,30 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
 }
 
 pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let x = op.offset(0)?;
-    let operands = usize::from(op.record().inputs).checked_add(op.record().outputs.into())?;
-    let images = op.offset(operands)?;
-    run_groups(op, arena, |arena, scores, bytes, unit| {
+    let run = Run::of(op)?;
+    let place = run.scores()?;
+    let (x, features) = run.x()?;
+    let x = x..x.checked_add(features.checked_mul(4)?)?;
+    let images = run.groups.checked_add(op.record().outputs.into())?;
+    let images = run.tensors.get(images)?.offset();
+    let images = images..images.checked_add(256)?;
+    arena.get_mut(place.clone())?.fill(0);
+    for bytes in run.groups(op) {
         let group = Group::<FLOATS>::of(bytes)?;
-        let (x, mapped) = split_from(arena, x, images..images.wrapping_add(256))?;
+        let (x, mapped) = split(arena, x.clone(), images.clone())?;
         group.map(x.as_chunks().0, mapped)?;
-        let (images, scores) = split_from(arena, images, scores)?;
+        let (images, scores) = split(arena, images.clone(), place.clone())?;
         let mut sums = Sums {
             scores: scores.as_chunks_mut().0,
             rows: group.rows,
-            unit,
+            unit: run.form.unit,
         };
-        group.add_trees(images.first_chunk()?, &mut sums)
-    })
+        group.add_trees(images.first_chunk()?, &mut sums)?;
+    }
+    let scores = arena.get_mut(place.clone())?.as_chunks_mut().0;
+    for score in scores.iter_mut() {
+        *score = run.form.score(*score);
+    }
+    run.form.pair(scores);
+    run.finish(op, arena, place)
 }

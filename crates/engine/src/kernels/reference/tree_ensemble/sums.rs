@@ -13,38 +13,25 @@ const ROW_ENDS: u8 = 0x80;
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'p, const FLOATS: bool> {
     entries: &'p [u8],
-    /// Bytes of an entry.
-    size: usize,
     /// Different weights, where entries have their place instead of them.
     values: &'p [[u8; 4]],
 }
 
 impl<'p, const FLOATS: bool> Rows<'p, FLOATS> {
     /// The tables at the end of a group, of `f32` or of steps.
+    #[inline(always)]
     pub fn of(sections: &mut Sections<'p>, entries: u32, values: u32) -> Option<Self> {
-        let size = match (FLOATS, values) {
-            (false, _) => 2,
-            (true, 0) => 5,
-            (true, _) => 3,
-        };
+        let size = entry_bytes(FLOATS, values > 0) as u32;
+        let entries = sections.table::<1>(entries.checked_mul(size)?)?;
         Some(Self {
-            entries: sections
-                .table::<1>(entries.checked_mul(size)?)?
-                .as_flattened(),
-            size: size as usize,
+            entries: entries.as_flattened(),
             values: sections.table(values)?,
         })
     }
 
-    /// Bytes of an entry.
-    #[inline(always)]
-    fn size(&self) -> usize {
-        if FLOATS { self.size } else { 2 }
-    }
-
     /// Entries of all rows.
     pub fn len(&self) -> usize {
-        self.entries.len() / self.size().max(1)
+        self.entries.len() / self.size()
     }
 
     /// Every row ends in the table and names scores and values that exist; gives the longest row.
@@ -53,7 +40,7 @@ impl<'p, const FLOATS: bool> Rows<'p, FLOATS> {
         for entry in pieces(self.entries, self.size()) {
             let (&target, weight) = entry.split_first().ok_or(OpFault::Constant)?;
             check(usize::from(target & !ROW_ENDS) < width, OpFault::Constant)?;
-            self.weight(weight).ok_or(OpFault::Constant)?;
+            weight_of(weight, self.values).ok_or(OpFault::Constant)?;
             length = length.saturating_add(1);
             longest = longest.max(length);
             if target & ROW_ENDS != 0 {
@@ -64,15 +51,30 @@ impl<'p, const FLOATS: bool> Rows<'p, FLOATS> {
         Ok(longest)
     }
 
-    /// A byte of steps, the bits of an `f32`, or where they are.
     #[inline(always)]
-    fn weight(&self, bytes: &[u8]) -> Option<u32> {
-        match *bytes {
-            [steps] => Some(u32::from(steps)),
-            [low, high] => word(self.values, u16::from_le_bytes([low, high]).into()),
-            [a, b, c, d] => Some(u32::from_le_bytes([a, b, c, d])),
-            _ => None,
-        }
+    fn size(&self) -> usize {
+        entry_bytes(FLOATS, !self.values.is_empty())
+    }
+}
+
+/// A byte of steps, the bits of an `f32`, or where they are.
+#[inline(always)]
+fn weight_of(bytes: &[u8], values: &[[u8; 4]]) -> Option<u32> {
+    match *bytes {
+        [steps] => Some(u32::from(steps)),
+        [low, high] => word(values, u16::from_le_bytes([low, high]).into()),
+        [a, b, c, d] => Some(u32::from_le_bytes([a, b, c, d])),
+        _ => None,
+    }
+}
+
+/// Bytes of a row's entry.
+#[inline(always)]
+fn entry_bytes(floats: bool, shared: bool) -> usize {
+    match (floats, shared) {
+        (false, _) => 2,
+        (true, false) => 5,
+        (true, true) => 3,
     }
 }
 
@@ -85,36 +87,44 @@ pub(super) struct Sums<'s, 'p, const FLOATS: bool> {
 }
 
 impl<const FLOATS: bool> Sums<'_, '_, FLOATS> {
+    /// Adds the leaf of every tree. A walk from a start gives a leaf code; what is no unit is
+    /// added `apart`, so that the walk keeps its registers.
+    #[inline(always)]
+    pub fn add_trees(
+        &mut self,
+        starts: &[[u8; 2]],
+        walk: impl Fn(usize) -> Option<usize>,
+        apart: impl Fn(&mut Self, usize) -> Option<()>,
+    ) -> Option<()> {
+        let unit = self.unit;
+        for start in starts {
+            let code = walk(usize::from(u16::from_le_bytes(*start)))?;
+            match self.scores.get_mut(code) {
+                Some(score) => add::<FLOATS>(score, unit),
+                None => apart(self, code)?,
+            }
+        }
+        Some(())
+    }
+
     /// Adds the leaf with this code.
     #[inline(always)]
     pub fn add(&mut self, code: usize) -> Option<()> {
         match self.scores.get_mut(code) {
             Some(score) => add::<FLOATS>(score, self.unit),
-            None => self.add_apart(code)?,
+            None => self.add_row(code)?,
         }
         Some(())
     }
 
-    /// Not part of a walk, which so keeps its registers.
+    /// Adds the row with this code. Not part of a walk, which so keeps its registers.
     #[inline(never)]
-    fn add_apart(&mut self, code: usize) -> Option<()> {
-        self.add_row(code)
-    }
-
-    /// Adds the row, or else the unit, with this code.
-    #[inline(always)]
-    pub fn add_other(&mut self, code: usize) -> Option<()> {
-        match code.checked_sub(self.scores.len()) {
-            Some(_) => self.add_row(code),
-            None => self.add(code),
-        }
-    }
-
-    #[inline(always)]
-    fn add_row(&mut self, code: usize) -> Option<()> {
+    pub fn add_row(&mut self, code: usize) -> Option<()> {
         let row = code.checked_sub(self.scores.len())?;
-        let start = row.wrapping_mul(self.rows.size());
-        let entries = self.rows.entries.get(start..)?;
+        let entries = self
+            .rows
+            .entries
+            .get(row.wrapping_mul(self.rows.size())..)?;
         match self.rows.size() {
             2 => self.add_entries::<2>(entries),
             3 => self.add_entries::<3>(entries),
@@ -124,10 +134,11 @@ impl<const FLOATS: bool> Sums<'_, '_, FLOATS> {
 
     #[inline(always)]
     fn add_entries<const N: usize>(&mut self, mut entries: &[u8]) -> Option<()> {
+        let values = self.rows.values;
         while let Some((entry, rest)) = entries.split_first_chunk::<N>() {
             let (&target, weight) = entry.split_first()?;
             let score = self.scores.get_mut(usize::from(target & !ROW_ENDS))?;
-            add::<FLOATS>(score, self.rows.weight(weight)?);
+            add::<FLOATS>(score, weight_of(weight, values)?);
             if target & ROW_ENDS != 0 {
                 break;
             }
@@ -139,7 +150,7 @@ impl<const FLOATS: bool> Sums<'_, '_, FLOATS> {
 
 /// Adds a weight to a score.
 #[inline(always)]
-pub(super) fn add<const FLOATS: bool>(score: &mut [u8; 4], weight: u32) {
+fn add<const FLOATS: bool>(score: &mut [u8; 4], weight: u32) {
     let sum = u32::from_le_bytes(*score);
     let sum = match FLOATS {
         false => sum.wrapping_add(weight),
@@ -151,6 +162,8 @@ pub(super) fn add<const FLOATS: bool>(score: &mut [u8; 4], weight: u32) {
 /// What becomes of the sums.
 #[derive(Clone, Copy)]
 pub(super) struct Form {
+    /// What a code below the width adds.
+    pub unit: u32,
     code: u32,
     step: f32,
     floats: bool,
@@ -161,10 +174,12 @@ const COMPLEMENT: u32 = 4;
 const NEGATIVE: u32 = 8;
 
 impl Form {
+    #[inline(always)]
     pub fn of(op: &Op) -> Option<Self> {
-        let [_, step, code] = op.parameters().words()?;
+        let [unit, step, code] = op.parameters().words()?;
         Some(Self {
             code,
+            unit,
             step: f32::from_bits(step),
             floats: op.record().kernel.variant() & 1 == 0,
         })
@@ -183,29 +198,30 @@ impl Form {
         self.code & REPEATED != 0
     }
 
-    /// Turns sums into scores.
-    pub fn finish(&self, scores: &mut [[u8; 4]]) {
-        let is_pair = self.code > REPEATED;
-        if !self.floats {
-            for score in scores.iter_mut().skip(is_pair.into()) {
-                *score = self.value(u32::from_le_bytes(*score)).to_le_bytes();
-            }
+    /// The score of a sum.
+    #[inline(always)]
+    pub fn score(&self, sum: [u8; 4]) -> [u8; 4] {
+        if self.floats {
+            return sum;
         }
-        if let ([first, second], true) = (scores, is_pair) {
-            let score = f32::from_le_bytes(*second);
-            let start = if self.code & COMPLEMENT != 0 {
-                1.0
-            } else {
-                0.0
-            };
-            *first = (start - score).to_le_bytes();
-        }
-    }
-
-    fn value(&self, steps: u32) -> f32 {
-        match self.code & REPEATED {
+        let steps = u32::from_le_bytes(sum);
+        let score = match self.code & REPEATED {
             0 => steps as f32 * self.step,
             _ => (0..steps).fold(0.0, |sum, _| sum + self.step),
+        };
+        score.to_le_bytes()
+    }
+
+    /// Derives the first of two scores from the second, where the form says so.
+    #[inline(always)]
+    pub fn pair(&self, scores: &mut [[u8; 4]]) {
+        if let ([first, second], COMPLEMENT..) = (scores, self.code) {
+            let score = f32::from_le_bytes(*second);
+            let whole = match self.code & COMPLEMENT {
+                0 => 0.0,
+                _ => 1.0,
+            };
+            *first = (whole - score).to_le_bytes();
         }
     }
 }
