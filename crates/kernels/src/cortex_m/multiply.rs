@@ -12,7 +12,7 @@ use crate::multiply::{GROUP, Layer, group_bytes};
 use core::arch::naked_asm;
 
 /// As the portable loop; none where the slices do not suit the instructions.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn multiply_pair(
     layer: &Layer,
     columns: &[u8],
@@ -120,8 +120,14 @@ unsafe fn rows(layer: &Layer, groups: *const u8, inputs: &[u8], out: &mut [u8]) 
     }
 }
 
-fn copy(from: &[u8; GROUP], to: &mut [u8]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+/// Part of a group. A loop would become a call of `memcpy`, which is longer than everything here.
+fn copy(&[a, b, c, _]: &[u8; GROUP], to: &mut [u8]) {
+    match to {
+        [to] => *to = a,
+        [to_a, to_b] => [*to_a, *to_b] = [a, b],
+        [to_a, to_b, to_c] => [*to_a, *to_b, *to_c] = [a, b, c],
+        _ => {}
+    }
 }
 
 /// Bytes of a step in the loop of [`pair`].

@@ -37,6 +37,7 @@ impl Axis {
     }
 
     /// The first element under a tap, and how many taps are on the input.
+    #[inline(never)]
     fn inside(&self, result: usize) -> (usize, usize) {
         let mut places = (0..self.taps).filter_map(|tap| self.place(result, tap));
         match places.next() {
@@ -55,6 +56,7 @@ impl Axis {
     }
 
     /// Taps of a result within `before` elements before and `behind` elements behind the input.
+    #[inline(never)]
     fn count(&self, result: usize, before: u32, behind: u32) -> u32 {
         let range = -i64::from(before)..self.extent as i64 + i64::from(behind);
         let inside = |&tap: &usize| range.contains(&i64::from(self.position(result, tap)));
