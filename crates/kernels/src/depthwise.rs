@@ -3,8 +3,8 @@
 //! # Plane
 //!
 //! The channel's inputs, widened to 16 bits, row by row, with the padding around them already in
-//! place. A row has an even number of inputs; rows of several channels may alternate. The loop steps down the plane by `stride` rows and
-//! along it by `stride` inputs, `stride` being 1 or 2.
+//! place. A row has an even number of inputs; rows of several channels may alternate. The loop steps down the
+//! plane by `stride` rows and along it by `stride` inputs, `stride` being 1 or 2.
 //!
 //! # Taps
 //!
@@ -74,8 +74,8 @@ pub fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
 /// Channels that [`fill_lanes`] widens together.
 pub const LANES: usize = 4;
 
-/// Widens rows of four neighbouring channels, whose first inputs begin `inputs`; a place of the next channel is `lane_bytes` behind that of
-/// the one before.
+/// Widens rows of four neighbouring channels, whose first inputs begin `inputs`; a place of the next channel is
+/// `lane_bytes` behind that of the one before.
 ///
 /// None, and nothing is written, where inputs or places are missing.
 #[inline]

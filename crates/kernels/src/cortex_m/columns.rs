@@ -49,8 +49,8 @@ pub(crate) fn write(places: &mut [[u8; 16]], which: Column, quads: &[[u8; 4]]) {
     }
 }
 
-/// As the portable loop: 8 instructions for four inputs of both columns, 2 more for a quad and 4 for a run; none where the slices do not
-/// suit the instructions.
+/// As the portable loop: 8 instructions for four inputs of both columns, 2 more for a quad and 4 for a run; none
+/// where the slices do not suit the instructions.
 #[inline(always)]
 pub(crate) fn write_pair(
     places: &mut [[u8; 16]],

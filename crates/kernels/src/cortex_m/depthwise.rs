@@ -57,8 +57,8 @@ pub(crate) fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
     }
 }
 
-/// As the portable loop: 17 instructions for two inputs of four channels, 11 for the last one of an odd number, 14 for every
-/// row; none where an input or a place is missing.
+/// As the portable loop: 17 instructions for two inputs of four channels, 11 for the last one of an odd number, 14
+/// for every row; none where an input or a place is missing.
 #[inline(never)]
 pub(crate) fn fill_lanes(
     rows: &Rows,

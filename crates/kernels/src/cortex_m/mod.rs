@@ -1,7 +1,7 @@
 //! Loops for Arm cores with the DSP extension: Cortex-M4, M7 and M33.
 //!
-//! Each loop is one naked function. Instruction counts per multiply-accumulate stand beside them;
-//! `dunlin bench` measures what a model takes.
+//! A loop is a naked function where it needs every register, an inline block otherwise. Instruction counts stand
+//! beside them; `dunlin bench` measures what a model takes.
 
 /// Names a core to the assembler, which reads naked functions knowing no more than the target's name: on
 /// ARMv8-M that does not say that the extension is there.

@@ -30,8 +30,8 @@ pub(crate) fn multiply_pair(
     let whole = channels & !(GROUP - 1);
     let (first, first_tail) = first.split_at_mut_checked(whole)?;
     let (second, second_tail) = second.split_at_mut_checked(whole)?;
-    // SAFETY: the layer has the groups of all channels and an even number of steps from 2 on; the columns have the words of
-    // every step; both outputs have a byte for every channel of the whole groups, or of one.
+    // SAFETY: the layer has the groups of all channels and an even number of steps from 2 on; the columns have the
+    // words of every step; both outputs have a byte for every channel of the whole groups, or of one.
     unsafe {
         if whole > 0 {
             let groups = layer.groups().as_ptr();
@@ -150,8 +150,8 @@ macro_rules! repeat_4 {
     };
 }
 
-/// Two columns. `skipped` is how many bytes of the loop of eight steps the first pass leaves out; the first step of a group stands
-/// before the loop, where it takes both sums of a channel from the same start.
+/// Two columns. `skipped` is how many bytes of the loop of eight steps the first pass leaves out; the first step of
+/// a group stands before the loop, where it takes both sums of a channel from the same start.
 #[unsafe(naked)]
 unsafe extern "C" fn pair(
     groups: *const u8,

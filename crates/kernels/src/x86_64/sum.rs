@@ -4,7 +4,7 @@ use super::has_avx2;
 use crate::sum::Sum;
 use core::arch::x86_64::*;
 
-/// See the function of this name above.
+/// As [`sum_lanes`](crate::sum_lanes); 0 where the processor has no AVX2.
 #[inline(always)]
 pub(crate) fn sum(sum: &Sum, own: &mut [u8], other: &[u8]) -> usize {
     if !has_avx2() {

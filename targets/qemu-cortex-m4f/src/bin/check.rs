@@ -1,8 +1,8 @@
 //! Holds the assembly to its definition, and runs plans, on the emulated core. Tests on the workstation build it with
 //! `cargo xtask check` and read what it prints.
 //!
-//! Where the emulator's folder has no `plans.bin`, every loop of `dunlin-kernels` runs [`CASES`] cases, the same as in
-//! the tests of that crate. A line for each loop: `equal NAME CASES BYTES`, the bytes being those that were written, or
+//! Where the emulator's folder has no `plans.bin`, the loops in [`LOOPS`] run [`CASES`] cases each, the same as in the
+//! tests of `dunlin-kernels`. A line for each loop: `equal NAME CASES BYTES`, the bytes being those that were written, or
 //! `differs` and where.
 //!
 //! `plans.bin` holds plans one after another: bytes of the plan and number of inputs (little-endian words), the plan,

@@ -7,9 +7,9 @@
 //!
 //! A column holds the inputs under a window, row by row of the kernel; where taps lie side by side,
 //! so do their channels, and every run is filled up to a multiple of four, with
-//! what the row has there, with x₀ or with zeros: the compiler gives these places weights of zero. Taps on the padding see x₀.
-//! Pixels are computed two by two, so the output may overlap `x` where it stays behind what is
-//! still to be read ([`Walk`]).
+//! what the row has there, with x₀ or with zeros: the compiler gives these places weights of zero.
+//! Taps on the padding see x₀. Pixels are computed two by two, so the output may overlap `x` where it
+//! stays behind what is still to be read ([`Walk`]).
 
 use super::geometry::{self, Geometry};
 use super::pairs::{Pairs, scratch_bytes};

@@ -6,10 +6,11 @@
 //! takes was measured with `dunlin bench` on models of one op each. On top of it, every op takes
 //! [`DISPATCH`], and every float of an output [`OUTPUT_CHECK`].
 //!
-//! Held against `dunlin bench` function by function, which prints both sums (a test holds them to the budgets): kws, ic, ad,
-//! hello and MobileNetV1-0.25 come out within 4 %, the loops over columns within 0.3 %, depthwise layers within 3 %, gathering
-//! within 6 %. Reference kernels are measured on few shapes: float networks of convolutions come out within 2 %, recurrent layers and
-//! forests within 8 %; else expect a quarter more or less, more where rows are very short.
+//! Held against `dunlin bench` function by function, which prints both sums (a test holds them to the budgets):
+//! kws, ic, ad, hello and MobileNetV1-0.25 come out within 4 %, the loops over columns within 0.3 %, depthwise
+//! layers within 3 %, gathering within 6 %. Reference kernels are measured on few shapes: float networks of
+//! convolutions come out within 2 %, recurrent layers and forests within 8 %; else expect a quarter more or less,
+//! more where rows are very short.
 //!
 //! Passes ask for costs before layers are packed. An integer layer that has the shape for a packed kernel
 //! is then taken for packed ([`expected_total`]).
