@@ -24,25 +24,24 @@ pub(crate) fn places(runs: usize, run: usize) -> Places {
 }
 
 /// Packs a layer; none where a lane overflows or a channel has no proved requantisation.
+///
+/// Sums are modulo 2³²; the proof holds the final ones to what a register can take, 2²³ for the
+/// second channel of a pair and 2³¹ for the first.
 pub(crate) fn pack(layer: &IntegerLayer, places: &Places) -> Option<Vec<u8>> {
     let count = layer.weights.len();
-    let fasts: Option<Vec<Fast>> = (0..count)
-        .map(|index| {
-            let fast = fit(&layer.channel(index), layer.reach(index), index & 1 == 1)?;
-            sums_fit(layer.reach(index), fast).then_some(fast)
-        })
-        .collect();
-    let fasts = fasts?;
+    let lane = |index: usize| match layer.weights.get(index) {
+        Some(weights) => Some(Lane {
+            weights: weights.clone(),
+            fast: fit(&layer.channel(index), layer.reach(index), index & 1 == 1)?,
+            lowest: layer.reach(index).0,
+        }),
+        None => Some(Lane::default()),
+    };
     let mut bytes = Vec::new();
     for first in (0..count).step_by(GROUP) {
-        let lane = |channel: usize| Lane {
-            weights: layer
-                .weights
-                .get(first + channel)
-                .map_or(&[], Vec::as_slice),
-            fast: fasts.get(first + channel).copied().unwrap_or(NO_CHANNEL),
-        };
-        group(&[lane(0), lane(1), lane(2), lane(3)], places, &mut bytes)?;
+        let [a, b, c, d] = [0, 1, 2, 3].map(|channel| lane(first + channel));
+        let (b, d) = (beside(a.as_ref()?, b?)?, beside(c.as_ref()?, d?)?);
+        group(&[a?, b, c?, d], places, &mut bytes)?;
     }
     debug_assert_eq!(
         bytes.len(),
@@ -51,25 +50,47 @@ pub(crate) fn pack(layer: &IntegerLayer, places: &Places) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A channel that fills a group up.
-const NO_CHANNEL: Fast = Fast {
-    start: 0,
-    factor: 0,
-    offset: 0,
-    shift: 0,
-};
-
-/// Whether 256 times every sum fits 32 bits.
-fn sums_fit((low, high): (i64, i64), fast: Fast) -> bool {
-    let start = i64::from(fast.start);
-    [low.min(0) + start, high.max(0) + start]
-        .iter()
-        .all(|sum| (-(1 << 23)..1 << 23).contains(sum))
+/// A channel in a group; one without weights fills the group up.
+#[derive(Clone, Default)]
+struct Lane {
+    weights: Vec<i32>,
+    fast: Fast,
+    /// The least sum that can be reached.
+    lowest: i64,
 }
 
-struct Lane<'l> {
-    weights: &'l [i32],
-    fast: Fast,
+impl Lane {
+    /// The same results from sums and a factor of the other sign: their product is what it was. None
+    /// where 256 times a sum would leave 32 bits.
+    fn negated(&self) -> Option<Lane> {
+        (self.lowest + i64::from(self.fast.start) > -(1 << 23)).then_some(())?;
+        Some(Lane {
+            weights: self.weights.iter().map(|weight| -weight).collect(),
+            fast: Fast {
+                start: -self.fast.start,
+                factor: -self.fast.factor,
+                ..self.fast
+            },
+            ..*self
+        })
+    }
+}
+
+/// The second channel of a pair so that every lane holds: as it is, or negated. `256·(-128) - 1` is too
+/// low for a lane, `256·128 - 1` is not too high.
+fn beside(low: &Lane, high: Lane) -> Option<Lane> {
+    let zeros = || std::iter::repeat(&0);
+    let fits = |high: &Lane| {
+        let length = low.weights.len().max(high.weights.len());
+        let lows = low.weights.iter().chain(zeros());
+        let highs = high.weights.iter().chain(zeros());
+        let mut pairs = lows.zip(highs).take(length);
+        pairs.all(|(&low, &high)| joined(low, high).is_some())
+    };
+    if fits(&high) {
+        return Some(high);
+    }
+    high.negated().filter(fits)
 }
 
 fn group(lanes: &[Lane; GROUP], places: &Places, bytes: &mut Vec<u8>) -> Option<()> {
@@ -111,6 +132,7 @@ fn joined(low: i32, high: i32) -> Option<i16> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::tests::random_graph::Chance;
     use super::*;
 
     #[test]
@@ -122,6 +144,83 @@ mod tests {
             places(2, 4),
             [some([0, 2, 1, 3]), some([4, 6, 5, 7])].concat()
         );
+    }
+
+    fn lane(weights: &[i32]) -> Lane {
+        Lane {
+            weights: weights.to_vec(),
+            fast: Fast {
+                start: 5,
+                factor: 1 << 30,
+                offset: 3,
+                shift: 2,
+            },
+            lowest: -1000,
+        }
+    }
+
+    #[test]
+    fn a_second_channel_is_negated_where_only_that_fits() {
+        let second = |low: &[i32], high: &[i32]| beside(&lane(low), lane(high));
+        let as_it_is = second(&[1, -2], &[-128, 127]).expect("it fits");
+        assert_eq!(
+            (as_it_is.weights, as_it_is.fast.start),
+            (vec![-128, 127], 5)
+        );
+        let negated = second(&[-1, -2], &[-128, 127]).expect("it fits negated");
+        assert_eq!(negated.weights, [128, -127]);
+        let fast = negated.fast;
+        assert_eq!((fast.start, fast.factor, fast.offset), (-5, -(1 << 30), 3));
+        assert!(second(&[-1, 0], &[-128, -128]).is_none());
+    }
+
+    /// Weights with steps of 1/127.5 of the largest, as PyTorch's observers choose them: where that one is
+    /// negative, it becomes -128.
+    #[test]
+    fn most_layers_with_a_few_weights_of_minus_128_fit() {
+        let mut chance = Chance::new(7);
+        let mut channel = || {
+            let uniform =
+                |chance: &mut Chance| chance.next() as u32 as f64 / f64::from(u32::MAX) - 0.5;
+            let mut weight = || (0..6).map(|_| uniform(&mut chance)).sum::<f64>();
+            let real: Vec<f64> = (0..64).map(|_| weight()).collect();
+            let most = real
+                .iter()
+                .fold(0.0_f64, |most, weight| most.max(weight.abs()));
+            let steps = |weight: &f64| (weight / most * 127.5).round_ties_even();
+            lane(
+                &real
+                    .iter()
+                    .map(|weight| steps(weight).min(127.0) as i32)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let (mut as_they_are, mut negated) = (0, 0);
+        for _ in 0..200 {
+            let pairs: Vec<[Lane; 2]> = (0..32).map(|_| [channel(), channel()]).collect();
+            let plain = |[low, high]: &[Lane; 2]| {
+                let mut both = low.weights.iter().zip(&high.weights);
+                both.all(|(&low, &high)| joined(low, high).is_some())
+            };
+            as_they_are += usize::from(pairs.iter().all(plain));
+            let fits = |[low, high]: &[Lane; 2]| beside(low, high.clone()).is_some();
+            negated += usize::from(pairs.iter().all(fits));
+        }
+        eprintln!("of 200 layers {as_they_are} fit as they are, {negated} with negated channels");
+        assert!(
+            as_they_are < 10 && negated > 190,
+            "{as_they_are}, {negated}"
+        );
+    }
+
+    #[test]
+    fn a_sum_whose_opposite_is_too_large_is_not_negated() {
+        let low = lane(&[-1]);
+        let mut high = lane(&[-128]);
+        high.lowest = -(1 << 23) - 5;
+        assert!(beside(&low, high.clone()).is_none());
+        high.lowest += 1;
+        assert!(beside(&low, high).is_some());
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) struct Exact {
 }
 
 /// Constants of a channel for the device: start of the sum, factor and offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fast {
     pub start: i32,
     pub factor: i32,
