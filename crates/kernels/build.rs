@@ -36,9 +36,10 @@ fn lanes(target: &str) -> Option<&'static str> {
     let has = |feature| features.split(',').any(|there| there == feature);
     let is_7 = target.starts_with("armv7") || target.starts_with("thumbv7neon");
     let is = |system| var("CARGO_CFG_TARGET_OS").as_deref() == Ok(system);
+    let is_little_endian = var("CARGO_CFG_TARGET_ENDIAN").as_deref() == Ok("little");
     match var("CARGO_CFG_TARGET_ARCH").as_deref() {
         Ok("x86_64") if has("sse2") => Some("x86_64"),
-        Ok("aarch64") if has("neon") => Some("aarch64"),
+        Ok("aarch64") if has("neon") && is_little_endian => Some("aarch64"),
         Ok("arm") if is("linux") && is_7 => Some("arm"),
         _ => None,
     }

@@ -2,9 +2,9 @@
 //!
 //! Every loop is a safe function over slices. `portable` defines what each gives, in plain Rust for
 //! any target; a module per architecture replaces single loops and gives the same bytes for every
-//! input, also for constants that no compiler would write. Nothing here can read or write outside of a
-//! slice: what is too short for what is asked is refused. Constants, columns and planes begin at a
-//! multiple of 4; Cortex-M refuses others.
+//! input that its documentation allows, also for constants that no compiler would write. Nothing here
+//! can read or write outside of a slice: what is too short for what is asked is refused. Constants,
+//! columns and planes begin at a multiple of 4; Cortex-M refuses others.
 //!
 //! | loop | Cortex-M with DSP (M4, M7, M33) | x86-64 with AVX2 | aarch64 | armv7 Linux with NEON | elsewhere |
 //! |---|---|---|---|---|---|

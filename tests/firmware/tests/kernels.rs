@@ -6,6 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// Loops that the image runs.
+const LOOPS: usize = 11;
+
 /// How long the emulator may take, as `timeout` has it: a wrong branch need not end.
 const TIME_LIMIT: &str = "120";
 
@@ -59,7 +62,7 @@ fn every_loop_equals_its_definition_on_the_emulated_core() {
     let said = run(&image());
     eprint!("{said}");
     let lines: Vec<Vec<&str>> = said.lines().map(|line| line.split(' ').collect()).collect();
-    assert_eq!(lines.len(), 9, "one line for each loop");
+    assert_eq!(lines.len(), LOOPS, "one line for each loop");
     for line in lines {
         let ["equal", name, cases, written] = line[..] else {
             panic!("{}", line.join(" "));

@@ -10,11 +10,14 @@ use core::arch::{asm, naked_asm};
 /// As the portable loop: 7 instructions for two inputs, 10 for every row.
 #[inline(always)]
 pub(crate) fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
+    if !rows.fit(inputs, plane) {
+        return;
+    }
     let pairs = rows.columns / 2 * 4;
     // From the end of a row to the start of the next.
     let input_advance = rows.input_bytes.wrapping_sub(rows.columns * rows.pitch);
     let plane_advance = rows.plane_bytes.wrapping_sub(rows.columns * 2);
-    // SAFETY: the caller has checked that every input and every place is there; a row reads and
+    // SAFETY: every input and every place is there, and at least one: checked above. A row reads and
     // writes `columns` of them, two by two and then the odd one.
     unsafe {
         asm!(

@@ -27,7 +27,7 @@ pub(crate) fn walk_ranks(nodes: &[[u8; 4]], start: usize, images: &[u8; 256]) ->
             images = in(reg) images.as_ptr(),
             node = out(reg) leaf,
             at = inout(reg) 0 => _,
-            options(pure, readonly, nostack)
+            options(readonly, nostack)
         );
     }
     Some(leaf)
@@ -90,7 +90,7 @@ impl<'a> Quick<'a> {
                 place = inout(reg) place,
                 link = out(reg) _,
                 threshold = out(reg) _,
-                options(pure, readonly, nostack)
+                options(readonly, nostack)
             );
         }
         Some(place)

@@ -2,7 +2,8 @@
 
 use super::{Chance, Memory, lane, put_on_edge, requantised, word};
 use dunlin_kernels::{
-    Depthwise3, Rows, TAP_BYTES, Window, depthwise_output, depthwise3, fill_plane,
+    Depthwise3, LANES, Rows, TAP_BYTES, Window, depthwise_output, depthwise3, fill_lanes,
+    fill_plane,
 };
 
 pub fn plane(chance: &mut Chance, memory: &mut Memory) {
@@ -43,6 +44,50 @@ pub fn plane(chance: &mut Chance, memory: &mut Memory) {
         }
     }
     fill_plane(&rows, inputs, &mut memory.got.0[to..to + places]);
+}
+
+pub fn lanes(chance: &mut Chance, memory: &mut Memory) {
+    let (count, columns, pitch) = (
+        chance.between(0, 4),
+        chance.between(0, 12),
+        chance.between(1, 9),
+    );
+    let lane_bytes = 2 * (columns + chance.between(0, 3));
+    let rows = Rows {
+        count,
+        columns,
+        pitch,
+        input_bytes: columns * pitch + chance.between(0, 5),
+        plane_bytes: LANES * lane_bytes + 2 * chance.between(0, 3),
+    };
+    let before = [rows.input_bytes, rows.plane_bytes].map(|row| (count.max(1) - 1) * row);
+    let needed = [
+        before[0] + (columns.max(1) - 1) * pitch + LANES,
+        before[1] + (LANES - 1) * lane_bytes + 2 * columns,
+    ];
+    let given = needed.map(|bytes| bytes.saturating_sub(usize::from(chance.one_in(20))));
+    let (from, to) = (chance.start(), chance.start() & !1);
+    let inputs = &mut memory.inputs.0[from..from + given[0]];
+    inputs
+        .iter_mut()
+        .for_each(|input| *input = chance.next() as u8);
+
+    let is_there = given == needed && count > 0 && columns > 0;
+    if is_there {
+        let plane = &mut memory.expected.0[to..];
+        for (row, column) in
+            (0..count).flat_map(|row| (0..columns).map(move |column| (row, column)))
+        {
+            for lane in 0..LANES {
+                let input = inputs[row * rows.input_bytes + column * pitch + lane];
+                let at = row * rows.plane_bytes + lane * lane_bytes + 2 * column;
+                plane[at..at + 2].copy_from_slice(&i16::from(input as i8).to_le_bytes());
+            }
+        }
+    }
+    let plane = &mut memory.got.0[to..to + given[1]];
+    let filled = fill_lanes(&rows, lane_bytes, inputs, plane).is_some();
+    assert_eq!(filled, is_there);
 }
 
 /// The sum of a 3 × 3 window whose first input is `first`.

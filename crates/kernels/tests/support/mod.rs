@@ -1,9 +1,10 @@
-//! Random cases for every loop, and what each must give by a plain definition in 64-bit integers.
+//! Random cases for the loops, and what each must give by a plain definition in 64-bit integers.
 //!
 //! Needs neither the standard library nor an allocator, so that the same cases run on the workstation and on an
 //! emulated core. A case is a number; the same number gives the same case everywhere.
 
 mod chance;
+mod channels;
 mod columns;
 mod depthwise;
 mod multiply;
@@ -54,14 +55,16 @@ pub struct Difference {
 /// A loop: runs it and its definition on a case.
 type Loop = (&'static str, fn(&mut Chance, &mut Memory));
 
-/// Every loop.
-pub const LOOPS: [Loop; 9] = [
+/// The loops, but for those over trees with thresholds, which whole models cover.
+pub const LOOPS: [Loop; 11] = [
     ("multiply_pair", multiply::pair),
     ("multiply_row", multiply::row),
     ("fill", columns::fill),
     ("repeat", columns::repeat),
     ("fill_pair", columns::both),
     ("fill_plane", depthwise::plane),
+    ("fill_lanes", depthwise::lanes),
+    ("sum_channels", channels::sums),
     ("depthwise3", depthwise::three),
     ("depthwise_output", depthwise::any),
     ("walk", trees::walk),

@@ -6,7 +6,7 @@ use crate::tensor::Tensor;
 
 /// Words of a [`Geometry`].
 pub(super) const WORDS: usize = 15;
-/// No tap lies further from the image's start than this, so that positions fit an `i32`.
+/// No tap lies more elements of a row from the image's start than this, so that positions fit an `i32` on every target.
 const MAX_REACH: u64 = 1 << 30;
 
 /// Extents of input, output and kernel, and where taps lie. Rows come before columns.
@@ -55,7 +55,8 @@ impl Geometry {
             let last = |count: usize, step: usize| count.saturating_sub(1) as u64 * step as u64;
             let reach = last(results, stride).saturating_add(last(taps, dilation));
             let positive = taps > 0 && stride > 0 && dilation > 0;
-            let near = reach.max(padding as u64).max(stride as u64) <= MAX_REACH;
+            let pixels = reach.max(padding as u64).max(stride as u64);
+            let near = pixels.saturating_mul(self.channels as u64) <= MAX_REACH;
             check(positive && near, OpFault::Parameters)?;
         }
         Ok(())
@@ -109,4 +110,29 @@ fn position([result, stride, tap, dilation, padding]: [usize; 5]) -> i32 {
     moved
         .wrapping_add(tap.wrapping_mul(dilation))
         .wrapping_sub(padding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel of two columns that are `dilation` apart, over an image of four channels.
+    fn with_dilation(dilation: u32) -> Result<(), OpFault> {
+        let words = [4, 4, 4, 4, 3, 4, 1, 2, 1, 1, 1, dilation, 0, 0, 0];
+        let entry = |dims: [u32; 4]| {
+            let [d0, d1, d2, d3] = dims.map(u32::to_le_bytes);
+            [[2, 4, 0, 0], d0, d1, d2, d3, [0; 4], [0; 4], [0; 4]]
+        };
+        let (x, y) = (entry([1, 4, 4, 4]), entry([1, 4, 3, 4]));
+        Geometry::read(&words).check(Tensor(&x), Tensor(&y))
+    }
+
+    #[test]
+    fn a_tap_so_far_away_that_an_address_would_wrap_is_refused() {
+        assert_eq!(with_dilation(1), Ok(()));
+        assert_eq!(with_dilation((1 << 28) - 2), Ok(()));
+        // Times four channels 2^32: position 0 where an address has 32 bits.
+        assert_eq!(with_dilation(1 << 30), Err(OpFault::Parameters));
+        assert_eq!(with_dilation(1 << 28), Err(OpFault::Parameters));
+    }
 }
