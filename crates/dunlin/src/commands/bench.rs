@@ -119,6 +119,11 @@ impl Arguments {
     }
 
     fn here(&self) -> Result<Outcome> {
+        let for_boards = self.samples.is_some() || self.inputs.is_some() || self.keep.is_some();
+        anyhow::ensure!(
+            !for_boards,
+            "--samples, --inputs and --keep are for emulated boards; leave them out with --target {HERE}"
+        );
         let bar = Bar::new(HERE, 0);
         let call = Call {
             arguments: &["bench", "--target", HERE, "--only"],

@@ -39,9 +39,10 @@ tract and ONNX Runtime.")]
 pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
-    /// Backends: local, tract, onnxruntime, or targets, whose devices are started for it
-    #[arg(long, value_delimiter = ',', default_value = "local,tract,onnxruntime")]
-    on: Vec<String>,
+    /// Backends for a run: local, tract, onnxruntime, or targets, whose devices are started for it; the first three
+    /// unless given
+    #[arg(long, value_delimiter = ',')]
+    on: Option<Vec<String>>,
     /// The part of the data to run: train, validation, or a test's name; the first test unless given
     #[arg(long)]
     part: Option<String>,
@@ -74,6 +75,9 @@ const FLOAT_TOLERANCE: f32 = 1e-4;
 /// The same where the engine rounds to bytes what a library keeps in floats.
 const QUANTIZED_TOLERANCE: f32 = 0.1;
 
+/// Whom a run is compared with unless `--on` says otherwise.
+const BACKENDS: [&str; 3] = ["local", "tract", "onnxruntime"];
+
 /// Devices started for a verification, and the folder they live in.
 struct Guests {
     folder: tempfile::TempDir,
@@ -86,6 +90,10 @@ impl Arguments {
         anyhow::ensure!(
             is_file || self.samples.is_none(),
             "--samples is for an ONNX file; a run has its own data"
+        );
+        anyhow::ensure!(
+            !is_file || self.on.is_none(),
+            "--on is for a run; an ONNX file is compared with exact arithmetic, or tract and ONNX Runtime"
         );
         if is_file || self.exact {
             return self.count();
@@ -199,7 +207,8 @@ impl Arguments {
         guests: &mut Guests,
     ) -> Result<(Vec<Rival>, Vec<Skipped>)> {
         let (mut rivals, mut skipped) = (Vec::new(), Vec::new());
-        for name in &self.on {
+        let usual = || BACKENDS.map(str::to_owned).to_vec();
+        for name in &self.on.clone().unwrap_or_else(usual) {
             if name == "onnxruntime" && self.onnxruntime().find().is_none() {
                 skipped.push(Skipped {
                     backend: name.clone(),

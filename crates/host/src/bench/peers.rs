@@ -21,6 +21,9 @@ use serde::Serialize;
 pub struct Peer {
     /// Who, and on what.
     pub name: &'static str,
+    /// Multiply-accumulates of one inference: all that the network has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macs: Option<u64>,
     /// Instructions of one inference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<u64>,
@@ -49,6 +52,7 @@ pub struct Peer {
 
 const UNKNOWN: Peer = Peer {
     name: "",
+    macs: None,
     instructions: None,
     modelled_cycles: None,
     measured_cycles: None,
@@ -108,11 +112,21 @@ const fn forest(inputs: u64, tree_nodes: usize) -> Shape {
     }
 }
 
-/// TensorFlow Lite Micro: instructions, modelled cycles, arena, stack, model, engine, load.
-const fn tflite_micro(figures: [u64; 7]) -> Peer {
-    let [instructions, cycles, arena, stack, model, engine, load] = figures;
+/// TensorFlow Lite Micro: multiply-accumulates, instructions, modelled cycles, arena, stack, model, engine, load.
+const fn tflite_micro(figures: [u64; 8]) -> Peer {
+    let [
+        macs,
+        instructions,
+        cycles,
+        arena,
+        stack,
+        model,
+        engine,
+        load,
+    ] = figures;
     Peer {
         name: "TFLM + CMSIS-NN",
+        macs: Some(macs),
         instructions: Some(instructions),
         modelled_cycles: Some(cycles),
         arena_bytes: Some(arena),
@@ -147,7 +161,9 @@ static NETWORKS: &[Network] = &[
         name: "kws: keyword spotting, DS-CNN",
         shape: layers([490, 12], 9, 1, 22_016),
         peers: &[
-            tflite_micro([7_696_752, 9_060_529, 22_820, 1_524, 53_936, 52_070, 789_020]),
+            tflite_micro([
+                2_656_768, 7_696_752, 9_060_529, 22_820, 1_524, 53_936, 52_070, 789_020,
+            ]),
             closed("X-CUBE-AI 9.0, L4R5", 5_182_800),
         ],
     },
@@ -156,7 +172,7 @@ static NETWORKS: &[Network] = &[
         shape: layers([3_072, 10], 9, 1, 77_360),
         peers: &[
             tflite_micro([
-                29_863_886, 36_119_770, 54_996, 1_524, 98_496, 49_874, 539_944,
+                12_501_632, 29_863_886, 36_119_770, 54_996, 1_524, 98_496, 49_874, 539_944,
             ]),
             closed("X-CUBE-AI 9.0, L4R5", 19_814_400),
         ],
@@ -165,7 +181,9 @@ static NETWORKS: &[Network] = &[
         name: "ad: anomaly detection, autoencoder",
         shape: layers([640, 640], 0, 10, 264_192),
         peers: &[
-            tflite_micro([582_883, 718_301, 2_580, 1_028, 276_976, 26_926, 83_473]),
+            tflite_micro([
+                264_192, 582_883, 718_301, 2_580, 1_028, 276_976, 26_926, 83_473,
+            ]),
             closed("Plumerai, L4R5", 486_000),
         ],
     },
@@ -173,7 +191,7 @@ static NETWORKS: &[Network] = &[
         name: "hello: a sine",
         shape: layers([1, 1], 0, 3, 288),
         peers: &[tflite_micro([
-            3_504, 4_790, 772, 1_028, 2_704, 26_926, 27_634,
+            288, 3_504, 4_790, 772, 1_028, 2_704, 26_926, 27_634,
         ])],
     },
     Network {
@@ -181,7 +199,7 @@ static NETWORKS: &[Network] = &[
         shape: layers([27_648, 2], 27, 1, 208_112),
         peers: &[
             tflite_micro([
-                24_101_545, 28_650_677, 100_708, 1_524, 333_288, 52_070, 3_521_059,
+                7_489_664, 24_101_545, 28_650_677, 100_708, 1_524, 333_288, 52_070, 3_521_059,
             ]),
             closed("X-CUBE-AI 9.0, L4R5", 10_671_600),
         ],

@@ -25,7 +25,7 @@ pub fn table(measured: &[Measurement]) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     for model in measured {
         rows.push(ours(model));
-        rows.extend(model.peers.iter().map(|peer| theirs(peer, model.macs)));
+        rows.extend(model.peers.iter().map(theirs));
     }
     let mut text = aligned(&rows);
     text.push('\n');
@@ -57,12 +57,10 @@ fn ours(model: &Measurement) -> [String; 11] {
     ]
 }
 
-fn theirs(peer: &Peer, macs: u64) -> [String; 11] {
+fn theirs(peer: &Peer) -> [String; 11] {
     let number = |number: Option<u64>| number.map_or(String::new(), grouped);
-    let per_mac = peer
-        .instructions
-        .filter(|_| macs > 0)
-        .map(|count| count as f64 / macs as f64);
+    let counts = peer.instructions.zip(peer.macs);
+    let per_mac = counts.map(|(count, macs)| count as f64 / macs as f64);
     let cycles = match (peer.modelled_cycles, peer.measured_cycles) {
         (Some(cycles), _) => grouped(cycles),
         (None, Some(cycles)) => format!("{}*", grouped(cycles)),
@@ -71,7 +69,7 @@ fn theirs(peer: &Peer, macs: u64) -> [String; 11] {
     let share = peer.load_instructions.zip(peer.instructions);
     [
         format!("  {}", peer.name),
-        String::new(),
+        number(peer.macs),
         number(peer.instructions),
         per_mac.map_or(String::new(), |ratio| format!("{ratio:.2}")),
         per_mac.map_or(String::new(), |ratio| {
