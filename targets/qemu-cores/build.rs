@@ -11,8 +11,14 @@ const BOARDS: [Board; 5] = [
     ("qemu-cortex-m0", [0, 256 * KIB, 0x2000_0000, 16 * KIB]),
     ("qemu-cortex-m3", [0, 1024 * KIB, 0x2000_0000, 256 * KIB]),
     ("qemu-cortex-m7", [0, 1024 * KIB, 0x2000_0000, 256 * KIB]),
-    ("qemu-cortex-m33", [0x1000_0000, 1024 * KIB, 0x3800_0000, 256 * KIB]),
-    ("qemu-riscv32", [0x8000_0000, 1024 * KIB, 0x8010_0000, 256 * KIB]),
+    (
+        "qemu-cortex-m33",
+        [0x1000_0000, 1024 * KIB, 0x3800_0000, 256 * KIB],
+    ),
+    (
+        "qemu-riscv32",
+        [0x8000_0000, 1024 * KIB, 0x8010_0000, 256 * KIB],
+    ),
 ];
 
 fn main() {

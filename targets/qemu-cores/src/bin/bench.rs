@@ -5,35 +5,15 @@
 #![no_std]
 #![no_main]
 
+#[path = "../../../qemu-cortex-m4f/src/engine.rs"]
+mod engine;
 #[path = "../../../qemu-cortex-m4f/src/harness.rs"]
 mod harness;
 
-use dunlin_engine::{Kernel, KernelSet, LoadError, Plan};
 use dunlin_qemu_cores as port;
-use harness::Subject;
-
-include!(concat!(env!("DUNLIN_BENCH"), "/kernels.rs"));
-
-static KERNELS: [&Kernel; KERNEL_CODES.len()] = KernelSet::select(KERNEL_CODES);
-static SET: KernelSet = KernelSet::new(&KERNELS);
-
-/// The engine.
-struct Engine;
-
-impl Subject for Engine {
-    type Loaded = Result<Plan<'static>, LoadError>;
-
-    fn load(plan: &'static [u8]) -> Self::Loaded {
-        Plan::load_with(plan, &SET)
-    }
-
-    fn run(plan: &Self::Loaded, arena: &mut [u8]) -> Option<()> {
-        plan.as_ref().ok()?.run(arena).ok()
-    }
-}
 
 /// Called once the stack is there.
 #[unsafe(no_mangle)]
 extern "C" fn bench_main() -> ! {
-    harness::run::<Engine>()
+    harness::run::<engine::Engine>()
 }

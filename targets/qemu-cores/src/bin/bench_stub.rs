@@ -4,30 +4,13 @@
 
 #[path = "../../../qemu-cortex-m4f/src/harness.rs"]
 mod harness;
+#[path = "../../../qemu-cortex-m4f/src/nothing.rs"]
+mod nothing;
 
-use core::hint::black_box;
 use dunlin_qemu_cores as port;
-use harness::Subject;
-
-/// Loads nothing and runs nothing.
-struct Nothing;
-
-impl Subject for Nothing {
-    type Loaded = &'static [u8];
-
-    fn load(plan: &'static [u8]) -> &'static [u8] {
-        black_box(plan)
-    }
-
-    fn run(plan: &&'static [u8], arena: &mut [u8]) -> Option<()> {
-        black_box(plan);
-        black_box(arena);
-        Some(())
-    }
-}
 
 /// Called once the stack is there.
 #[unsafe(no_mangle)]
 extern "C" fn bench_main() -> ! {
-    harness::run::<Nothing>()
+    harness::run::<nothing::Nothing>()
 }

@@ -5,36 +5,16 @@
 #![no_std]
 #![no_main]
 
+#[path = "../engine.rs"]
+mod engine;
 #[path = "../harness.rs"]
 mod harness;
 #[path = "../port.rs"]
 mod port;
 
 use cortex_m_rt::entry;
-use dunlin_engine::{Kernel, KernelSet, LoadError, Plan};
-use harness::Subject;
-
-include!(concat!(env!("DUNLIN_BENCH"), "/kernels.rs"));
-
-static KERNELS: [&Kernel; KERNEL_CODES.len()] = KernelSet::select(KERNEL_CODES);
-static SET: KernelSet = KernelSet::new(&KERNELS);
-
-/// The engine.
-struct Engine;
-
-impl Subject for Engine {
-    type Loaded = Result<Plan<'static>, LoadError>;
-
-    fn load(plan: &'static [u8]) -> Self::Loaded {
-        Plan::load_with(plan, &SET)
-    }
-
-    fn run(plan: &Self::Loaded, arena: &mut [u8]) -> Option<()> {
-        plan.as_ref().ok()?.run(arena).ok()
-    }
-}
 
 #[entry]
 fn main() -> ! {
-    harness::run::<Engine>()
+    harness::run::<engine::Engine>()
 }
