@@ -14,7 +14,7 @@
 
 use super::sections::{Sections, half};
 use super::sums::{Rows, Sums};
-use super::{Run, check_operands, work};
+use super::{Run, check_groups, check_operands, work};
 use crate::error::OpFault;
 use crate::op::{Op, check as hold};
 use dunlin_kernels::Branches;
@@ -64,14 +64,10 @@ pub(super) fn check<const FLOATS: bool>(op: &Op) -> Result<u64, OpFault> {
     let width = check_operands(op, 0)?;
     hold(width <= WIDTH, OpFault::Shape)?;
     let features = op.need_input(0)?.info.elements();
-    let mut steps = 0_u64;
-    for position in 1..usize::from(op.record().inputs) {
-        let bytes = op.need_input(position)?.constant.ok_or(OpFault::Type)?;
+    check_groups(op, |bytes| {
         let group = Group::<FLOATS>::of(bytes).ok_or(OpFault::Constant)?;
-        steps = steps.saturating_add(group.check(width, features)?);
-        super::check_votes(op, group.rows.len() == 0)?;
-    }
-    Ok(steps)
+        Ok((group.check(width, features)?, group.rows.len() == 0))
+    })
 }
 
 impl<const FLOATS: bool> Group<'_, FLOATS> {

@@ -99,6 +99,21 @@ fn check_operands(op: &Op, scratch: u8) -> Result<usize, OpFault> {
     Ok(scores.elements())
 }
 
+/// Checks every group of trees and adds up what `check` gives: the steps of one, and whether it has no rows.
+fn check_groups(
+    op: &Op,
+    check: impl Fn(&[u8]) -> Result<(u64, bool), OpFault>,
+) -> Result<u64, OpFault> {
+    let mut steps = 0_u64;
+    for position in 1..usize::from(op.record().inputs) {
+        let bytes = op.need_input(position)?.constant.ok_or(OpFault::Type)?;
+        let (of_group, no_rows) = check(bytes)?;
+        steps = steps.saturating_add(of_group);
+        check_votes(op, no_rows)?;
+    }
+    Ok(steps)
+}
+
 /// Votes are one step each, so that a score has no more steps than there are trees.
 fn check_votes(op: &Op, no_rows: bool) -> Result<(), OpFault> {
     let form = Form::of(op).ok_or(OpFault::Parameters)?;

@@ -31,7 +31,7 @@
 
 use super::sections::{Sections, half, word};
 use super::sums::{Rows, Sums};
-use super::{Run, check_operands, work};
+use super::{Run, check_groups, check_operands, work};
 use crate::error::OpFault;
 use crate::format::DType;
 use crate::op::{Op, check as hold, split};
@@ -187,14 +187,10 @@ pub(super) fn check<const FLOATS: bool>(op: &Op) -> Result<u64, OpFault> {
     hold(images.dtype() == DType::U8, OpFault::Type)?;
     hold(images.elements() == 256, OpFault::Shape)?;
     let features = op.need_input(0)?.info.elements();
-    let mut steps = 0_u64;
-    for position in 1..usize::from(op.record().inputs) {
-        let bytes = op.need_input(position)?.constant.ok_or(OpFault::Type)?;
+    check_groups(op, |bytes| {
         let group = Group::<FLOATS>::of(bytes).ok_or(OpFault::Constant)?;
-        steps = steps.saturating_add(group.check(width, features)?);
-        super::check_votes(op, group.rows.len() == 0)?;
-    }
-    Ok(steps)
+        Ok((group.check(width, features)?, group.rows.len() == 0))
+    })
 }
 
 impl<const FLOATS: bool> Group<'_, FLOATS> {
