@@ -22,6 +22,11 @@
 //! rows of what is between: less only where that is the largest of the three, as before a depthwise layer with stride 2, or where
 //! a residual block's input waits for its sum. No budget of the reference networks asks for it.
 //!
+//! **A depthwise layer in the pointwise one behind it.** It would spare storing and reading the tensor between, which already
+//! lies where the depthwise layer's input did. But the pointwise loop wants all channels of two pixels and the depthwise loop
+//! all pixels of a channel: a few rows of every channel would stand in 16 bits, more than kws's whole arena, and the rows at
+//! their edges would be widened twice.
+//!
 //! **Weights in RAM.** A plan is read where it lies, so who copies it to RAM before loading has its weights there, and no target
 //! states wait states by which to choose. The loop over two columns reads 8 bytes of weights in 13 cycles: a wait state per
 //! 16 bytes of flash makes it 4 % slower, and kws would take 34 KB of RAM where it takes 8 now.
