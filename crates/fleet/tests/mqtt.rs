@@ -273,8 +273,13 @@ fn write_devices(path: &std::path::Path, known: impl IntoIterator<Item = u8>) {
             format!(r#"{{"device": "{id}", "name": "{name}", "key": "{key}"}}"#)
         })
         .collect();
+    replace(path, &format!(r#"{{"devices": [{}]}}"#, entries.join(", ")));
+}
+
+/// Writes a file at once, so that nobody reads it half written.
+fn replace(path: &std::path::Path, text: &str) {
     let new = path.with_extension("new");
-    std::fs::write(&new, format!(r#"{{"devices": [{}]}}"#, entries.join(", "))).unwrap();
+    std::fs::write(&new, text).unwrap();
     std::fs::rename(new, path).unwrap();
 }
 
@@ -296,7 +301,7 @@ fn a_device_that_was_flashed_meanwhile_is_let_in_and_nobody_loses_a_session() {
     old.send(&[boot_record(&first, 1, 2)]);
     assert_eq!(old.acknowledged(), Ok(2), "in the session it had");
     assert_eq!(running.said.recv_timeout(PATIENCE), Ok(Ok(2)));
-    std::fs::write(&path, "{").unwrap();
+    replace(&path, "{");
     let broken = running.said.recv_timeout(PATIENCE).unwrap().unwrap_err();
     assert!(broken.contains("devices.json"), "{broken}");
     let mut again = Uplink::open(address, second.clone(), &second.password()).unwrap();
