@@ -1,4 +1,4 @@
-//! Says which loops the target has: Arm's DSP extension, which stable Rust does not tell, or lanes.
+//! Says which loops the target has: Arm's DSP extension, which stable Rust does not tell, with floats or without, or lanes.
 
 use std::env::var;
 
@@ -8,10 +8,14 @@ const CORES: [&str; 4] = ["cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(cortex_m_dsp, values(none(), \"v8\"))");
     println!("cargo::rustc-check-cfg=cfg(simd, values(none(), \"x86_64\", \"aarch64\", \"arm\"))");
+    println!("cargo::rustc-check-cfg=cfg(cortex_m_fpu)");
     println!("cargo::rerun-if-changed=build.rs");
     let target = var("TARGET").unwrap_or_default();
     if has_dsp(&target) {
         println!("cargo::rustc-cfg=cortex_m_dsp");
+    }
+    if has_dsp(&target) && target.ends_with("eabihf") {
+        println!("cargo::rustc-cfg=cortex_m_fpu");
     }
     if target.starts_with("thumbv8m") && has_dsp(&target) {
         println!("cargo::rustc-cfg=cortex_m_dsp=\"v8\"");

@@ -64,28 +64,24 @@ fn compare_with_half(quotient: u128, shift: u32, remainder: u32, divisor: u32) -
 
 /// `numerator / denominator` rounded to the nearest integer, ties to even, limited to ±512, which
 /// added to any zero point is beyond every 8-bit result. `denominator` is in `1..2^118`; the cost
-/// is nine subtractions.
+/// is ten subtractions.
 #[inline(never)]
 pub(crate) fn round_small(numerator: i128, denominator: u128) -> i32 {
-    const LIMIT: i32 = 512;
     let mut remainder = numerator.unsigned_abs();
     let mut step = denominator << 9;
     let mut whole = 0;
-    if remainder >= step {
-        return if numerator < 0 { -LIMIT } else { LIMIT };
-    }
-    // Nine copies of the loop would be three times as long.
-    for _ in 0..black_box(9) {
-        step >>= 1;
+    // Ten copies of the loop would be three times as long.
+    for _ in 0..black_box(10) {
         whole <<= 1;
-        if remainder >= step {
-            remainder = remainder.wrapping_sub(step);
-            whole |= 1;
+        let (rest, is_below) = remainder.overflowing_sub(step);
+        if !is_below {
+            (remainder, whole) = (rest, whole | 1);
         }
+        step >>= 1;
     }
-    let twice = remainder << 1;
-    let up = twice > denominator || twice == denominator && whole & 1 == 1;
-    let magnitude = whole + i32::from(up);
+    // Up beyond the half, and from the half where that makes the result even.
+    let up = (remainder << 1) + u128::from(whole & 1 == 1) > denominator;
+    let magnitude = (whole + i32::from(up)).min(512);
     if numerator < 0 { -magnitude } else { magnitude }
 }
 

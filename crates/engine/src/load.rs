@@ -11,7 +11,7 @@ use crate::format::{
     PARAMETER_ALIGNMENT, PORT_BYTES, Role, TENSOR_BYTES,
 };
 use crate::kernels::{Kernel, KernelSet};
-use crate::op::{Op, Tables, check};
+use crate::op::{Kind, Kinds, Op, Tables, check};
 use crate::record::{Header, HeaderWords, OpRecord, Port, PortEntry, TensorEntry};
 use crate::{KernelId, tensor::Tensor};
 
@@ -85,6 +85,8 @@ fn wrong_field(header: &Header, total: u32) -> u32 {
 #[inline(never)]
 pub(crate) fn sections<'a>(words: &'a HeaderWords, bytes: &'a [u8], end: &mut usize) -> Tables<'a> {
     let header = Header::decode(words);
+    let tensors = usize::from(header.arena_tensors) + usize::from(header.constant_tensors);
+    let ports = usize::from(header.inputs) + usize::from(header.outputs);
     // Below 2^30, as every section is within its limit.
     *end = HEADER_BYTES;
     let mut part = |count: usize, size: usize, alignment: usize| {
@@ -93,8 +95,6 @@ pub(crate) fn sections<'a>(words: &'a HeaderWords, bytes: &'a [u8], end: &mut us
         bytes.get(start..*end).unwrap_or_default()
     };
     let mut words_of = |count, size, alignment| part(count, size, alignment).as_chunks().0;
-    let tensors = usize::from(header.arena_tensors) + usize::from(header.constant_tensors);
-    let ports = usize::from(header.inputs) + usize::from(header.outputs);
     Tables {
         header: words,
         tensors: words_of(tensors, TENSOR_BYTES, 1).as_chunks().0,
@@ -133,12 +133,11 @@ pub(crate) fn check_sections(
         return Err(LoadError::Header { position: 12 });
     }
     check_tensors(tables)?;
-    let work = check_ops(tables, set)?;
+    let (work, likely) = check_ops(tables, set)?;
     check_ports(tables)?;
-    let first = tables.ops.first().map(|entry| tables.op(entry).record());
     Ok(Checked {
         work,
-        likely: first.and_then(|record| set.find(record.kernel)),
+        likely,
         has_nans: may_have_nans(tables),
     })
 }
@@ -206,98 +205,96 @@ fn is_valid(entry: &TensorEntry, space: u32, alignment: u32) -> bool {
         && (-128..=127).contains(&i32::from_le_bytes(zero_point))
 }
 
-/// What the inputs and the ops so far have written.
-struct Written {
-    /// Arena tensors.
-    tensors: u16,
-    /// End of the last tensor in the bytes that are kept.
-    kept_end: usize,
-}
+/// Steps of all ops, and the kernel of the first.
+type Ops = (u64, Option<&'static Kernel>);
 
-impl Written {
-    /// Takes the place of a tensor. In the bytes that are kept lie results and scratch of ops, each
-    /// behind those before: what an op keeps there, neither the caller nor another op writes.
-    fn place(&mut self, tables: &Tables, tensor: u16, is_written: bool) -> Option<()> {
-        let kept_bytes = tables.header().kept_bytes as usize;
-        if kept_bytes == 0 {
-            return Some(());
-        }
-        let place = tables.tensor(tensor)?.range();
-        if place.start >= kept_bytes {
-            return Some(());
-        }
-        let fits = is_written && place.start >= self.kept_end && place.end <= kept_bytes;
-        self.kept_end = place.end;
-        fits.then_some(())
-    }
-}
-
-/// Which entries of the kernel list an op has named.
-struct Used([u32; MAX_KERNELS as usize / 32]);
-
-impl Used {
-    fn bit(&mut self, position: usize) -> Option<(&mut u32, u32)> {
-        Some((self.0.get_mut(position / 32)?, 1 << (position % 32)))
-    }
-}
-
-fn check_ops(tables: &Tables, set: &'static KernelSet) -> Result<u64, LoadError> {
+fn check_ops(tables: &Tables, set: &'static KernelSet) -> Result<Ops, LoadError> {
     let mut work = 0_u64;
-    let mut used = Used([0; MAX_KERNELS as usize / 32]);
-    let mut written = Written {
-        tensors: MAX_INPUTS.into(),
-        kept_end: 0,
-    };
-    for input in 0..written.tensors {
-        let place = written.place(tables, input, false);
-        place.ok_or(LoadError::Tensor { tensor: input })?;
-    }
-    let mut last = None::<&Kernel>;
+    // Arena tensors that the input and the ops so far have written.
+    let mut written = u16::from(MAX_INPUTS);
+    let mut last = None::<&'static Kernel>;
     for (index, entry) in tables.ops.iter().enumerate() {
-        let op = tables.op(entry);
+        let mut op = tables.op(entry);
         let id = op.record().kernel;
         let kernel = match last {
             Some(kernel) if kernel.id == id => kernel,
             _ => {
-                let listed = position(tables, id).and_then(|position| used.bit(position));
-                let (word, bit) = listed.ok_or(LoadError::KernelList)?;
-                *word |= bit;
+                let listed = is_listed(tables, id).then_some(());
+                listed.ok_or(LoadError::KernelList)?;
                 set.find(id).ok_or(LoadError::MissingKernel(id))?
             }
         };
         last = Some(kernel);
-        let steps = check_frame(&op, &mut written).and_then(|()| (kernel.check)(&op));
-        work = work.saturating_add(steps.map_err(|fault| LoadError::Op {
+        let steps = check_frame(&op, &mut written).and_then(|kinds| {
+            op.kinds = kinds;
+            (kernel.check)(&op)
+        });
+        let steps = steps.map_err(|fault| LoadError::Op {
             op: index as u16,
             fault,
-        })?);
-        if work > MAX_WORK {
+        })?;
+        if steps > MAX_WORK - work {
             return Err(LoadError::TooMuchWork);
         }
+        work += steps;
     }
-    check_kernel_list(tables, used)?;
-    let tensor = written.tensors;
-    match tensor == tables.arena_tensors() {
-        true => Ok(work),
-        false => Err(LoadError::Tensor { tensor }),
+    if written != tables.arena_tensors() {
+        return Err(LoadError::Tensor { tensor: written });
     }
+    check_kernel_list(tables)?;
+    check_kept(tables)?;
+    let first = tables.ops.first().map(OpRecord::decode);
+    Ok((work, first.and_then(|record| set.find(record.kernel))))
 }
 
-/// Position of a kernel in the plan's list.
-fn position(tables: &Tables, id: KernelId) -> Option<usize> {
+/// Holds what lies in the bytes that are kept to results and scratch of ops, each as a whole and behind those before: what
+/// an op keeps there, neither the caller nor another op writes. Arena tensors stand in the order in which they are written.
+fn check_kept(tables: &Tables) -> Result<(), LoadError> {
+    let kept_bytes = tables.header().kept_bytes as usize;
+    if kept_bytes == 0 {
+        return Ok(());
+    }
+    let place = |tensor: u16| tables.tensor(tensor).map_or(0..0, Tensor::range);
+    let mut tensors = 0..tables.arena_tensors();
+    for tensor in tensors.by_ref().take(MAX_INPUTS.into()) {
+        if place(tensor).start < kept_bytes {
+            return Err(LoadError::Tensor { tensor });
+        }
+    }
+    let mut end = 0;
+    for (index, entry) in tables.ops.iter().enumerate() {
+        let record = OpRecord::decode(entry);
+        let count = usize::from(record.outputs) + usize::from(record.scratch);
+        let is_view = record.kernel.opcode() == OpCode::Reshape as u16;
+        for place in tensors.by_ref().take(count).map(place) {
+            if is_view || place.start >= kept_bytes {
+                continue;
+            }
+            if place.start < end || place.end > kept_bytes {
+                let (op, fault) = (index as u16, OpFault::Aliasing);
+                return Err(LoadError::Op { op, fault });
+            }
+            end = place.end;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a kernel is in the plan's list.
+#[inline(never)]
+fn is_listed(tables: &Tables, id: KernelId) -> bool {
     let mut kernels = tables.kernels.iter();
-    kernels.position(|&code| u32::from_le_bytes(code) == id.code())
+    kernels.any(|&code| u32::from_le_bytes(code) == id.code())
 }
 
-/// Holds the list to ascending kernels, each used.
-fn check_kernel_list(tables: &Tables, mut used: Used) -> Result<(), LoadError> {
+/// Holds the list to ascending kernels, each used. Every op's kernel exists, so of a list that ascends no more entries
+/// than there are kernels are found among the ops.
+fn check_kernel_list(tables: &Tables) -> Result<(), LoadError> {
     let mut least = 0;
-    for (position, &code) in tables.kernels.iter().enumerate() {
+    for &code in tables.kernels {
         let code = u32::from_le_bytes(code);
-        let is_used = used
-            .bit(position)
-            .is_some_and(|(word, bit)| *word & bit != 0);
-        if code < least || !is_used {
+        let is_used = |entry| OpRecord::decode(entry).kernel.code() == code;
+        if code < least || !tables.ops.iter().any(is_used) {
             return Err(LoadError::KernelList);
         }
         least = code.saturating_add(1);
@@ -305,41 +302,31 @@ fn check_kernel_list(tables: &Tables, mut used: Used) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Checks what all ops have in common. Inputs must be constants or tensors already written, outputs and
-/// scratch the next ones in the table; parameters must lie in their section.
-fn check_frame(op: &Op, written: &mut Written) -> Result<(), OpFault> {
+/// Checks what all ops have in common. There must be operands: as inputs constants or tensors already written, as outputs
+/// and scratch the next ones in the table. Parameters, if there are any, must lie in their section.
+fn check_frame(op: &Op, written: &mut u16) -> Result<Kinds, OpFault> {
     let (tables, record) = (op.tables, op.record());
-    check(OpRecord::is_plain(op.entry), OpFault::Operands)?;
-    let inputs = usize::from(record.inputs);
-    let first = usize::from(record.first_operand);
-    let behind = first + inputs + usize::from(record.outputs) + usize::from(record.scratch);
-    let operands = tables
-        .operands
-        .get(first..behind)
-        .ok_or(OpFault::Operands)?;
-    for (position, &index) in operands.iter().enumerate() {
-        let tensor = u16::from_le_bytes(index);
-        let is_placed = tensor < tables.arena_tensors();
-        if position < inputs {
-            check(
-                usize::from(tensor) < tables.tensors.len(),
-                OpFault::Operands,
-            )?;
-            check(!is_placed || tensor < written.tensors, OpFault::Order)?;
-            continue;
-        }
-        check(is_placed && tensor == written.tensors, OpFault::Order)?;
-        if record.kernel.opcode() != OpCode::Reshape as u16 {
-            let place = written.place(tables, tensor, true);
-            place.ok_or(OpFault::Aliasing)?;
-        }
-        written.tensors += 1;
-    }
     let (start, length) = (record.parameters_offset, record.parameters_bytes);
-    let end = start.checked_add(length).ok_or(OpFault::Parameters)?;
-    let fits = (start | length).is_multiple_of(PARAMETER_ALIGNMENT as u32)
-        && end as usize / PARAMETER_ALIGNMENT <= tables.parameters.len();
-    check(fits, OpFault::Parameters)
+    let aligned = (start | length).is_multiple_of(PARAMETER_ALIGNMENT as u32);
+    let there = op.words.len() * PARAMETER_ALIGNMENT == length as usize;
+    check(aligned && there, OpFault::Parameters)?;
+    let fits = OpRecord::is_plain(op.entry) && !op.operands.is_empty();
+    check(fits, OpFault::Operands)?;
+    let inputs = usize::from(record.inputs);
+    let mut kinds = Kinds::default();
+    for (position, &index) in op.operands.iter().enumerate() {
+        let index = u16::from_le_bytes(index);
+        let is_placed = index < tables.arena_tensors();
+        let tensor = tables.tensor(index).ok_or(OpFault::Operands)?;
+        kinds = kinds.then(Kind::of(tensor, is_placed));
+        if position < inputs {
+            check(!is_placed || index < *written, OpFault::Order)?;
+        } else {
+            check(is_placed && index == *written, OpFault::Order)?;
+            *written += 1;
+        }
+    }
+    Ok(kinds)
 }
 
 fn check_ports(tables: &Tables) -> Result<(), LoadError> {
@@ -368,7 +355,7 @@ fn may_have_nans(tables: &Tables) -> bool {
         tensor.is_some_and(|tensor| tensor.dtype() == DType::F32)
     };
     let adds_steps = |entry| {
-        let kernel = tables.op(entry).record().kernel;
+        let kernel = OpRecord::decode(entry).kernel;
         kernel.opcode() == OpCode::TreeEnsemble as u16 && kernel.variant() & 1 != 0
     };
     let mut outputs = tables.ports.iter().skip(MAX_INPUTS.into());

@@ -2,8 +2,9 @@
 
 use core::ops::Range;
 
+use crate::bytes::copy;
 use crate::error::OpFault;
-use crate::format::DType;
+use crate::format::{DType, TENSOR_BYTES};
 use crate::record::{Header, HeaderWords, OpEntry, OpRecord, PortEntry, TensorEntry};
 use crate::tensor::Tensor;
 
@@ -43,11 +44,19 @@ impl<'a> Tables<'a> {
         self.tensors.get(usize::from(index)).map(Tensor)
     }
 
+    /// An op, with as many of its operands and parameters as are there.
     #[inline(always)]
     pub fn op<'t>(&'t self, entry: &'t OpEntry) -> Op<'t> {
+        let record = OpRecord::decode(entry);
+        let operands = self.operands.get(record.operands());
+        let start = record.parameters_offset as usize / 4;
+        let end = start.wrapping_add(record.parameters_bytes as usize / 4);
         Op {
             tables: self,
             entry,
+            kinds: Kinds::default(),
+            operands: operands.unwrap_or_default(),
+            words: self.parameters.get(start..end).unwrap_or_default(),
         }
     }
 }
@@ -96,16 +105,89 @@ impl<'a> Operand<'a> {
     }
 }
 
+/// What an operand is: its element type, and whether it is a constant. Four bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind(u32);
+
+impl Kind {
+    const CONSTANT: u32 = 8;
+
+    /// A tensor in the arena.
+    pub const fn placed(dtype: DType) -> Kind {
+        Kind(dtype as u32)
+    }
+
+    pub const fn constant(dtype: DType) -> Kind {
+        Kind(dtype as u32 | Self::CONSTANT)
+    }
+
+    #[inline(always)]
+    pub fn of(tensor: Tensor, is_placed: bool) -> Kind {
+        let [[dtype, ..], ..] = *tensor.0;
+        Kind(u32::from(dtype) | if is_placed { 0 } else { Self::CONSTANT })
+    }
+}
+
+/// The kinds of operands, inputs, outputs and scratch in one sequence; of more than eight the last ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kinds(u32);
+
+impl Kinds {
+    #[inline(always)]
+    pub const fn then(self, Kind(kind): Kind) -> Kinds {
+        Kinds(self.0 << 4 | kind)
+    }
+
+    const fn all(mut self, mut kinds: &[Kind]) -> Kinds {
+        while let [first, rest @ ..] = kinds {
+            (self, kinds) = (self.then(*first), rest);
+        }
+        self
+    }
+}
+
+/// The operands and parameters of an op, the same for every plan.
+#[derive(Clone, Copy)]
+pub(crate) struct Signature {
+    kinds: Kinds,
+    /// Inputs, outputs, scratch, as in the low bytes of a word.
+    counts: u32,
+    /// Parameter words.
+    words: usize,
+}
+
+impl Signature {
+    /// With at most eight operands.
+    pub const fn new(inputs: &[Kind], outputs: &[Kind], scratch: &[Kind], words: usize) -> Self {
+        let counts = [inputs.len() as u8, outputs.len() as u8, scratch.len() as u8];
+        let [inputs_count, outputs_count, scratch_count] = counts;
+        Signature {
+            kinds: Kinds(0).all(inputs).all(outputs).all(scratch),
+            counts: u32::from_le_bytes([inputs_count, outputs_count, scratch_count, 0]),
+            words,
+        }
+    }
+}
+
 /// `Ok` if `condition` holds, otherwise `fault`.
 pub(crate) fn check(condition: bool, fault: OpFault) -> Result<(), OpFault> {
     if condition { Ok(()) } else { Err(fault) }
 }
+
+/// A tensor without elements.
+const NOTHING: Tensor = Tensor(&[[0; 4]; TENSOR_BYTES / 4]);
 
 /// An op: its entry and the plan it stands in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Op<'a> {
     pub tables: &'a Tables<'a>,
     pub entry: &'a OpEntry,
+    /// Of the operands, while the op is checked.
+    pub kinds: Kinds,
+    /// Tensor indices: inputs, outputs, scratch in one sequence.
+    pub operands: &'a [[u8; 2]],
+    /// The parameter block.
+    pub words: &'a [[u8; 4]],
 }
 
 impl<'a> Op<'a> {
@@ -114,18 +196,12 @@ impl<'a> Op<'a> {
         OpRecord::decode(self.entry)
     }
 
-    /// Tensor index of an operand: inputs, outputs, scratch in one sequence.
+    /// Tensor index of an operand.
     #[inline(always)]
     pub fn operand_index(&self, position: usize) -> Option<u16> {
-        let at = usize::from(self.record().first_operand).wrapping_add(position);
-        self.tables
-            .operands
-            .get(at)
-            .copied()
-            .map(u16::from_le_bytes)
+        self.operands.get(position).copied().map(u16::from_le_bytes)
     }
 
-    #[inline(never)]
     fn operand(&self, position: usize) -> Option<Operand<'a>> {
         let index = self.operand_index(position)?;
         let info = self.tables.tensor(index)?;
@@ -136,22 +212,57 @@ impl<'a> Op<'a> {
         Some(Operand { info, constant })
     }
 
-    /// Every operand of a checked op.
+    /// Every operand.
     #[inline(always)]
-    pub fn tensors(&self) -> Option<Tensors<'a>> {
-        let first = usize::from(self.record().first_operand);
-        Some(Tensors {
-            operands: self.tables.operands.get(first..)?,
+    pub fn tensors(&self) -> Tensors<'a> {
+        Tensors {
+            operands: self.operands,
             tensors: self.tables.tensors,
-        })
+        }
+    }
+
+    /// Holds the op to a signature; none of its operands is missing then.
+    #[inline(always)]
+    pub fn is(
+        &self,
+        Signature {
+            kinds,
+            counts,
+            words,
+        }: Signature,
+    ) -> Result<(), OpFault> {
+        self.has_these(kinds, counts, words)
+    }
+
+    #[inline(never)]
+    fn has_these(&self, kinds: Kinds, counts: u32, words: usize) -> Result<(), OpFault> {
+        let [_, [inputs, outputs, scratch, _], ..] = *self.entry;
+        let own = u32::from_le_bytes([inputs, outputs, scratch, 0]);
+        check(own == counts, OpFault::Operands)?;
+        check(self.words.len() == words, OpFault::Parameters)?;
+        check(self.kinds == kinds, OpFault::Type)
+    }
+
+    /// An operand, of which the load check knows that it is there.
+    #[inline(never)]
+    pub fn at(&self, position: usize) -> Tensor<'a> {
+        self.any(position).unwrap_or(NOTHING)
+    }
+
+    /// The bytes of a constant operand.
+    #[inline(never)]
+    pub fn constant(&self, position: usize) -> &'a [u8] {
+        let constants = self.tables.constants.get(self.at(position).range());
+        constants.unwrap_or_default()
     }
 
     /// An operand of any kind.
-    #[inline(never)]
+    #[inline(always)]
     fn any(&self, position: usize) -> Option<Tensor<'a>> {
         self.tables.tensor(self.operand_index(position)?)
     }
 
+    #[inline(never)]
     pub fn input(&self, position: usize) -> Option<Operand<'a>> {
         if position >= usize::from(self.record().inputs) {
             return None;
@@ -159,6 +270,7 @@ impl<'a> Op<'a> {
         self.operand(position)
     }
 
+    #[inline(never)]
     pub fn output(&self, position: usize) -> Option<Tensor<'a>> {
         let record = self.record();
         if position >= usize::from(record.outputs) {
@@ -191,12 +303,10 @@ impl<'a> Op<'a> {
         self.output(position).ok_or(OpFault::Operands)
     }
 
-    /// An operand of any kind, and whether it lies in the arena.
+    /// The bytes of an operand: of the arena, or of the constants.
     #[inline(never)]
-    pub fn tensor(&self, position: usize) -> Result<(Tensor<'a>, bool), OpFault> {
-        let index = self.operand_index(position).ok_or(OpFault::Operands)?;
-        let tensor = self.tables.tensor(index).ok_or(OpFault::Operands)?;
-        Ok((tensor, index < self.tables.arena_tensors()))
+    pub fn place(&self, position: usize) -> Option<Range<usize>> {
+        self.any(position).map(Tensor::range)
     }
 
     /// Where an operand lies: in the arena, or in the constants.
@@ -209,17 +319,10 @@ impl<'a> Op<'a> {
         self.tables.constants.get(self.offset(position)?..)
     }
 
-    /// A scratch operand the load check has counted.
-    pub fn need_scratch(&self, position: usize) -> Result<Tensor<'a>, OpFault> {
-        self.scratch(position).ok_or(OpFault::Operands)
-    }
-
     /// The parameter block: little-endian 32-bit words.
+    #[inline(always)]
     pub fn parameters(&self) -> Parameters<'a> {
-        let record = self.record();
-        let start = record.parameters_offset as usize / 4;
-        let range = start..start.wrapping_add(record.parameters_bytes as usize / 4);
-        Parameters(self.tables.parameters.get(range).unwrap_or_default())
+        Parameters(self.words)
     }
 
     /// Holds the op to a number of inputs, one output, no scratch and a parameter length.
@@ -274,6 +377,29 @@ impl<'a> Op<'a> {
         Ok(())
     }
 
+    /// Lets the last operand, the output, lie exactly over input 0 or apart from it, and holds both to one shape; gives
+    /// the elements.
+    #[inline(never)]
+    pub fn is_in_place_or_apart(&self) -> Result<u64, OpFault> {
+        let (x, y) = (self.at(0), self.at(self.operands.len().wrapping_sub(1)));
+        check(x.has_shape(y.dims()), OpFault::Shape)?;
+        let (input, output) = (x.range(), y.range());
+        let lies = input == output || disjoint(&input, &output);
+        check(lies, OpFault::Aliasing)?;
+        Ok(y.elements() as u64)
+    }
+
+    /// The bytes of output `position`, with what input 0 has.
+    #[inline(never)]
+    pub fn in_place<'m>(&self, arena: &'m mut [u8], position: usize) -> Option<&'m mut [u8]> {
+        let (x, y) = (self.at(0).range(), self.at(position).range());
+        if x != y {
+            let (from, to) = split(arena, x, y.clone())?;
+            copy(from, to);
+        }
+        arena.get_mut(y)
+    }
+
     fn inputs_apart_unless(&self, allowed: impl Fn(Tensor, Tensor) -> bool) -> Result<(), OpFault> {
         let output = self.need_output(0)?;
         for position in 0..usize::from(self.record().inputs) {
@@ -285,7 +411,7 @@ impl<'a> Op<'a> {
     }
 }
 
-/// The operands of an op, inputs, outputs and scratch; behind them those of the next ones.
+/// The operands of an op: inputs, outputs and scratch.
 #[derive(Clone, Copy)]
 pub(crate) struct Tensors<'a> {
     operands: &'a [[u8; 2]],
@@ -341,13 +467,17 @@ pub(crate) fn split_mut(
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parameters<'a>(&'a [[u8; 4]]);
 
-impl Parameters<'_> {
+impl<'a> Parameters<'a> {
+    /// The first `N` words, where they stand.
+    #[inline(always)]
+    pub fn chunk<const N: usize>(&self) -> Option<&'a [[u8; 4]; N]> {
+        self.0.first_chunk()
+    }
+
     /// The first `N` words.
     #[inline(always)]
     pub fn words<const N: usize>(&self) -> Option<[u32; N]> {
-        self.0
-            .first_chunk::<N>()
-            .map(|words| words.map(u32::from_le_bytes))
+        self.chunk().map(|words| words.map(u32::from_le_bytes))
     }
 
     pub fn u32(&self, word: usize) -> Option<u32> {

@@ -183,7 +183,7 @@ impl<'a> Plan<'a> {
             };
             let bytes = arena.get_mut(place).unwrap_or_default();
             for element in bytes.as_chunks_mut().0 {
-                if f32::from_le_bytes(*element).is_nan() {
+                if u32::from_le_bytes(*element) << 1 > INFINITY << 1 {
                     *element = CANONICAL_NAN.to_le_bytes();
                 }
             }
@@ -235,6 +235,8 @@ impl<'a> Plan<'a> {
 
 /// The NaN in outputs: quiet, positive, no payload.
 const CANONICAL_NAN: u32 = 0x7FC0_0000;
+/// The last bits that are no NaN, but for the sign.
+const INFINITY: u32 = 0x7F80_0000;
 
 const NO_TENSOR: TensorInfo = TensorInfo {
     dtype: DType::U8,

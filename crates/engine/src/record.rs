@@ -242,10 +242,18 @@ impl OpRecord {
         bytes
     }
 
+    /// Where its operands stand in the operand table.
+    #[inline(always)]
+    pub(crate) fn operands(&self) -> core::ops::Range<usize> {
+        let first = usize::from(self.first_operand);
+        let inputs_and_outputs = usize::from(self.inputs) + usize::from(self.outputs);
+        first..first + inputs_and_outputs + usize::from(self.scratch)
+    }
+
     /// Whether the reserved bytes of an entry are zero.
     pub(crate) fn is_plain(entry: &OpEntry) -> bool {
-        let [_, [.., reserved], [_, _, low, high], ..] = *entry;
-        reserved | low | high == 0
+        let [_, counts, first, ..] = entry.map(u32::from_le_bytes);
+        counts >> 24 | first >> 16 == 0
     }
 
     /// Reads an entry.

@@ -29,7 +29,7 @@ fn plan(variant: u8, groups: &[Vec<u8>], parameters: [u32; 3]) -> Vec<u8> {
         inputs.push(plan.constant(DType::U8, &[group.len() as u32], group));
     }
     let scratch = match variant {
-        0 | 1 => vec![plan.arena(DType::U8, &[256])],
+        0 | 1 | 4 | 5 => vec![plan.arena(DType::U8, &[256])],
         _ => Vec::new(),
     };
     let kernel = kernel(OpCode::TreeEnsemble, variant);
@@ -246,6 +246,7 @@ struct Ranks {
     keys: Vec<i32>,
     leaves: Vec<u16>,
     rows: Vec<[u8; 2]>,
+    values: Vec<f32>,
     grid: [u32; 2],
     room: usize,
 }
@@ -263,8 +264,21 @@ impl Ranks {
             keys: vec![1.0_f32.to_bits() as i32, 2.0_f32.to_bits() as i32],
             leaves: vec![0, 1, 2],
             rows: vec![[0, 40], [1 | LAST, 50]],
+            values: Vec::new(),
             grid: [0, 0],
             room: 256,
+        }
+    }
+
+    /// The same with short rows: nodes that test nothing make every walk four nodes long.
+    fn short_example() -> Self {
+        let example = Self::example();
+        let [first, second, third] = [0, 1, 2].map(|node| example.nodes[node]);
+        let on = |node: u32| node << 16;
+        Ranks {
+            nodes: vec![first, on(3), on(4), on(5), on(6), second, third],
+            rows: vec![short(40, 0), short(50, 1 | ENDS)],
+            ..example
         }
     }
 
@@ -277,7 +291,7 @@ impl Ranks {
             self.keys.len() as u32,
             self.leaves.len() as u32,
             self.rows.len() as u32,
-            0,
+            self.values.len() as u32,
         ];
         let keys: Vec<u32> = self.keys.iter().map(|key| key.cast_unsigned()).collect();
         let mut bytes = [words(&counts), words(&self.grid), words(&self.nodes)].concat();
@@ -287,6 +301,7 @@ impl Ranks {
                 halves(&self.pieces),
                 halves(&self.leaves),
                 self.rows.concat(),
+                f32_bytes(&self.values),
             ]
             .concat(),
         );
@@ -336,6 +351,85 @@ fn a_grid_counts_its_points_below_a_number() {
             assert_eq!(scores(&plan, [x, 1.0]), [40.0, 50.0], "{rank} {x}");
         }
     }
+}
+
+/// In a short entry of a row, beside the score: the last one.
+const ENDS: u16 = 0x8000;
+
+/// A short entry of a row.
+fn short(weight: u16, score: u16) -> [u8; 2] {
+    let end = (score & ENDS) >> 4;
+    (weight | end | score << 12).to_le_bytes()
+}
+
+#[test]
+fn short_rows_add_what_long_ones_do() {
+    let (long, short) = (Ranks::example().plan(), {
+        let group = Ranks::short_example();
+        plan(5, &[group.bytes()], step(1.0))
+    });
+    let numbers = [
+        1.0,
+        0.5,
+        -3.0,
+        -0.0,
+        2.0,
+        2.5,
+        f32::INFINITY,
+        f32::NAN,
+        -f32::NAN,
+    ];
+    for x in numbers {
+        for y in numbers {
+            assert_eq!(scores(&short, [x, y]), scores(&long, [x, y]), "{x} {y}");
+        }
+    }
+}
+
+#[test]
+fn short_rows_of_floats_name_their_values() {
+    let mut group = Ranks::short_example();
+    group.rows = vec![short(2, 0), short(1, 1 | ENDS)];
+    group.values = vec![9.0, -0.5, 0.25, 9.0];
+    let unit = [1.5_f32.to_bits(), 0, 0];
+    let plan = plan(4, &[group.bytes(), group.bytes()], unit);
+    assert_eq!(scores(&plan, [2.0, 0.0]), [0.5, -1.0]);
+    assert_eq!(scores(&plan, [0.0, 0.0]), [3.0, 0.0]);
+}
+
+#[test]
+fn malformed_short_trees_are_refused() {
+    let load =
+        |variant, group: &Ranks| Plan::load(&plan(variant, &[group.bytes()], step(1.0))).err();
+    let example = Ranks::short_example();
+    assert_eq!(load(5, &example), None);
+    type Damage = fn(&mut Ranks);
+    let damages: [(&str, Damage); 6] = [
+        ("a leaf at the root", |g| g.nodes[0] |= LEAF),
+        ("a leaf behind it", |g| g.nodes[2] = LEAF),
+        ("a leaf at the third node", |g| g.nodes[4] = LEAF),
+        ("a row that does not end", |g| g.rows[1] = short(50, 1)),
+        ("a score that is not there", |g| g.rows[0] = short(40, 2)),
+        ("too little behind the leaves", |g| {
+            g.leaves.resize(600, 0);
+            g.room = 0;
+            g.nodes.resize(256, 255 << 8 | LEAF);
+        }),
+    ];
+    let refused = Some(LoadError::Op {
+        op: 0,
+        fault: OpFault::Constant,
+    });
+    for (name, damage) in damages {
+        let mut damaged = example.clone();
+        damage(&mut damaged);
+        assert_eq!(load(5, &damaged), refused, "{name}");
+    }
+    let mut floats = example.clone();
+    floats.values = vec![1.0; 2];
+    assert_eq!(load(4, &floats), None);
+    floats.values = vec![1.0; 3];
+    assert_eq!(load(4, &floats), refused);
 }
 
 #[test]

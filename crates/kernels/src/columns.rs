@@ -52,7 +52,8 @@ impl Runs {
 /// behind them.
 ///
 /// None, and nothing written, where inputs or places are missing.
-#[inline(always)]
+#[cfg_attr(cortex_m_dsp, inline(never))]
+#[cfg_attr(not(cortex_m_dsp), inline(always))]
 pub fn fill_pair<'c>(
     columns: &'c mut [u8],
     runs: &Runs,

@@ -38,37 +38,50 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Whether all inputs are in `inputs`, and all places for them in `plane`.
-    pub(crate) fn fit(&self, inputs: &[u8], plane: &[u8]) -> bool {
+    /// Whether slices of these lengths have all inputs of so many neighbouring channels and all places for them, which are
+    /// `lane_bytes` apart; none where they have not.
+    #[inline(never)]
+    pub(crate) fn fit(&self, lanes: usize, lane_bytes: usize, lengths: [usize; 2]) -> Option<()> {
+        let last = self.columns.checked_sub(1)?;
+        let of_rows = self.count.checked_sub(1)?;
         let reach = |row_bytes: usize, pitch: usize, size: usize| {
-            let rows = self.count.checked_sub(1)?.checked_mul(row_bytes)?;
-            let columns = self.columns.checked_sub(1)?.checked_mul(pitch)?;
-            rows.checked_add(columns)?.checked_add(size)
+            let rows = of_rows.checked_mul(row_bytes)?;
+            rows.checked_add(last.checked_mul(pitch)?)?
+                .checked_add(size)
         };
-        reach(self.input_bytes, self.pitch, 1).is_some_and(|end| end <= inputs.len())
-            && reach(self.plane_bytes, 2, 2).is_some_and(|end| end <= plane.len())
+        let other_lanes = lane_bytes.checked_mul(lanes.checked_sub(1)?)?;
+        let places = other_lanes.checked_add(2)?;
+        let [inputs, plane] = lengths;
+        let fits = reach(self.input_bytes, self.pitch, lanes)? <= inputs
+            && reach(self.plane_bytes, 2, places)? <= plane;
+        fits.then_some(())
     }
 }
 
 /// Widens rows of inputs into rows of a plane.
 ///
-/// Nothing is written where they do not fit.
+/// None, and nothing is written, where inputs or places are missing.
 #[inline]
-pub fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
+pub fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) -> Option<()> {
     #[cfg(cortex_m_dsp)]
-    crate::arch::fill_plane(rows, inputs, plane);
+    return crate::arch::fill_plane(rows, inputs, plane);
     #[cfg(not(cortex_m_dsp))]
-    if !rows.fit(inputs, plane) {
-        return;
+    {
+        rows.fit(1, 0, [inputs.len(), plane.len()])?;
+        widen(rows, inputs, plane);
+        Some(())
     }
-    #[cfg(not(cortex_m_dsp))]
-    for row in 0..rows.count {
-        let inputs = inputs.get(row * rows.input_bytes..).unwrap_or_default();
-        let plane = plane.get_mut(row * rows.plane_bytes..).unwrap_or_default();
+}
+
+#[cfg(not(cortex_m_dsp))]
+fn widen(rows: &Rows, mut inputs: &[u8], mut plane: &mut [u8]) {
+    for _ in 0..rows.count {
         let places = plane.as_chunks_mut::<2>().0.iter_mut().take(rows.columns);
         for (to, from) in places.zip(inputs.iter().step_by(rows.pitch.max(1))) {
             *to = i16::from(*from as i8).to_le_bytes();
         }
+        inputs = inputs.get(rows.input_bytes..).unwrap_or_default();
+        plane = plane.get_mut(rows.plane_bytes..).unwrap_or_default();
     }
 }
 
@@ -85,14 +98,10 @@ pub fn fill_lanes(rows: &Rows, lane_bytes: usize, inputs: &[u8], plane: &mut [u8
     return crate::arch::fill_lanes(rows, lane_bytes, inputs, plane);
     #[cfg(not(cortex_m_dsp))]
     {
-        let last = lane_bytes.checked_mul(LANES - 1)?;
-        let (inputs_of_last, places_of_last) = (inputs.get(LANES - 1..)?, plane.get(last..)?);
-        if !rows.fit(inputs_of_last, places_of_last) {
-            return None;
-        }
+        rows.fit(LANES, lane_bytes, [inputs.len(), plane.len()])?;
         for lane in 0..LANES {
-            let inputs = inputs.get(lane..)?;
-            fill_plane(rows, inputs, plane.get_mut(lane * lane_bytes..)?);
+            let places = plane.get_mut(lane * lane_bytes..)?;
+            widen(rows, inputs.get(lane..)?, places);
         }
         Some(())
     }
@@ -122,43 +131,66 @@ pub struct Depthwise3<'a> {
     pub columns: usize,
 }
 
-/// One output of a depthwise convolution with any taps, see [`depthwise_output`].
+/// The work of one channel with any taps, see [`depthwise`].
 #[derive(Clone, Copy, Debug)]
-pub struct Window<'a> {
-    /// The plane from the first input under the taps on.
+pub struct Depthwise<'a> {
+    /// The padded plane.
     pub plane: &'a [u8],
-    /// Bytes of a row of the plane.
+    /// Bytes from a row of the plane to the next.
     pub row_bytes: usize,
     /// Rows of words of two taps, then start, `M`, `R` and shift; a last odd tap stands with a zero.
     pub taps: &'a [u8],
     /// Words of taps in a row.
     pub row_words: usize,
+    /// Inputs from a window to the one below and the one beside.
+    pub stride: [usize; 2],
+    /// Bytes between neighbours in the output.
+    pub pitch: usize,
+    /// Outputs in a row.
+    pub columns: usize,
 }
 
-/// An output of any window: 3 instructions for a product, portable on every target.
-#[inline]
-pub fn depthwise_output(window: &Window) -> u8 {
-    let Some((taps, &[start, factor, offset, shift])) =
-        window.taps.as_chunks::<4>().0.split_last_chunk()
-    else {
-        return 0;
-    };
-    let mut sum = i32::from_le_bytes(start);
-    let mut plane = window.plane;
-    for row in taps.chunks_exact(window.row_words.max(1)) {
-        for (taps, inputs) in row.iter().zip(plane.as_chunks::<4>().0) {
-            sum = dual(sum, *taps, *inputs);
+/// Computes rows of outputs of any window: 3 instructions for a product, portable on every target.
+///
+/// None where inputs, taps or room for the outputs are missing.
+#[inline(never)]
+pub fn depthwise(work: &Depthwise, rows: usize, out: &mut [u8]) -> Option<()> {
+    let (taps, ends) = work.taps.as_chunks::<4>().0.split_last_chunk()?;
+    let [down, beside] = work.stride;
+    let mut at = 0;
+    for row in 0..rows {
+        let mut start = row.wrapping_mul(down).wrapping_mul(work.row_bytes);
+        for _ in 0..work.columns {
+            *out.get_mut(at)? = work.output(work.plane.get(start..)?, taps, ends);
+            start = start.wrapping_add(beside.wrapping_mul(2));
+            at = at.wrapping_add(work.pitch);
         }
-        plane = plane.get(window.row_bytes..).unwrap_or_default();
     }
-    requantise(sum, [factor, offset, shift])
+    Some(())
+}
+
+impl Depthwise<'_> {
+    /// The output of the window at the start of a plane.
+    #[inline(always)]
+    fn output(&self, mut plane: &[u8], taps: &[[u8; 4]], ends: &[[u8; 4]; 4]) -> u8 {
+        let [start, factor, offset, shift] = *ends;
+        let mut sum = i32::from_le_bytes(start);
+        for row in taps.chunks_exact(self.row_words.max(1)) {
+            for (taps, inputs) in row.iter().zip(plane.as_chunks::<4>().0) {
+                sum = dual(sum, *taps, *inputs);
+            }
+            plane = plane.get(self.row_bytes..).unwrap_or_default();
+        }
+        requantise(sum, [factor, offset, shift])
+    }
 }
 
 /// Computes rows of outputs: output `i` of channel `j` at `out[i·pitch + j]`.
 ///
 /// None where the planes, or room for the outputs, are missing; what is written then is nowhere else. Cost: see
 /// the table in the crate's documentation.
-#[inline]
+#[cfg_attr(cortex_m_dsp, inline(never))]
+#[cfg_attr(not(cortex_m_dsp), inline)]
 pub fn depthwise3(channel: &Depthwise3, rows: usize, out: &mut [u8]) -> Option<()> {
     #[cfg(cortex_m_dsp)]
     return crate::arch::depthwise3(channel, rows, out);

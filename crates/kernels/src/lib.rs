@@ -13,6 +13,8 @@
 //! | [`depthwise3`], stride 1 | 0.83, 7.5 per output | portable | portable | portable | portable |
 //! | [`depthwise3_image`], stride 1 | – | 5 per output | – | – | – |
 //! | [`fill_pair`] | 1.25 per input | 0.6 | 0.7 | portable | portable |
+//! | [`Ranked::add`] | 6 per node, 11 more per tree, 10 per entry of a row | portable | portable | portable | portable |
+//! | [`map_to_grid`] | 5.75 per input | portable | portable | portable | portable |
 //! | [`walk_ranks`] | 6 per node of a tree | portable | portable | portable | portable |
 //! | [`Quick::walk`] | 10 per branch of a tree | portable | portable | portable | portable |
 //! | [`sum_lanes`] | – | 3 per sum | – | – | – |
@@ -61,9 +63,12 @@ mod tests;
 pub use channels::sum_channels;
 pub use columns::{Column, Runs, fill, fill_pair, repeat, widen};
 pub use depthwise::{
-    Depthwise3, Image3, LANES, Rows, TAP_BYTES, Window, depthwise_output, depthwise3,
-    depthwise3_image, fill_lanes, fill_plane,
+    Depthwise, Depthwise3, Image3, LANES, Rows, TAP_BYTES, depthwise, depthwise3, depthwise3_image,
+    fill_lanes, fill_plane,
 };
 pub use multiply::{GROUP, Layer, group_bytes, multiply_pair, multiply_row};
 pub use sum::{Sum, sum_lanes};
-pub use trees::{Branches, Quick, WINDOW, walk_ranks};
+pub use trees::{
+    Branches, GOES_ON, LEAST_NODES, Quick, ROW_ENDS, Ranked, SCORE_BIT, SCORES, WEIGHT_BITS,
+    WINDOW, map_to_grid, walk_ranks,
+};

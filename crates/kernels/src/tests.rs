@@ -156,7 +156,7 @@ impl Picture {
                 plane_bytes: 2 * width,
             };
             let first = 2 * (self.padding[0] * width + self.padding[1]);
-            fill_plane(&rows, &self.inputs[channel..], &mut plane[first..]);
+            fill_plane(&rows, &self.inputs[channel..], &mut plane[first..]).unwrap();
             let work = Depthwise3 {
                 plane: &plane,
                 lane_bytes: 0,
@@ -360,7 +360,7 @@ proptest! {
         let mut expected = plane.clone();
         fill_lanes(&rows, lane_bytes, inputs, &mut plane);
         for lane in 0..LANES {
-            fill_plane(&rows, &inputs[lane..], &mut expected[lane * lane_bytes..]);
+            fill_plane(&rows, &inputs[lane..], &mut expected[lane * lane_bytes..]).unwrap();
         }
         prop_assert_eq!(plane, expected);
     }

@@ -16,6 +16,99 @@ pub fn walk_ranks(nodes: &[[u8; 4]], start: usize, images: &[u8; 256]) -> Option
     portable::walk_ranks(nodes, start, images)
 }
 
+/// Most scores of [`Ranked`] trees.
+pub const SCORES: usize = 16;
+/// Nodes on the shortest walk through [`Ranked`] trees: those before are taken for branches.
+pub const LEAST_NODES: usize = 4;
+/// In a leaf code: the walk goes on in the piece with the number of the other bits.
+pub const GOES_ON: u16 = 0x8000;
+/// Bits of the weight in an entry of a row; the end and four bits of the score stand above.
+pub const WEIGHT_BITS: u32 = 11;
+/// In an entry of a row: the last one.
+pub const ROW_ENDS: u16 = 1 << WEIGHT_BITS;
+/// Where the score of an entry begins.
+pub const SCORE_BIT: u32 = WEIGHT_BITS + 1;
+
+/// Trees by ranks, and what their leaves add to scores.
+///
+/// Trees start at the nodes that the first pieces name. A walk, as [`walk_ranks`] takes it but through at least
+/// [`LEAST_NODES`], gives the place of a leaf code. A code below `width` adds the unit to that score; a code `width + r`
+/// adds entries of `rows` from `r` on up to one that ends. Weights are whole steps or, for sums of `f32`, places in `values`.
+#[derive(Clone, Copy, Debug)]
+pub struct Ranked<'a> {
+    /// Nodes, and what stands behind them: a window from every start.
+    pub nodes: &'a [[u8; 4]],
+    /// What the inputs are mapped to.
+    pub images: &'a [u8; 256],
+    /// The first nodes of pieces.
+    pub pieces: &'a [[u8; 2]],
+    /// How many pieces begin a tree.
+    pub trees: usize,
+    /// Leaf codes, and what stands behind them: a power of two that is no less than `leaf_count`.
+    pub leaves: &'a [[u8; 2]],
+    /// How many leaf codes there are; a place is taken modulo the next power of two.
+    pub leaf_count: usize,
+    /// At most [`SCORES`].
+    pub width: usize,
+    /// The last one ends.
+    pub rows: &'a [[u8; 2]],
+    /// A power of two of them, at most 2^[`WEIGHT_BITS`], for sums of `f32`; a place is taken modulo their number.
+    pub values: &'a [[u8; 4]],
+    /// What a code below `width` adds: bits of an `f32`, or steps.
+    pub unit: u32,
+}
+
+impl Ranked<'_> {
+    /// Adds the leaf of every tree, in their order; sums are `f32` or, modulo 2³², steps.
+    ///
+    /// None where something is missing; sums are of no use then. Endless where nodes or pieces lead in a circle. Cost on
+    /// Cortex-M: 6 instructions for a node, 11 more for a tree, 10 for an entry of a row.
+    #[inline(always)]
+    pub fn add<const FLOATS: bool>(&self, sums: &mut [[u8; 4]; SCORES]) -> Option<()> {
+        let ends = match self.rows.last() {
+            Some(entry) => u16::from_le_bytes(*entry) & ROW_ENDS != 0,
+            None => true,
+        };
+        let values = self.values.len();
+        let weighs = !FLOATS || values.is_power_of_two() && values >> WEIGHT_BITS <= 1;
+        let starts = self.pieces.get(..self.trees)?;
+        let leaves = self.leaf_count.checked_next_power_of_two()?;
+        let fits = self.width <= SCORES
+            && leaves <= self.leaves.len()
+            && ends
+            && (weighs || self.rows.is_empty());
+        if !fits || starts.is_empty() {
+            return fits.then_some(());
+        }
+        #[cfg(cortex_m_dsp)]
+        if !FLOATS || cfg!(cortex_m_fpu) {
+            return crate::arch::add_ranked::<FLOATS>(self, starts, leaves - 1, sums);
+        }
+        portable::add_ranked::<FLOATS>(self, starts, leaves - 1, sums)
+    }
+}
+
+/// Images of inputs on a grid, `(x - below) >> shift` of each input's bits as an `i32`, saturated to 32 bits and then to a
+/// byte; gives whether an input has its sign set. As many as there are inputs and images.
+#[inline(always)]
+pub fn map_to_grid(inputs: &[[u8; 4]], below: i32, shift: u32, images: &mut [u8]) -> bool {
+    let count = inputs.len().min(images.len());
+    let (inputs, images) = (inputs.get(..count), images.get_mut(..count));
+    let (inputs, images) = inputs.zip(images).unwrap_or_default();
+    #[cfg(cortex_m_dsp)]
+    return crate::arch::map_to_grid(inputs, below, shift & 31, images);
+    #[cfg(not(cortex_m_dsp))]
+    {
+        let mut signs = 0;
+        for (input, image) in inputs.iter().zip(images) {
+            let bits = i32::from_le_bytes(*input);
+            signs |= bits;
+            *image = (bits.saturating_sub(below) >> (shift & 31)).clamp(0, 255) as u8;
+        }
+        signs < 0
+    }
+}
+
 /// Branches that compare inputs with thresholds.
 ///
 /// Bits of a link: 0 – 11 where to go if `x ≤ threshold`, 12 – 23 where to go if not (a NaN does
@@ -78,7 +171,7 @@ impl Quick<'_> {
 /// What every architecture computes.
 #[cfg_attr(cortex_m_dsp, allow(dead_code))]
 pub(crate) mod portable {
-    use super::WINDOW;
+    use super::{GOES_ON, LEAST_NODES, ROW_ENDS, Ranked, SCORE_BIT, SCORES, WEIGHT_BITS, WINDOW};
 
     const PLACE_BITS: u32 = 12;
     const PLACE: u32 = 0xFFF;
@@ -97,6 +190,81 @@ pub(crate) mod portable {
                 return Some((sum << 1 >> 17) as usize);
             }
         }
+    }
+
+    pub fn add_ranked<const FLOATS: bool>(
+        trees: &Ranked,
+        starts: &[[u8; 2]],
+        leaf_mask: usize,
+        sums: &mut [[u8; 4]; SCORES],
+    ) -> Option<()> {
+        let leaf = |start: [u8; 2]| {
+            let place = walk(trees, u16::from_le_bytes(start).into())?;
+            trees
+                .leaves
+                .get(place & leaf_mask)
+                .copied()
+                .map(u16::from_le_bytes)
+        };
+        for start in starts {
+            let mut code = leaf(*start)?;
+            while usize::from(code) >= trees.width.saturating_add(trees.rows.len()) {
+                let piece = usize::from(code.checked_sub(GOES_ON)?);
+                code = leaf(*trees.pieces.get(piece)?)?;
+            }
+            let code = usize::from(code);
+            match code.checked_sub(trees.width) {
+                None => add::<FLOATS>(sums.get_mut(code)?, trees.unit),
+                Some(row) => add_row::<FLOATS>(trees, row, sums)?,
+            }
+        }
+        Some(())
+    }
+
+    /// As `walk_ranks`, through the first nodes whether or not they are leaves.
+    fn walk(trees: &Ranked, start: usize) -> Option<usize> {
+        let window: &[[u8; 4]; WINDOW] = trees.nodes.get(start..)?.first_chunk()?;
+        let (mut at, mut nodes) = (0, 0);
+        loop {
+            let node = u32::from_le_bytes(*window.get(at)?);
+            let image = *trees.images.get(usize::from(node as u8))?;
+            let sum = node.wrapping_add(u32::from(image) << 8);
+            (at, nodes) = ((sum >> 16 & 0xFF) as usize, nodes + 1);
+            if nodes >= LEAST_NODES && sum.cast_signed() < 0 {
+                return Some((sum << 1 >> 17) as usize);
+            }
+        }
+    }
+
+    fn add_row<const FLOATS: bool>(
+        trees: &Ranked,
+        row: usize,
+        sums: &mut [[u8; 4]; SCORES],
+    ) -> Option<()> {
+        let mask = trees.values.len().wrapping_sub(1);
+        for entry in trees.rows.get(row..)? {
+            let entry = u16::from_le_bytes(*entry);
+            let weight = entry & ((1 << WEIGHT_BITS) - 1);
+            let weight = match FLOATS {
+                true => u32::from_le_bytes(*trees.values.get(usize::from(weight) & mask)?),
+                false => weight.into(),
+            };
+            let score = usize::from(entry >> SCORE_BIT);
+            add::<FLOATS>(sums.get_mut(score)?, weight);
+            if entry & ROW_ENDS != 0 {
+                return Some(());
+            }
+        }
+        None
+    }
+
+    fn add<const FLOATS: bool>(score: &mut [u8; 4], weight: u32) {
+        let sum = u32::from_le_bytes(*score);
+        let sum = match FLOATS {
+            false => sum.wrapping_add(weight),
+            true => (f32::from_bits(sum) + f32::from_bits(weight)).to_bits(),
+        };
+        *score = sum.to_le_bytes();
     }
 
     #[inline(never)]

@@ -69,6 +69,8 @@ static KERNELS: &[&Kernel] = &[
     &tree_ensemble::RANKS_STEPS,
     &tree_ensemble::DIRECT_F32,
     &tree_ensemble::DIRECT_STEPS,
+    &tree_ensemble::SHORT_F32,
+    &tree_ensemble::SHORT_STEPS,
     &mat_mul::KERNEL,
     &mat_mul_i8::KERNEL,
     &strided_copy::KERNEL,

@@ -46,11 +46,11 @@ pub(crate) struct Reach {
 pub(crate) fn reach(op: &Op) -> Option<Reach> {
     match *op {
         Op::FullyConnectedPacked { rows, k, n, .. } if rows > 1 => Some(Reach {
-            before: Walk::over_rows(rows, k, n).lead(),
+            before: Some(Walk::over_rows(rows, k, n).lead() as i64),
             behind: Walk::is_backward([k, n], [0, 0]).then_some(0),
         }),
         Op::Conv2dPacked { ref geometry, .. } => Some(Reach {
-            before: Walk::over_image(&geometry.words()).lead(),
+            before: Some(Walk::over_image(&geometry.words().map(u32::to_le_bytes)).lead() as i64),
             behind: None,
         }),
         _ => None,

@@ -7,12 +7,10 @@ use super::is_aligned;
 use crate::depthwise::{Depthwise3, LANES, Rows, TAP_BYTES};
 use core::arch::{asm, naked_asm};
 
-/// As the portable loop: 7 instructions for two inputs, 10 for every row.
-#[inline(always)]
-pub(crate) fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
-    if !rows.fit(inputs, plane) {
-        return;
-    }
+/// As the portable loop: 7 instructions for two inputs, 10 for every row; none where an input or a place is missing.
+#[inline(never)]
+pub(crate) fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) -> Option<()> {
+    rows.fit(1, 0, [inputs.len(), plane.len()])?;
     let pairs = rows.columns / 2 * 4;
     // From the end of a row to the start of the next.
     let input_advance = rows.input_bytes.wrapping_sub(rows.columns * rows.pitch);
@@ -58,6 +56,7 @@ pub(crate) fn fill_plane(rows: &Rows, inputs: &[u8], plane: &mut [u8]) {
             options(nostack)
         );
     }
+    Some(())
 }
 
 /// As the portable loop: 17 instructions for two inputs of four channels, 11 for the last one of an odd number, 14
@@ -69,16 +68,7 @@ pub(crate) fn fill_lanes(
     inputs: &[u8],
     plane: &mut [u8],
 ) -> Option<()> {
-    let before = lane_bytes.checked_mul(LANES - 1)?;
-    let last = rows.count.checked_sub(1)?;
-    let end = (rows.columns.checked_sub(1)?.checked_mul(rows.pitch)?)
-        .checked_add(last.checked_mul(rows.input_bytes)?)?;
-    let places_end = (rows.columns.checked_mul(2)?)
-        .checked_add(last.checked_mul(rows.plane_bytes)?)?
-        .checked_add(before)?;
-    if end.checked_add(LANES)? > inputs.len() || places_end > plane.len() {
-        return None;
-    }
+    rows.fit(LANES, lane_bytes, [inputs.len(), plane.len()])?;
     let (mut from, mut to) = (inputs.as_ptr(), plane.as_mut_ptr());
     for _ in 0..rows.count {
         // SAFETY: four inputs are there at every column of every row, and places of two bytes in four lanes.

@@ -29,7 +29,7 @@ pub(crate) use columns::{write, write_pair};
 pub(crate) use depthwise::{depthwise3, fill_lanes, fill_plane};
 pub(crate) use multiply::{multiply_pair, multiply_row};
 pub use trees::Quick;
-pub(crate) use trees::walk_ranks;
+pub(crate) use trees::{add_ranked, map_to_grid, walk_ranks};
 
 use core::arch::asm;
 

@@ -121,6 +121,7 @@ unsafe fn rows(layer: &Layer, groups: *const u8, inputs: &[u8], out: &mut [u8]) 
 }
 
 /// Part of a group. A loop would become a call of `memcpy`, which is longer than everything here.
+#[inline(never)]
 fn copy(&[a, b, c, _]: &[u8; GROUP], to: &mut [u8]) {
     match to {
         [to] => *to = a,

@@ -2,8 +2,7 @@
 
 use super::{Chance, Memory, lane, put_on_edge, requantised, word};
 use dunlin_kernels::{
-    Depthwise3, LANES, Rows, TAP_BYTES, Window, depthwise_output, depthwise3, fill_lanes,
-    fill_plane,
+    Depthwise, Depthwise3, LANES, Rows, TAP_BYTES, depthwise, depthwise3, fill_lanes, fill_plane,
 };
 
 pub fn plane(chance: &mut Chance, memory: &mut Memory) {
@@ -43,7 +42,8 @@ pub fn plane(chance: &mut Chance, memory: &mut Memory) {
             }
         }
     }
-    fill_plane(&rows, inputs, &mut memory.got.0[to..to + places]);
+    let done = fill_plane(&rows, inputs, &mut memory.got.0[to..to + places]);
+    assert_eq!(done.is_some(), is_there && count > 0 && columns > 0);
 }
 
 pub fn lanes(chance: &mut Chance, memory: &mut Memory) {
@@ -187,10 +187,15 @@ pub fn any(chance: &mut Chance, memory: &mut Memory) {
         put_on_edge(chance, sum, taps, at + 1, 0);
     }
     memory.expected.0[0] = requantised(sum, taps, at + 1, 0);
-    memory.got.0[0] = depthwise_output(&Window {
+    let work = Depthwise {
         plane,
         row_bytes: 2 * width,
         taps,
         row_words,
-    });
+        stride: [1, 1],
+        pitch: 1,
+        columns: 1,
+    };
+    let done = depthwise(&work, 1, &mut memory.got.0[..1]);
+    assert!(done.is_some());
 }

@@ -56,7 +56,7 @@ pub struct Difference {
 type Loop = (&'static str, fn(&mut Chance, &mut Memory));
 
 /// The loops, but for those over trees with thresholds, which whole models cover.
-pub const LOOPS: [Loop; 11] = [
+pub const LOOPS: [Loop; 14] = [
     ("multiply_pair", multiply::pair),
     ("multiply_row", multiply::row),
     ("fill", columns::fill),
@@ -66,8 +66,11 @@ pub const LOOPS: [Loop; 11] = [
     ("fill_lanes", depthwise::lanes),
     ("sum_channels", channels::sums),
     ("depthwise3", depthwise::three),
-    ("depthwise_output", depthwise::any),
+    ("depthwise", depthwise::any),
     ("walk", trees::walk),
+    ("add_steps", trees::steps),
+    ("add_floats", trees::floats),
+    ("map_to_grid", trees::grid),
 ];
 
 /// What the results are before a loop runs.

@@ -12,16 +12,16 @@
 //! stays behind what is still to be read ([`Walk`]).
 
 use super::geometry::{self, Geometry};
-use super::pairs::{Pairs, scratch_bytes};
+use super::pairs::Pairs;
 use super::pixels::Walk;
 use super::{Limits, Operands};
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::{MAX_ROW, OpCode};
 use crate::kernels::Kernel;
-use crate::op::{Op, check, split};
+use crate::op::{Op, check};
 use core::ops::Range;
-use dunlin_kernels::{Column, GROUP, Layer, Runs, fill, fill_pair, group_bytes, repeat};
+use dunlin_kernels::{Column, Runs, fill, fill_pair, repeat};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Conv2d as u16, 1, 3),
@@ -33,70 +33,50 @@ const WORDS: usize = geometry::WORDS + 1;
 
 /// Steps of a column; none where it would be too long.
 #[inline(never)]
-fn steps(geometry: &Geometry) -> Option<usize> {
-    let [rows, columns] = geometry.kernel;
-    let taps = geometry.taps_in_run();
-    let run = taps
-        .checked_mul(geometry.channels)?
-        .checked_next_multiple_of(4)?;
+fn steps(geometry: Geometry) -> Option<usize> {
+    let ([rows, columns], taps) = (geometry.kernel(), geometry.taps_in_run());
+    let run = taps.checked_mul(geometry.channels())?;
     let runs = rows.checked_mul(columns.checked_div(taps)?)?;
-    let inputs = runs.checked_mul(run)?;
+    let inputs = runs.checked_mul(run.checked_next_multiple_of(4)?)?;
     (inputs <= 2 * MAX_ROW as usize).then_some(inputs / 2)
 }
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    let Operands {
-        x,
-        y,
-        constants,
-        scratch,
-    } = Operands::check(op, WORDS, true)?;
-    let words = op.parameters().words().ok_or(OpFault::Parameters)?;
-    let geometry = Geometry::read(&words);
+    let operands = Operands::check(op, WORDS, true)?;
+    let (x, y) = (operands.x, operands.y);
+    let geometry = Geometry::of(op).ok_or(OpFault::Parameters)?;
     geometry.check(x, y)?;
-    let steps = steps(&geometry).ok_or(OpFault::Shape)?;
-    let expected = geometry
-        .filters
-        .div_ceil(GROUP)
-        .saturating_mul(group_bytes(steps));
-    check(constants == expected, OpFault::Constant)?;
-    let [rows, columns] = geometry.output;
-    let needed = scratch_bytes(rows.saturating_mul(columns), steps, geometry.filters);
-    check(scratch >= needed, OpFault::Shape)?;
-    check(
-        Walk::over_image(&words).allows(&x.range(), &y.range()),
-        OpFault::Aliasing,
-    )?;
-    Ok((y.elements() as u64).saturating_mul(2 * steps as u64))
+    let steps = steps(geometry).ok_or(OpFault::Shape)?;
+    let [rows, columns] = geometry.output();
+    operands.hold_pairs(steps, geometry.filters(), rows.wrapping_mul(columns))?;
+    let (x, y) = (&x.range(), &y.range());
+    check(Walk::over_image(geometry.0).allows(x, y), OpFault::Aliasing)?;
+    Ok(y.len() as u64 * (2 * steps as u64))
 }
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let words = op.parameters();
-    let geometry = Geometry::read(&words.words()?);
-    let steps = steps(&geometry)?;
-    let [rows, width] = geometry.output;
-    let mut left = rows.checked_mul(width)?;
-    let start = op.offset(3)?;
-    let pairs = Pairs {
-        layer: Layer::new(op.constants_from(1)?, steps, geometry.filters)?,
-        filters: geometry.filters,
-        limits: Limits(words.u32(geometry::WORDS)?),
-        scratch: start..start.checked_add(scratch_bytes(left, steps, geometry.filters))?,
-    };
-    let input = op.input(0)?.info.range();
-    let inside = Inside::of(&geometry)?;
+    let geometry = Geometry::of(op)?;
+    let [rows, width] = geometry.output();
+    let mut left = rows.wrapping_mul(width);
+    let limits = Limits(op.parameters().u32(geometry::WORDS)?);
+    let sizes = [steps(geometry)?, geometry.filters(), left];
+    let mut pairs = Pairs::of(op, sizes, limits, arena)?;
+    let [height, _] = geometry.input();
+    let (input, bytes) = (op.offset(0)?, height.wrapping_mul(geometry.row_bytes()));
+    let inside = Inside::of(geometry)?;
     let (mut pixel, mut y) = ([0, 0], op.offset(2)?);
     while left > 0 {
         let (first, second) = (pixel, next(pixel, width));
-        let (x, columns) = split(arena, input.clone(), pairs.scratch.clone())?;
-        if inside.gather(x, [first, second], columns).is_none() {
-            gather(&geometry, x, first, columns, Column::First)?;
+        let x = pairs.arena.at(input, bytes)?;
+        if inside.gather(x, [first, second], pairs.columns).is_none() {
+            gather(geometry, x, first, pairs.columns, Column::First)?;
             if left == 1 {
-                return pairs.write_last(arena, y);
+                return pairs.write_last(y);
             }
-            gather(&geometry, x, second, columns, Column::Second)?;
+            gather(geometry, x, second, pairs.columns, Column::Second)?;
         }
-        y = pairs.write(arena, y)?;
+        pairs.write(y)?;
+        y = y.wrapping_add(pairs.filters).wrapping_add(pairs.filters);
         pixel = next(second, width);
         left -= 2;
     }
@@ -127,12 +107,11 @@ struct Inside {
 impl Inside {
     /// The geometry is checked, so nothing here overflows where it matters: every range is looked up in the input.
     #[inline(never)]
-    fn of(geometry: &Geometry) -> Option<Inside> {
-        let ([_, width], [top, left]) = (geometry.input, geometry.padding);
-        let ([stride, step], [dilation, spread]) = (geometry.stride, geometry.dilation);
-        let [kernel_rows, kernel_columns] = geometry.kernel;
-        let c = geometry.channels;
-        let row_bytes = width.wrapping_mul(c);
+    fn of(geometry: Geometry) -> Option<Inside> {
+        let ([top, left], [stride, step]) = (geometry.padding(), geometry.stride());
+        let ([dilation, spread], [kernel_rows, kernel_columns]) =
+            (geometry.dilation(), geometry.kernel());
+        let (c, row_bytes) = (geometry.channels(), geometry.row_bytes());
         let taps = geometry.taps_in_run();
         let below = dilation.wrapping_mul(row_bytes);
         let (groups, count, pitch) = match taps == kernel_columns {
@@ -183,16 +162,16 @@ impl Inside {
 }
 
 /// Widens the inputs under the window of a pixel into a column.
+#[inline(never)]
 fn gather(
-    geometry: &Geometry,
+    geometry: Geometry,
     x: &[u8],
     [row, column]: [usize; 2],
     mut columns: &mut [u8],
     which: Column,
 ) -> Option<()> {
-    let ([height, width], [kernel_rows, kernel_columns]) = (geometry.input, geometry.kernel);
-    let taps = geometry.taps_in_run();
-    let row_bytes = width.wrapping_mul(geometry.channels);
+    let ([height, _], [kernel_rows, kernel_columns]) = (geometry.input(), geometry.kernel());
+    let (taps, row_bytes) = (geometry.taps_in_run(), geometry.row_bytes());
     for kernel_row in 0..kernel_rows {
         // A row above the image has a number beyond it.
         let at = geometry.row(row, kernel_row).cast_unsigned() as usize;
@@ -201,9 +180,11 @@ fn gather(
             true => x.get(start..start.wrapping_add(row_bytes))?,
             false => &[],
         };
-        for tap in (0..kernel_columns).step_by(taps) {
+        let mut tap = 0;
+        while tap < kernel_columns {
             let first = geometry.column(column, tap);
-            columns = gather_run(geometry, inputs, first, columns, which)?;
+            columns = gather_run(geometry, inputs, first, columns, which);
+            tap += taps;
         }
     }
     Some(())
@@ -213,13 +194,13 @@ fn gather(
 /// padding.
 #[inline(always)]
 fn gather_run<'c>(
-    geometry: &Geometry,
+    geometry: Geometry,
     row: &[u8],
     first: i32,
     columns: &'c mut [u8],
     which: Column,
-) -> Option<&'c mut [u8]> {
-    let c = geometry.channels;
+) -> &'c mut [u8] {
+    let c = geometry.channels();
     let length = geometry.taps_in_run().wrapping_mul(c);
     if let Ok(first) = usize::try_from(first) {
         let start = first.wrapping_mul(c);
@@ -227,7 +208,7 @@ fn gather_run<'c>(
         let behind = row.get(start..).unwrap_or_default();
         let run = behind.get(..length.next_multiple_of(4));
         if let Some(run) = run.or_else(|| behind.get(..length)) {
-            return Some(fill(columns, which, run));
+            return fill(columns, which, run);
         }
     }
     let first = (first as isize).wrapping_mul(c as isize);
@@ -237,33 +218,33 @@ fn gather_run<'c>(
 /// As [`gather_run`] across an edge of the image, from element `first` of the row on.
 #[inline(never)]
 fn gather_edge<'c>(
-    geometry: &Geometry,
+    geometry: Geometry,
     row: &[u8],
     first: isize,
     mut columns: &'c mut [u8],
     which: Column,
-) -> Option<&'c mut [u8]> {
-    let length = geometry.taps_in_run().wrapping_mul(geometry.channels);
+) -> &'c mut [u8] {
+    let (c, zero) = (geometry.channels(), geometry.zero());
+    let length = geometry.taps_in_run().wrapping_mul(c);
     if row.is_empty() {
-        return Some(repeat(columns, which, geometry.zero, length));
+        return repeat(columns, which, zero, length);
     }
-    if geometry.channels.is_multiple_of(4) {
+    if c.is_multiple_of(4) {
         // Every tap fills whole words: padding, inputs, padding.
         let before = first.min(0).unsigned_abs().min(length);
         let rest = length.wrapping_sub(before);
         let inputs = row.get(first.max(0).unsigned_abs()..).unwrap_or_default();
         let inputs = inputs.get(..rest).unwrap_or(inputs);
-        columns = repeat(columns, which, geometry.zero, before);
+        columns = repeat(columns, which, zero, before);
         columns = fill(columns, which, inputs);
-        let behind = rest.wrapping_sub(inputs.len());
-        return Some(repeat(columns, which, geometry.zero, behind));
+        return repeat(columns, which, zero, rest.wrapping_sub(inputs.len()));
     }
     for start in (0..length).step_by(4) {
         let quad = [0, 1, 2, 3].map(|place| {
             let at = first.wrapping_add_unsigned(start + place).cast_unsigned();
-            row.get(at).copied().unwrap_or(geometry.zero)
+            row.get(at).copied().unwrap_or(zero)
         });
         columns = fill(columns, which, &quad);
     }
-    Some(columns)
+    columns
 }

@@ -13,16 +13,18 @@
 //! of 1 or 2 a row is `(w₀, w₁)`, `(w₁, w₂)`; otherwise `(w₀, w₁)`, `(w₂, w₃)` and so on, filled up with
 //! zero.
 
+use super::around::Around;
 use super::geometry::{self, Geometry};
 use super::{Limits, Operands};
 use crate::KernelId;
+use crate::bytes::pieces;
 use crate::error::OpFault;
-use crate::format::{MAX_ROW, OpCode};
+use crate::format::{MAX_ELEMENTS, MAX_ROW, OpCode};
 use crate::kernels::Kernel;
-use crate::op::{Op, check, disjoint, split};
+use crate::op::{Op, check, disjoint};
 use core::ops::Range;
 use dunlin_kernels::{
-    Depthwise3, Image3, LANES, Rows, Window, depthwise_output, depthwise3, depthwise3_image,
+    Depthwise, Depthwise3, Image3, LANES, Rows, depthwise, depthwise3, depthwise3_image,
     fill_lanes, fill_plane,
 };
 
@@ -32,49 +34,75 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     run,
 };
 
-/// Words behind the geometry: limits, width, rows of a strip, lanes.
+/// Words: the geometry, then limits, width, rows of a strip, lanes.
 const WORDS: usize = geometry::WORDS + 4;
 
-/// The planes of an op.
+/// The planes of an op. Once they are checked, nothing here overflows.
 #[derive(Clone, Copy)]
-struct Planes {
-    /// Channels that have planes at once.
-    lanes: usize,
+struct Planes<'a> {
+    geometry: Geometry<'a>,
+    /// Inputs in a row of a plane.
+    width: usize,
     /// Rows of outputs that are computed from one filling.
     strip: usize,
-    /// Rows that both a strip and the next one need.
-    shared: usize,
-    rows: usize,
-    width: usize,
-    /// Words of taps in a row.
-    row_words: usize,
-    /// Whether the loop for 3 × 3 taps suits.
-    is_3: bool,
+    /// Channels that have planes at once.
+    lanes: usize,
 }
 
-impl Planes {
+impl<'a> Planes<'a> {
     #[inline(always)]
-    fn of(geometry: &Geometry, [width, strip, lanes]: [u32; 3]) -> Option<Planes> {
-        let ([rows, _], [kernel_rows, kernel_columns]) = (geometry.output, geometry.kernel);
-        let [stride, step] = geometry.stride;
-        let is_3 = geometry.kernel == [3, 3] && stride == step && stride <= 2;
-        let strip = rows.min(strip as usize);
-        let last = strip.checked_sub(1)?.checked_mul(stride)?;
-        let lanes = lanes as usize;
-        Some(Planes {
-            lanes: [1, LANES].into_iter().find(|&count| count == lanes)?,
-            strip,
-            shared: kernel_rows.saturating_sub(stride),
-            rows: last.checked_add(kernel_rows)?,
+    fn of(op: &Op<'a>) -> Option<(Self, Limits)> {
+        let (geometry, rest) = op.parameters().chunk::<WORDS>()?.split_first_chunk()?;
+        let rest: &[[u8; 4]; 4] = rest.first_chunk()?;
+        let [limits, width, strip, lanes] = rest.map(u32::from_le_bytes);
+        let planes = Planes {
+            geometry: Geometry(geometry),
             width: width as usize,
-            row_words: if is_3 { 2 } else { kernel_columns.div_ceil(2) },
-            is_3,
-        })
+            strip: strip as usize,
+            lanes: lanes as usize,
+        };
+        Some((planes, Limits(limits)))
     }
 
-    fn read(op: &Op, geometry: &Geometry) -> Option<Planes> {
-        let word = |index: usize| op.parameters().u32(geometry::WORDS + index);
-        Planes::of(geometry, [word(1)?, word(2)?, word(3)?])
+    /// Rows that both a strip and the next one need.
+    fn shared(&self) -> usize {
+        let ([kernel_rows, _], [stride, _]) = (self.geometry.kernel(), self.geometry.stride());
+        kernel_rows.saturating_sub(stride)
+    }
+
+    /// Rows of a plane.
+    fn rows(&self) -> usize {
+        let ([kernel_rows, _], [stride, _]) = (self.geometry.kernel(), self.geometry.stride());
+        let last = self.strip.wrapping_sub(1).wrapping_mul(stride);
+        last.wrapping_add(kernel_rows)
+    }
+
+    /// Whether there are several strips.
+    fn is_cut(&self) -> bool {
+        let [rows, _] = self.geometry.output();
+        self.strip < rows
+    }
+
+    /// Whether the loop for 3 × 3 taps suits.
+    #[inline(never)]
+    fn is_3(&self) -> bool {
+        let [stride, step] = self.geometry.stride();
+        self.geometry.kernel() == [3, 3] && stride == step && stride <= 2
+    }
+
+    /// Words of taps in a row.
+    fn row_words(&self) -> usize {
+        let [_, columns] = self.geometry.kernel();
+        if self.is_3() { 2 } else { columns.div_ceil(2) }
+    }
+
+    /// Bytes of taps of a channel, and of how its sums become bytes.
+    fn tap_bytes(&self) -> usize {
+        let [kernel_rows, _] = self.geometry.kernel();
+        kernel_rows
+            .wrapping_mul(self.row_words())
+            .wrapping_add(4)
+            .wrapping_mul(4)
     }
 
     /// Bytes of a row of one plane.
@@ -87,236 +115,196 @@ impl Planes {
         self.lane_bytes().wrapping_mul(self.lanes)
     }
 
-    fn bytes(&self) -> Option<usize> {
-        let inputs = self.rows.checked_mul(self.width)?;
-        inputs.checked_mul(2)?.checked_mul(self.lanes)
+    /// Whether every window of a row lies in a row of a plane.
+    fn is_wide(&self) -> bool {
+        let ([_, columns], [_, step]) = (self.geometry.output(), self.geometry.stride());
+        let [_, taps] = self.geometry.kernel();
+        let least = match (self.is_3(), step) {
+            (true, 1) => columns.next_multiple_of(2).wrapping_add(2),
+            (true, _) => columns.wrapping_add(1).wrapping_mul(2),
+            _ => (columns.wrapping_sub(1).wrapping_mul(step))
+                .wrapping_add(step.min(2))
+                .wrapping_add(taps.next_multiple_of(2)),
+        };
+        self.width >= least && self.width.is_multiple_of(2)
     }
 
     /// Whether strips can follow one another, over the input they come from or apart from it.
-    fn may_follow(&self, geometry: &Geometry, is_apart: bool) -> bool {
-        let ([rows, columns], [_, width]) = (geometry.output, geometry.input);
-        let ([top, _], [stride, _]) = (geometry.padding, geometry.stride);
-        let advance = self.strip.saturating_mul(stride);
-        let stays_behind = top <= self.shared && columns <= width.saturating_mul(stride);
-        self.strip == rows || self.shared <= advance && (is_apart || stays_behind)
-    }
-
-    /// Least width in which every window of a row lies.
-    fn least_width(&self, geometry: &Geometry) -> Option<usize> {
-        let ([_, columns], [_, step]) = (geometry.output, geometry.stride);
-        let windows = match (self.is_3, step) {
-            (true, 1) => columns.checked_next_multiple_of(2)?,
-            _ => (columns.checked_sub(1)?.checked_mul(step)?).checked_add(step.min(2))?,
-        };
-        let taps = if self.is_3 {
-            2
-        } else {
-            self.row_words.checked_mul(2)?
-        };
-        windows.checked_add(taps)
-    }
-
-    fn tap_bytes(&self, geometry: &Geometry) -> Option<usize> {
-        let [kernel_rows, _] = geometry.kernel;
-        kernel_rows
-            .checked_mul(self.row_words)?
-            .checked_add(4)?
-            .checked_mul(4)
+    fn may_follow(&self, is_apart: bool) -> bool {
+        let ([rows, columns], [_, width]) = (self.geometry.output(), self.geometry.input());
+        let ([top, _], [stride, _]) = (self.geometry.padding(), self.geometry.stride());
+        let shared = self.shared();
+        let stays_behind = top <= shared && columns <= width.wrapping_mul(stride);
+        let advance = self.strip.wrapping_mul(stride);
+        self.strip == rows || shared <= advance && (is_apart || stays_behind)
     }
 }
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    let Operands {
-        x,
-        y,
-        constants,
-        scratch,
-    } = Operands::check(op, WORDS, true)?;
-    let geometry = Geometry::read(&op.parameters().words().ok_or(OpFault::Parameters)?);
+    let operands = Operands::check(op, WORDS, true)?;
+    let (x, y) = (operands.x, operands.y);
+    let (planes, _) = Planes::of(op).ok_or(OpFault::Parameters)?;
+    let geometry = planes.geometry;
     geometry.check(x, y)?;
-    let depthwise = geometry.channels == geometry.filters && geometry.dilation == [1, 1];
+    let ([rows, _], [taps, tap_columns]) = (geometry.output(), geometry.kernel());
+    let channels = geometry.channels();
+    let depthwise = channels == geometry.filters() && geometry.dilation() == [1, 1];
     check(depthwise, OpFault::Shape)?;
-    let planes = Planes::read(op, &geometry).ok_or(OpFault::Parameters)?;
-    let wide = planes
-        .least_width(&geometry)
-        .is_some_and(|least| planes.width >= least && planes.width.is_multiple_of(2));
-    let whole = geometry.channels.is_multiple_of(planes.lanes);
-    check(wide && whole, OpFault::Parameters)?;
-    let tap_bytes = planes
-        .tap_bytes(&geometry)
-        .filter(|&bytes| bytes <= MAX_ROW as usize * 4)
-        .ok_or(OpFault::Shape)?;
-    let expected = tap_bytes.saturating_mul(geometry.channels);
-    check(constants == expected, OpFault::Constant)?;
+    // So that the bytes of taps fit, and the rows of a plane.
+    let few = taps
+        .checked_mul(tap_columns)
+        .is_some_and(|taps| taps <= MAX_ROW as usize);
+    check(few, OpFault::Shape)?;
+    let known = planes.lanes == 1 || planes.lanes == LANES && channels.is_multiple_of(LANES);
+    let strips = (1..=rows).contains(&planes.strip);
+    check(known && strips && planes.is_wide(), OpFault::Parameters)?;
+    let tap_bytes = planes.tap_bytes();
+    let all_tap_bytes = tap_bytes as u64 * channels as u64;
     check(
-        planes.bytes().is_some_and(|bytes| scratch >= bytes),
-        OpFault::Shape,
+        operands.constants as u64 == all_tap_bytes,
+        OpFault::Constant,
     )?;
-    let outputs = y.elements() as u64;
-    let (x, y) = (x.range(), y.range());
-    let is_apart = disjoint(&x, &y);
+    let places = planes.width as u64 * planes.rows() as u64;
+    check(places <= u64::from(MAX_ELEMENTS), OpFault::Shape)?;
+    let place_bytes = places * (2 * planes.lanes as u64);
+    check(place_bytes <= operands.scratch as u64, OpFault::Shape)?;
+    let (x, y) = (&x.range(), &y.range());
+    let outputs = y.len() as u64;
+    let is_apart = disjoint(x, y);
     let over = x.start == y.start && y.end <= x.end;
-    let may_lie = (is_apart || over) && planes.may_follow(&geometry, is_apart);
+    let may_lie = (is_apart || over) && planes.may_follow(is_apart);
     check(may_lie, OpFault::Aliasing)?;
-    let [rows, _] = geometry.output;
-    let strips = rows.div_ceil(planes.strip.max(1)) as u64;
-    let planes_work = (planes.bytes().unwrap_or(0) as u64)
-        .saturating_mul(strips)
-        .saturating_mul(geometry.channels as u64);
-    Ok(outputs
-        .saturating_mul(tap_bytes as u64)
-        .saturating_add(planes_work))
+    // The planes of every channel are filled once for every strip, of which there are no more than rows.
+    let fillings = rows.div_ceil(planes.strip).wrapping_mul(channels) as u64;
+    Ok(outputs * tap_bytes as u64 + place_bytes * fillings)
 }
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let words = op.parameters();
-    let geometry = Geometry::read(&words.words()?);
-    let planes = Planes::read(op, &geometry)?;
-    let tap_bytes = planes.tap_bytes(&geometry)?;
-    let c = geometry.channels;
-    let taps = op.constants_from(1)?.get(..tap_bytes.checked_mul(c)?)?;
-    let (input, output) = (op.input(0)?.info.range(), op.output(0)?.range());
-    let limits = Limits(words.u32(geometry::WORDS)?);
-    if planes.is_3 && at_once(&geometry, taps, arena, [input.start, output.start]).is_some() {
-        limits.hold(arena.get_mut(output)?);
-        return Some(());
-    }
-    let start = op.offset(3)?;
-    let place = start..start.checked_add(planes.bytes()?)?;
-    let [rows, columns] = geometry.output;
-    let row_bytes = columns.checked_mul(c)?;
-    zero(&geometry, arena.get_mut(place.clone())?);
-    let whole = planes.filling(&geometry, 0)?;
-    let mut first = 0;
-    for taps in taps.chunks(tap_bytes.checked_mul(planes.lanes)?.max(1)) {
-        let mut row = 0;
-        while row < rows {
-            let later = match row {
-                0 => None,
-                _ => Some(planes.filling(&geometry, row)?),
-            };
-            let (x, plane) = split(arena, input.clone(), place.clone())?;
-            let filling = later.as_ref().unwrap_or(&whole);
-            planes.bring(&geometry, filling, x.get(first..)?, plane)?;
-            let (plane, out) = split(arena, place.clone(), output.clone())?;
-            let at = row.checked_mul(row_bytes)?.checked_add(first)?;
-            let count = planes.strip.min(rows.checked_sub(row)?);
-            planes.compute(&geometry, [plane, taps], count, out.get_mut(at..)?)?;
-            row = row.checked_add(planes.strip)?;
-        }
-        first += planes.lanes;
+    let (planes, limits) = Planes::of(op)?;
+    let taps = op.constants_from(1)?;
+    let (input, output) = (op.place(0)?, op.place(2)?);
+    let done = planes.is_3()
+        && planes
+            .at_once(taps, arena, [input.start, output.start])
+            .is_some();
+    if !done {
+        let bytes = planes.rows().wrapping_mul(planes.row_bytes());
+        let (around, place) = Around::scratch(op, arena, bytes)?;
+        planes.run(taps, around, place, [&input, &output])?;
     }
     limits.hold(arena.get_mut(output)?);
     Some(())
 }
 
-/// Computes all channels where the target has lanes for several.
-#[inline(always)]
-fn at_once(geometry: &Geometry, taps: &[u8], arena: &mut [u8], [x, y]: [usize; 2]) -> Option<()> {
-    let [stride, _] = geometry.stride;
-    let image = Image3 {
-        input: geometry.input,
-        output: geometry.output,
-        channels: geometry.channels,
-        stride,
-        padding: geometry.padding,
-        zero: geometry.zero,
-        taps,
-    };
-    depthwise3_image(&image, arena, x, y)
-}
-
 /// Fills rows of planes with the input that stands for 0.0.
 #[inline(never)]
-fn zero(geometry: &Geometry, place: &mut [u8]) {
-    let [low, high] = i16::from(geometry.zero as i8).to_le_bytes();
-    place.as_chunks_mut().0.fill([low, high, low, high]);
-}
-
-/// Moves the rows that stay from the strip before to the start.
-#[inline(never)]
-fn take_over(filling: &Filling, place: &mut [u8]) -> Option<()> {
-    let Range { start, end } = filling.kept;
-    if start == end {
-        return Some(());
+fn zero(geometry: Geometry, place: Option<&mut [u8]>) -> Option<()> {
+    let [low, high] = i16::from(geometry.zero() as i8).to_le_bytes();
+    for word in place?.as_chunks_mut().0 {
+        *word = [low, high, low, high];
     }
-    let (to, from) = place.split_at_mut_checked(start)?;
-    let from = from.get(..end.checked_sub(start)?)?;
-    let words = to.as_chunks_mut::<4>().0.iter_mut();
-    words
-        .zip(from.as_chunks::<4>().0)
-        .for_each(|(to, from)| *to = *from);
     Some(())
 }
 
-/// Where the rows of a filling come from, and where they go; all places in bytes.
-struct Filling {
-    rows: Rows,
-    /// The first input, from that of the image.
-    input: usize,
-    /// Where it goes.
-    place: usize,
-    /// Rows that stay from the strip before: where they are.
-    kept: Range<usize>,
-    /// Rows above and below the image.
-    outside: [Range<usize>; 2],
+/// Moves `bytes` from `from` on to the start.
+#[inline(never)]
+fn take_over(place: &mut [u8], from: usize, bytes: usize) -> Option<()> {
+    let (to, from) = place.split_at_mut_checked(from)?;
+    let from = from.get(..bytes)?.as_chunks::<4>().0;
+    let words = to.as_chunks_mut::<4>().0.iter_mut();
+    words.zip(from).for_each(|(to, from)| *to = *from);
+    Some(())
 }
 
-impl Planes {
-    /// The filling for the strip that begins with row `start`.
-    #[inline(never)]
-    fn filling(&self, geometry: &Geometry, start: usize) -> Option<Filling> {
-        let ([height, columns], [top, left]) = (geometry.input, geometry.padding);
-        let ([stride, _], row_bytes) = (geometry.stride, self.row_bytes());
-        let first = start.checked_mul(stride)?;
-        let shared = if start > 0 { self.shared } else { 0 };
-        let bytes = |rows: usize| rows.checked_mul(row_bytes);
-        // Rows of the planes that are on the image: from the first to before the last.
-        let before = top.saturating_sub(first).max(shared).min(self.rows);
-        let end = height.saturating_add(top).saturating_sub(first);
-        let end = end.min(self.rows).max(before);
-        let kept = bytes(self.strip.checked_mul(stride)?)?;
-        Some(Filling {
-            rows: Rows {
-                count: end.checked_sub(before)?,
-                columns: self.width.saturating_sub(left).min(columns),
-                pitch: geometry.channels,
-                input_bytes: columns.checked_mul(geometry.channels)?,
-                plane_bytes: row_bytes,
-            },
-            input: (first.checked_add(before)?.saturating_sub(top))
-                .checked_mul(columns.checked_mul(geometry.channels)?)?,
-            place: bytes(before)?.checked_add(left.checked_mul(2)?)?,
-            kept: kept..kept.checked_add(bytes(shared)?)?,
-            outside: [
-                bytes(shared)?..bytes(before)?,
-                bytes(end)?..bytes(self.rows)?,
-            ],
-        })
+impl Planes<'_> {
+    /// Computes all channels where the target has lanes for several.
+    #[inline(always)]
+    fn at_once(&self, taps: &[u8], arena: &mut [u8], [x, y]: [usize; 2]) -> Option<()> {
+        let geometry = self.geometry;
+        let [stride, _] = geometry.stride();
+        let image = Image3 {
+            input: geometry.input(),
+            output: geometry.output(),
+            channels: geometry.channels(),
+            stride,
+            padding: geometry.padding(),
+            zero: geometry.zero(),
+            taps: taps.get(..self.tap_bytes().wrapping_mul(geometry.channels()))?,
+        };
+        depthwise3_image(&image, arena, x, y)
     }
 
-    /// Brings the rows of a filling, of the channels whose first inputs begin `x`.
+    /// Computes some channels after another, strip by strip.
     #[inline(always)]
-    fn bring(
+    fn run(
         &self,
-        geometry: &Geometry,
-        filling: &Filling,
-        x: &[u8],
+        mut taps: &[u8],
+        mut arena: Around,
         place: &mut [u8],
+        [input, output]: [&Range<usize>; 2],
     ) -> Option<()> {
-        let [rows, _] = geometry.output;
-        if self.strip < rows {
-            take_over(filling, place)?;
-            for range in filling.outside.clone() {
-                zero(geometry, place.get_mut(range)?);
+        let ([rows, columns], c) = (self.geometry.output(), self.geometry.channels());
+        zero(self.geometry, Some(place))?;
+        let row_bytes = columns.wrapping_mul(c);
+        let mut first = 0;
+        while first < c {
+            let bytes = self.tap_bytes().wrapping_mul(self.lanes);
+            let (own, others) = taps.split_at_checked(bytes)?;
+            taps = others;
+            let mut row = 0;
+            while row < rows {
+                let x = arena.at(input.start, input.len())?;
+                self.bring(row, x.get(first..)?, place)?;
+                let out = arena.at(output.start, output.len())?;
+                let at = row.wrapping_mul(row_bytes).wrapping_add(first);
+                let count = self.strip.min(rows.wrapping_sub(row));
+                self.compute([place, own], count, out.get_mut(at..)?)?;
+                row = row.wrapping_add(self.strip);
             }
+            first = first.wrapping_add(self.lanes);
         }
-        if filling.rows.count > 0 {
-            let inputs = x.get(filling.input..)?;
-            let places = place.get_mut(filling.place..).unwrap_or_default();
+        Some(())
+    }
+
+    /// Brings the rows of the planes for the outputs from row `start` on, of the channels whose first inputs begin `x`.
+    #[inline(never)]
+    fn bring(&self, start: usize, x: &[u8], place: &mut [u8]) -> Option<()> {
+        let geometry = self.geometry;
+        let ([height, columns], [top, left]) = (geometry.input(), geometry.padding());
+        let ([stride, _], row_bytes, rows) = (geometry.stride(), self.row_bytes(), self.rows());
+        let first = start.wrapping_mul(stride);
+        let known = if start > 0 { self.shared() } else { 0 };
+        if known > 0 {
+            let from = self.strip.wrapping_mul(stride).wrapping_mul(row_bytes);
+            take_over(place, from, known.wrapping_mul(row_bytes))?;
+        }
+        // Rows of the planes that are on the image: from the first to before the last.
+        let before = top.saturating_sub(first).max(known).min(rows);
+        let end = height.wrapping_add(top).saturating_sub(first);
+        let end = end.min(rows).max(before);
+        let outside =
+            |from: usize, to: usize| from.wrapping_mul(row_bytes)..to.wrapping_mul(row_bytes);
+        if self.is_cut() {
+            zero(geometry, place.get_mut(outside(known, before)))?;
+            zero(geometry, place.get_mut(outside(end, rows)))?;
+        }
+        let image_row = first.wrapping_add(before).wrapping_sub(top);
+        let wanted = Rows {
+            count: end.wrapping_sub(before),
+            columns: self.width.saturating_sub(left).min(columns),
+            pitch: geometry.channels(),
+            input_bytes: geometry.row_bytes(),
+            plane_bytes: row_bytes,
+        };
+        if wanted.count > 0 && wanted.columns > 0 {
+            let inputs = x.get(image_row.wrapping_mul(wanted.input_bytes)..)?;
+            let at = before
+                .wrapping_mul(row_bytes)
+                .wrapping_add(left.wrapping_mul(2));
+            let places = place.get_mut(at..).unwrap_or_default();
             match self.lanes {
-                1 => fill_plane(&filling.rows, inputs, places),
-                _ => fill_lanes(&filling.rows, self.lane_bytes(), inputs, places)?,
+                1 => fill_plane(&wanted, inputs, places)?,
+                _ => fill_lanes(&wanted, self.lane_bytes(), inputs, places)?,
             }
         }
         Some(())
@@ -324,15 +312,9 @@ impl Planes {
 
     /// Computes `rows` rows of outputs of the channels that have planes.
     #[inline(never)]
-    fn compute(
-        &self,
-        geometry: &Geometry,
-        [plane, taps]: [&[u8]; 2],
-        rows: usize,
-        out: &mut [u8],
-    ) -> Option<()> {
-        let ([_, columns], [stride, _]) = (geometry.output, geometry.stride);
-        if self.is_3 {
+    fn compute(&self, [plane, taps]: [&[u8]; 2], rows: usize, out: &mut [u8]) -> Option<()> {
+        let ([_, columns], [stride, _]) = (self.geometry.output(), self.geometry.stride());
+        if self.is_3() {
             let work = Depthwise3 {
                 plane,
                 lane_bytes: self.lane_bytes(),
@@ -340,48 +322,24 @@ impl Planes {
                 width: self.width,
                 stride,
                 taps,
-                pitch: geometry.channels,
+                pitch: self.geometry.channels(),
                 columns,
             };
             return depthwise3(&work, rows, out);
         }
-        let tap_bytes = self.tap_bytes(geometry).unwrap_or(1).max(1);
-        for (lane, taps) in taps.chunks_exact(tap_bytes).enumerate() {
-            let plane = plane.get(lane.wrapping_mul(self.lane_bytes())..);
-            let out = out.get_mut(lane..).unwrap_or_default();
-            self.compute_any(geometry, [plane.unwrap_or_default(), taps], rows, out);
+        let (bytes, row_words) = (self.tap_bytes(), self.row_words());
+        for (lane, taps) in pieces(taps, bytes).enumerate() {
+            let work = Depthwise {
+                plane: plane.get(lane.wrapping_mul(self.lane_bytes())..)?,
+                row_bytes: self.row_bytes(),
+                taps,
+                row_words,
+                stride: self.geometry.stride(),
+                pitch: self.geometry.channels(),
+                columns,
+            };
+            depthwise(&work, rows, out.get_mut(lane..)?)?;
         }
         Some(())
-    }
-
-    /// Computes a channel with any taps.
-    fn compute_any(
-        &self,
-        geometry: &Geometry,
-        [plane, taps]: [&[u8]; 2],
-        rows: usize,
-        out: &mut [u8],
-    ) {
-        let ([_, columns], [stride, step]) = (geometry.output, geometry.stride);
-        let row_bytes = self.row_bytes();
-        let mut column = 0;
-        let mut row = plane;
-        let outputs = out.iter_mut().step_by(geometry.channels.max(1));
-        for result in outputs.take(rows.saturating_mul(columns)) {
-            let start = column * step.saturating_mul(2);
-            *result = depthwise_output(&Window {
-                plane: row.get(start..).unwrap_or_default(),
-                row_bytes,
-                taps,
-                row_words: self.row_words,
-            });
-            column += 1;
-            if column == columns {
-                column = 0;
-                row = row
-                    .get(row_bytes.saturating_mul(stride)..)
-                    .unwrap_or_default();
-            }
-        }
     }
 }

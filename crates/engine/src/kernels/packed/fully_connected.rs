@@ -10,7 +10,7 @@
 //! read ([`Walk`]). From an output that begins behind `x`, or with it, and whose rows are no smaller, the walk
 //! goes from the last row to the first.
 
-use super::pairs::{Pairs, scratch_bytes};
+use super::pairs::Pairs;
 use super::pixels::Walk;
 use super::{Limits, Operands};
 use crate::KernelId;
@@ -18,7 +18,7 @@ use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::kernels::Kernel;
 use crate::op::{Op, check, disjoint, split};
-use dunlin_kernels::{Column, GROUP, Layer, Runs, fill, fill_pair, group_bytes, multiply_row};
+use dunlin_kernels::{Column, Layer, Runs, fill, fill_pair, multiply_row};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::FullyConnected as u16, 1, 3),
@@ -31,29 +31,23 @@ const WORDS: usize = 7;
 fn check_op(op: &Op) -> Result<u64, OpFault> {
     let words = op.parameters().words::<WORDS>();
     let [rows, k, n, _, places @ ..] = words.ok_or(OpFault::Parameters)?.map(|word| word as usize);
-    let Operands {
-        x,
-        y,
-        constants,
-        scratch,
-    } = Operands::check(op, WORDS, rows != 1)?;
+    let operands = Operands::check(op, WORDS, rows != 1)?;
+    let (x, y) = (operands.x, operands.y);
     let shapes = x.rows() == rows && x.columns() == k && y.rows() == rows && y.columns() == n;
     check(shapes, OpFault::Shape)?;
     let [x_place, groups_place, y_place] = places;
     let lie_there =
-        x.offset() == x_place && y.offset() == y_place && op.offset(1) == Some(groups_place);
+        x.offset() == x_place && y.offset() == y_place && op.at(1).offset() == groups_place;
     check(lie_there, OpFault::Parameters)?;
-    let expected = n.div_ceil(GROUP).saturating_mul(group_bytes(steps(k)));
-    check(constants == expected, OpFault::Constant)?;
-    if rows == 1 {
-        check(disjoint(&x.range(), &y.range()), OpFault::Aliasing)?;
+    let (x, y) = (&x.range(), &y.range());
+    let lies = if rows == 1 {
+        operands.hold_groups(steps(k), n)?;
+        disjoint(x, y)
     } else {
-        check(scratch >= scratch_bytes(rows, steps(k), n), OpFault::Shape)?;
-        let walk = Walk::over_rows(rows, k, n);
-        let (x, y) = (x.range(), y.range());
-        let allowed = Walk::is_backward([k, n], [x.start, y.start]) || walk.allows(&x, &y);
-        check(allowed, OpFault::Aliasing)?;
-    }
+        operands.hold_pairs(steps(k), n, rows)?;
+        Walk::is_backward([k, n], [x.start, y.start]) || Walk::over_rows(rows, k, n).allows(x, y)
+    };
+    check(lies, OpFault::Aliasing)?;
     Ok(rows as u64 * n as u64 * k as u64)
 }
 
@@ -66,18 +60,12 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let words = op.parameters().words::<WORDS>()?;
     let [rows, k, n, _, x, groups, y] = words.map(|word| word as usize);
     let [_, _, _, limited, ..] = words;
-    let layer = Layer::new(op.tables.constants.get(groups..)?, steps(k), n)?;
     let limits = Limits(limited);
     if rows != 1 {
-        let start = op.offset(3)?;
-        let pairs = Pairs {
-            layer,
-            filters: n,
-            limits,
-            scratch: start..start.checked_add(scratch_bytes(rows, steps(k), n))?,
-        };
-        return run_rows(&pairs, arena, [rows, k], [x, y]);
+        let mut pairs = Pairs::of(op, [steps(k), n, rows], limits, arena)?;
+        return run_rows(&mut pairs, [rows, k], [x, y]);
     }
+    let layer = Layer::new(op.tables.constants.get(groups..)?, steps(k), n)?;
     let x_end = x.checked_add(k.next_multiple_of(4))?;
     let (inputs, out) = split(arena, x..x_end, y..y.checked_add(n)?)?;
     multiply_row(&layer, inputs, out)?;
@@ -85,55 +73,31 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// Computes `rows` rows of `k` inputs from `x` on to outputs from `y` on.
+/// Computes `rows` rows of `k` inputs from `x` on to outputs from `y` on, two by two; a last row without a neighbour
+/// is computed with nothing.
 #[inline(never)]
-fn run_rows(
-    pairs: &Pairs,
-    arena: &mut [u8],
-    [rows, k]: [usize; 2],
-    [x, y]: [usize; 2],
-) -> Option<()> {
-    let (n, is_odd) = (pairs.filters, !rows.is_multiple_of(2));
-    let is_backward = Walk::is_backward([k, n], [x, y]);
-    let last = rows.checked_sub(1)?;
-    let last = [
-        x.checked_add(last.checked_mul(k)?)?,
-        y.checked_add(last.checked_mul(n)?)?,
-    ];
-    if is_odd && is_backward {
-        run_last(pairs, arena, k, last)?;
-    }
-    let (two_x, two_y) = (k.checked_mul(2)?, n.checked_mul(2)?);
-    let pairs_before_last = (rows / 2).saturating_sub(1);
-    let (mut x, mut y, step_x, step_y) = match is_backward {
-        false => (x, y, two_x, two_y),
-        true => (
-            x.checked_add(pairs_before_last.checked_mul(two_x)?)?,
-            y.checked_add(pairs_before_last.checked_mul(two_y)?)?,
-            two_x.wrapping_neg(),
-            two_y.wrapping_neg(),
-        ),
-    };
-    for _ in 0..rows / 2 {
-        let two = x..x.checked_add(two_x)?;
-        let (inputs, columns) = split(arena, two, pairs.scratch.clone())?;
-        widen_two(inputs, k, columns)?;
-        pairs.write(arena, y)?;
-        (x, y) = (x.wrapping_add(step_x), y.wrapping_add(step_y));
-    }
-    if is_odd && !is_backward {
-        run_last(pairs, arena, k, last)?;
+fn run_rows(pairs: &mut Pairs, [rows, k]: [usize; 2], [x, y]: [usize; 2]) -> Option<()> {
+    let is_backward = Walk::is_backward([k, pairs.filters], [x, y]);
+    let count = rows.div_ceil(2);
+    for index in 0..count {
+        let row = 2 * if is_backward {
+            count - 1 - index
+        } else {
+            index
+        };
+        let x = x.wrapping_add(row.wrapping_mul(k));
+        let y = y.wrapping_add(row.wrapping_mul(pairs.filters));
+        if row + 1 == rows {
+            let inputs = pairs.arena.at(x, k)?;
+            fill(pairs.columns, Column::First, inputs);
+            pairs.write_last(y)?;
+            continue;
+        }
+        let inputs = pairs.arena.at(x, k.wrapping_mul(2))?;
+        widen_two(inputs, k, pairs.columns)?;
+        pairs.write(y)?;
     }
     Some(())
-}
-
-/// Computes a row without a neighbour.
-#[inline(never)]
-fn run_last(pairs: &Pairs, arena: &mut [u8], k: usize, [x, y]: [usize; 2]) -> Option<()> {
-    let row = x..x.checked_add(k)?;
-    let (inputs, columns) = split(arena, row, pairs.scratch.clone())?;
-    fill(columns, Column::First, inputs);
-    pairs.write_last(arena, y)
 }
 
 /// Widens two rows of `k` inputs into both columns.

@@ -5,6 +5,7 @@
 //! where it has proved that for every sum that can be reached. The engine need not know; any
 //! constants give some bytes, the same on every machine.
 
+mod around;
 pub(super) mod conv_2d;
 pub(super) mod depthwise;
 pub(super) mod fully_connected;
@@ -16,8 +17,9 @@ pub use pixels::Walk;
 
 use crate::error::OpFault;
 use crate::format::DType;
-use crate::op::{Op, check, disjoint};
+use crate::op::{Kind, Op, Signature, check, disjoint};
 use crate::tensor::Tensor;
+use dunlin_kernels::{GROUP, group_bytes};
 
 /// Lowest and highest result, as `i8` in the two low bytes of a word.
 #[derive(Clone, Copy)]
@@ -55,33 +57,43 @@ struct Operands<'a> {
 
 impl<'a> Operands<'a> {
     /// Checks types and counts, and that scratch lies apart.
+    #[inline(never)]
     fn check(op: &Op<'a>, words: usize, has_scratch: bool) -> Result<Operands<'a>, OpFault> {
-        let record = op.record();
-        let counts = (record.inputs, record.outputs, record.scratch) == (2, 1, has_scratch.into());
-        check(counts, OpFault::Operands)?;
-        let length = record.parameters_bytes as usize == 4 * words;
-        check(length, OpFault::Parameters)?;
-        let (x, is_placed) = op.tensor(0)?;
-        let (weights, is_variable) = op.tensor(1)?;
-        let (y, _) = op.tensor(2)?;
-        let codes = is_placed && x.dtype() == DType::I8 && y.dtype() == DType::I8;
-        let packed = !is_variable && weights.dtype() == DType::U8;
-        check(codes && packed, OpFault::Type)?;
+        let scratch: &[Kind] = match has_scratch {
+            true => const { &[Kind::placed(DType::U8)] },
+            false => &[],
+        };
+        let inputs = [Kind::placed(DType::I8), Kind::constant(DType::U8)];
+        let outputs = [Kind::placed(DType::I8)];
+        op.is(Signature::new(&inputs, &outputs, scratch, words))?;
+        let (x, y) = (op.at(0), op.at(2));
         let mut operands = Operands {
             x,
             y,
-            constants: weights.elements(),
+            constants: op.at(1).elements(),
             scratch: 0,
         };
         if has_scratch {
-            let scratch = op.need_scratch(0)?;
-            check(scratch.dtype() == DType::U8, OpFault::Type)?;
-            operands.scratch = scratch.elements();
-            let scratch = scratch.range();
-            let apart =
-                disjoint(&operands.x.range(), &scratch) && disjoint(&operands.y.range(), &scratch);
+            let place = op.at(3).range();
+            let apart = disjoint(&x.range(), &place) && disjoint(&y.range(), &place);
             check(apart, OpFault::Aliasing)?;
+            operands.scratch = place.len();
         }
         Ok(operands)
+    }
+
+    /// Holds the constants to a layer of so many steps and filters.
+    #[inline(never)]
+    fn hold_groups(&self, steps: usize, filters: usize) -> Result<(), OpFault> {
+        let groups = filters.div_ceil(GROUP).checked_mul(group_bytes(steps));
+        check(groups == Some(self.constants), OpFault::Constant)
+    }
+
+    /// Holds constants and scratch to a layer that computes `columns` columns of `steps` two by two.
+    #[inline(never)]
+    fn hold_pairs(&self, steps: usize, filters: usize, columns: usize) -> Result<(), OpFault> {
+        self.hold_groups(steps, filters)?;
+        let needed = pairs::scratch_bytes(columns, steps, filters);
+        check(self.scratch >= needed, OpFault::Shape)
     }
 }

@@ -4,17 +4,18 @@
 //! neighbour.
 
 use super::Limits;
-use crate::op::{split, split_mut};
-use core::ops::Range;
+use super::around::Around;
+use crate::op::Op;
 use dunlin_kernels::{Layer, multiply_pair};
 
 /// A layer whose inputs are brought two by two.
-pub(super) struct Pairs<'a> {
-    pub layer: Layer<'a>,
+pub(super) struct Pairs<'a, 'm> {
+    layer: Layer<'a>,
     /// Bytes of an output.
     pub filters: usize,
-    pub limits: Limits,
-    pub scratch: Range<usize>,
+    limits: Limits,
+    pub arena: Around<'m>,
+    pub columns: &'m mut [u8],
 }
 
 /// Bytes of scratch for so many columns.
@@ -24,28 +25,47 @@ pub(super) fn scratch_bytes(columns: usize, steps: usize, filters: usize) -> usi
     } else {
         filters
     };
-    steps.saturating_mul(8).saturating_add(spare)
+    // A column has at most `MAX_ROW` steps, and an output as many filters as elements.
+    steps.wrapping_mul(8).wrapping_add(spare)
 }
 
-impl Pairs<'_> {
-    /// Computes two outputs at `y` and gives where the next begin.
-    #[inline(always)]
-    pub fn write(&self, arena: &mut [u8], y: usize) -> Option<usize> {
-        let end = y.checked_add(self.filters.checked_mul(2)?)?;
-        let (columns, out) = split(arena, self.scratch.clone(), y..end)?;
+impl<'a, 'm> Pairs<'a, 'm> {
+    /// Of an op whose inputs have so many steps, and which has so many filters and columns.
+    #[inline(never)]
+    pub fn of(
+        op: &Op<'a>,
+        [steps, filters, columns]: [usize; 3],
+        limits: Limits,
+        arena: &'m mut [u8],
+    ) -> Option<Self> {
+        let bytes = scratch_bytes(columns, steps, filters);
+        let (arena, columns) = Around::scratch(op, arena, bytes)?;
+        Some(Self {
+            layer: Layer::new(op.constants_from(1)?, steps, filters)?,
+            filters,
+            limits,
+            arena,
+            columns,
+        })
+    }
+
+    /// Computes two outputs at `y`.
+    #[inline(never)]
+    pub fn write(&mut self, y: usize) -> Option<()> {
+        let both = self.filters.wrapping_mul(2);
+        let out = self.arena.at(y, both)?;
         let (first, second) = out.split_at_mut_checked(self.filters)?;
-        multiply_pair(&self.layer, columns, first, second)?;
+        multiply_pair(&self.layer, self.columns, first, second)?;
         self.limits.hold(out);
-        Some(end)
+        Some(())
     }
 
     /// Computes an output without a neighbour, whose results go to the end of the scratch.
     #[inline(never)]
-    pub fn write_last(&self, arena: &mut [u8], y: usize) -> Option<()> {
-        let end = y.checked_add(self.filters)?;
-        let (scratch, out) = split_mut(arena, self.scratch.clone(), y..end)?;
-        let columns = scratch.len().checked_sub(self.filters)?;
-        let (columns, unwanted) = scratch.split_at_mut_checked(columns)?;
+    pub fn write_last(&mut self, y: usize) -> Option<()> {
+        let out = self.arena.at(y, self.filters)?;
+        let columns = self.columns.len().checked_sub(self.filters)?;
+        let (columns, unwanted) = self.columns.split_at_mut_checked(columns)?;
         multiply_pair(&self.layer, columns, out, unwanted)?;
         self.limits.hold(out);
         Some(())

@@ -47,55 +47,52 @@ impl Walk {
         n >= k && y >= x
     }
 
-    /// The walk of a packed `conv_2d` with these first parameter words: its geometry.
-    pub fn over_image(words: &[u32; GEOMETRY_WORDS]) -> Walk {
-        let geometry = Geometry::read(words);
-        let ([_, width], [rows, columns]) = (geometry.input, geometry.output);
-        let ([stride, step], [top, left]) = (geometry.stride, geometry.padding);
-        let row_bytes = width.saturating_mul(geometry.channels);
-        let is_pixel = geometry.kernel == [1, 1] && [top, left] == [0, 0];
+    /// The walk of a packed `conv_2d` whose parameters begin with these words: its geometry.
+    pub fn over_image(words: &[[u8; 4]; GEOMETRY_WORDS]) -> Walk {
+        let geometry = Geometry(words);
+        let [rows, columns] = geometry.output();
+        let ([stride, step], [top, left]) = (geometry.stride(), geometry.padding());
+        let row_bytes = geometry.row_bytes();
+        let is_pixel = geometry.kernel() == [1, 1] && [top, left] == [0, 0];
         Walk {
             rows,
             columns,
-            out_bytes: geometry.filters,
+            out_bytes: geometry.filters(),
             pixel_bytes: match is_pixel {
-                true => step.saturating_mul(geometry.channels),
+                true => step.wrapping_mul(geometry.channels()),
                 false => 0,
             },
-            row_bytes: stride.saturating_mul(row_bytes),
-            padding_bytes: top.saturating_mul(row_bytes),
+            row_bytes: stride.wrapping_mul(row_bytes),
+            padding_bytes: top.wrapping_mul(row_bytes),
         }
     }
 
-    /// Least `x - y` of the starts of input and output at which the output may overlap the input;
-    /// none where it never may.
-    pub fn lead(&self) -> Option<i64> {
-        let row_out = self.columns.checked_mul(self.out_bytes)?;
-        let last = self.rows.checked_sub(1)?;
+    /// Least `x - y` of the starts of input and output at which the output may overlap the input.
+    ///
+    /// Wraps where input or output have more bytes than an `isize` counts.
+    #[inline(never)]
+    pub fn lead(&self) -> isize {
+        let row_out = self.columns.wrapping_mul(self.out_bytes);
+        let last = self.rows.wrapping_sub(1);
         // Linear in the rows before and behind the one where the padding ends.
         let bend = self.padding_bytes.checked_div(self.row_bytes).unwrap_or(0);
-        let mut lead = i64::MIN;
-        for row in [0, bend.min(last), bend.saturating_add(1).min(last), last] {
-            for column in [0, self.columns.saturating_sub(1)] {
-                let start = row.checked_mul(self.row_bytes)?;
-                let read = start
-                    .saturating_sub(self.padding_bytes)
-                    .checked_add(column.checked_mul(self.pixel_bytes)?)?;
-                let written =
-                    (row.checked_mul(row_out)?).checked_add(column.checked_mul(self.out_bytes)?)?;
-                lead = lead.max(i64::try_from(written).ok()? - i64::try_from(read).ok()?);
-            }
+        let rows = [0, bend.min(last), bend.wrapping_add(1).min(last), last];
+        let mut lead = isize::MIN;
+        for row in rows {
+            let read = row
+                .wrapping_mul(self.row_bytes)
+                .saturating_sub(self.padding_bytes);
+            let first = (row.wrapping_mul(row_out)).wrapping_sub(read).cast_signed();
+            // Along a row the difference is linear too.
+            let step = self.out_bytes.wrapping_sub(self.pixel_bytes).cast_signed();
+            let columns = self.columns.wrapping_sub(1).cast_signed();
+            lead = lead.max(first.max(first.wrapping_add(columns.wrapping_mul(step))));
         }
-        Some(lead)
+        lead
     }
 
     /// Whether input and output may lie where they do.
     pub(crate) fn allows(&self, x: &Range<usize>, y: &Range<usize>) -> bool {
-        let place = |range: &Range<usize>| i64::try_from(range.start).ok();
-        let distance = place(x).zip(place(y)).map(|(x, y)| x - y);
-        disjoint(x, y)
-            || distance
-                .zip(self.lead())
-                .is_some_and(|(distance, lead)| distance >= lead)
+        disjoint(x, y) || x.start.wrapping_sub(y.start).cast_signed() >= self.lead()
     }
 }

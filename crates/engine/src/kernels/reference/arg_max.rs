@@ -6,7 +6,7 @@
 
 use super::Kernel;
 use crate::KernelId;
-use crate::bytes::{array, f32s, pieces};
+use crate::bytes::{array, pieces};
 use crate::error::OpFault;
 use crate::format::{DType, OpCode};
 use crate::op::{Op, check, split};
@@ -49,11 +49,14 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
 }
 
 pub(super) fn first_largest(row: &[u8]) -> usize {
-    let mut best = (0, f32::NAN);
-    for (index, value) in f32s(row).enumerate() {
-        if index == 0 || value > best.1 {
-            best = (index, value);
+    let values = row.as_chunks().0;
+    let value = |index: usize| values.get(index).copied().map(f32::from_le_bytes);
+    let (mut best, mut largest) = (0, value(0).unwrap_or(0.0));
+    for index in 1..values.len() {
+        let value = value(index).unwrap_or(largest);
+        if value > largest {
+            (best, largest) = (index, value);
         }
     }
-    best.0
+    best
 }

@@ -9,7 +9,7 @@ use super::Kernel;
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::{DType, OpCode};
-use crate::op::{Op, check, split};
+use crate::op::{Kind, Op, Signature, check};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Lookup as u16, 1, 0),
@@ -19,29 +19,22 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
 
 const CODES: usize = 256;
 
+const SIGNATURE: Signature = Signature::new(
+    &[Kind::placed(DType::I8), Kind::constant(DType::I8)],
+    &[Kind::placed(DType::I8)],
+    &[],
+    0,
+);
+
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    op.has(2, 0)?;
-    let (x, table, y) = (op.need_input(0)?, op.need_input(1)?, op.need_output(0)?);
-    x.in_arena(DType::I8)?;
-    table.is_constant(DType::I8)?;
-    table.has_elements(CODES)?;
-    check(y.dtype() == DType::I8, OpFault::Type)?;
-    check(x.info.has_shape(y.dims()), OpFault::Shape)?;
-    op.output_may_replace_an_input()?;
-    Ok(y.elements() as u64)
+    op.is(SIGNATURE)?;
+    check(op.at(1).elements() == CODES, OpFault::Shape)?;
+    op.is_in_place_or_apart()
 }
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let table = op.input(1)?.constant?.first_chunk::<CODES>()?;
-    let (x, y) = (op.input(0)?.info.range(), op.output(0)?.range());
-    if x == y {
-        map_in_place(table, arena.get_mut(y)?);
-        return Some(());
-    }
-    let (input, output) = split(arena, x, y)?;
-    for (x, y) in input.iter().zip(output) {
-        *y = result(table, *x);
-    }
+    let table = op.constant(1).first_chunk::<CODES>()?;
+    map_in_place(table, op.in_place(arena, 2)?);
     Some(())
 }
 

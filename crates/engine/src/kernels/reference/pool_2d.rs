@@ -19,13 +19,13 @@
 //! divisor is below 2^40.
 
 use super::ratio::{self, Ratio};
-use super::window::{Inside, Spec, Window, pixels};
+use super::window::{Spec, Window, pixels};
 use super::{Kernel, rescale};
 use crate::KernelId;
 use crate::bytes::pieces_mut;
 use crate::error::OpFault;
 use crate::format::{DType, MAX_ROW, OpCode};
-use crate::op::{Op, check, split};
+use crate::op::{Kind, Op, Signature, check, disjoint, split};
 use dunlin_kernels::{LANES, sum_channels};
 
 pub(in crate::kernels) static MAX_F32: Kernel = Kernel {
@@ -68,18 +68,17 @@ fn spec(op: &Op) -> Option<Spec> {
 }
 
 fn check_op(op: &Op, element: DType, words: usize) -> Result<u64, OpFault> {
-    op.has(1, words)?;
-    let (x, y) = (op.need_input(0)?, op.need_output(0)?);
-    x.in_arena(element)?;
-    check(y.dtype() == element, OpFault::Type)?;
-    check(x.info.columns() == y.columns(), OpFault::Shape)?;
+    let kind = Kind::placed(element);
+    op.is(Signature::new(&[kind], &[kind], &[], words))?;
+    let (x, y) = (op.at(0), op.at(1));
+    check(x.columns() == y.columns(), OpFault::Shape)?;
     let spec = spec(op).ok_or(OpFault::Parameters)?;
     let [rows, columns] = spec.kernel;
     let taps = u64::from(rows).saturating_mul(u64::from(columns));
     check(taps <= u64::from(MAX_ROW), OpFault::Parameters)?;
     Window::check(op, spec)?;
-    op.output_is_apart()?;
-    Ok((y.elements() as u64).saturating_mul(taps))
+    check(disjoint(&x.range(), &y.range()), OpFault::Aliasing)?;
+    Ok(y.elements() as u64 * taps)
 }
 
 fn check_average_i8(op: &Op) -> Result<u64, OpFault> {
@@ -113,44 +112,100 @@ fn run_average_f32(op: &Op, arena: &mut [u8]) -> Option<()> {
 }
 
 fn run_average_i8(op: &Op, arena: &mut [u8]) -> Option<()> {
+    let words = op.parameters().chunk()?;
     let (ratio, x0) = (Ratio::of(op, RATIO)?, op.parameters().i32(ZERO_POINT)?);
-    let (x, y, window) = (
-        op.input(0)?.info,
-        op.output(0)?,
-        Window::read(op, spec(op)?)?,
-    );
-    let margins = margins(op);
-    let pixel = y.columns();
-    let (input, output) = split(arena, x.range(), y.range())?;
-    for (at, results) in pixels(y).zip(pieces_mut(output, pixel)) {
-        let taps = window.count(at, margins).max(1);
-        let inside = window.inside(at);
-        let zeros = x0.wrapping_mul(inside.rows.wrapping_mul(inside.columns) as i32);
-        let mut first = inside.first.checked_mul(pixel)?;
-        for block in results.chunks_mut(LANES) {
-            let sums = sums(&inside, pixel, input.get(first..).unwrap_or_default());
-            for (y, sum) in block.iter_mut().zip(sums) {
-                let sum = sum.wrapping_sub(zeros);
-                let numerator = i128::from(sum).wrapping_mul(ratio.factor.into());
-                *y = ratio.code_of_share(numerator, taps);
+    let (x, y) = (op.at(0), op.at(1));
+    let [_, height, width, channels] = x.dims().map(|extent| extent as usize);
+    let [_, rows, columns, _] = y.dims().map(|extent| extent as usize);
+    let (input, mut output) = split(arena, x.range(), y.range())?;
+    for row in 0..rows {
+        let down = Along::of(words, [0, row, height])?;
+        for column in 0..columns {
+            let right = Along::of(words, [1, column, width])?;
+            let taps = down.counted.wrapping_mul(right.counted).max(1);
+            let zeros = x0.wrapping_mul(down.inside.wrapping_mul(right.inside).cast_signed());
+            let pixel = down.first.wrapping_mul(width).wrapping_add(right.first);
+            let mut first = 0;
+            while first < channels {
+                let start = pixel.wrapping_mul(channels).wrapping_add(first);
+                let input = input.get(start..).unwrap_or_default();
+                let sums = sums([&down, &right], [width, channels], input);
+                let few = (channels - first).min(LANES);
+                let (block, rest) = core::mem::take(&mut output).split_at_mut_checked(few)?;
+                for (y, sum) in block.iter_mut().zip(sums) {
+                    *y = ratio.code_of_sum(sum.wrapping_sub(zeros), taps);
+                }
+                (output, first) = (rest, first + few);
             }
-            first = first.checked_add(LANES)?;
         }
     }
     Some(())
 }
 
+/// The taps of a window along rows or columns.
+struct Along {
+    /// The first element under a tap, and how many taps are on the image.
+    first: usize,
+    inside: u32,
+    /// Elements from one to the next.
+    step: usize,
+    /// Taps on the image or within the margins.
+    counted: u32,
+}
+
+impl Along {
+    /// Along rows (axis 0) or columns (axis 1), for a result of an image of this extent.
+    #[inline(never)]
+    fn of(words: &[[u8; 4]; ZERO_POINT + 1], [axis, result, extent]: [usize; 3]) -> Option<Self> {
+        let word = |first: usize| words.get(first + axis).copied().map(i32::from_le_bytes);
+        let (taps, step) = (word(0)?, word(WINDOW + 2)?);
+        let (before, behind) = (
+            word(MARGINS)?.cast_unsigned(),
+            word(MARGINS + 2)?.cast_unsigned(),
+        );
+        let mut at = (result as i32)
+            .wrapping_mul(word(WINDOW)?)
+            .wrapping_sub(word(WINDOW + 4)?);
+        let mut along = Along {
+            first: 0,
+            inside: 0,
+            step: step as usize,
+            counted: 0,
+        };
+        for _ in 0..taps {
+            let is_counted = match at {
+                ..0 => at.unsigned_abs() <= before,
+                _ => (at as usize) < extent || (at as usize).wrapping_sub(extent) < behind as usize,
+            };
+            along.counted += u32::from(is_counted);
+            if (at.cast_unsigned() as usize) < extent {
+                if along.inside == 0 {
+                    along.first = at.cast_unsigned() as usize;
+                }
+                along.inside += 1;
+            }
+            at = at.wrapping_add(step);
+        }
+        Some(along)
+    }
+}
+
 /// Sums of four channels under the taps on the image; `input` begins with the first one's.
-fn sums(inside: &Inside, pixel: usize, input: &[u8]) -> [i32; LANES] {
+#[inline(never)]
+fn sums(
+    [down, right]: [&Along; 2],
+    [width, channels]: [usize; 2],
+    mut input: &[u8],
+) -> [i32; LANES] {
     let mut sums = [0_i32; LANES];
-    for row in 0..inside.rows {
-        let start = row.wrapping_mul(inside.below).wrapping_mul(pixel);
-        let input = input.get(start..).unwrap_or_default();
-        let pitch = inside.beside.wrapping_mul(pixel);
-        let more = sum_channels(input, pitch, inside.columns);
+    let pitch = right.step.wrapping_mul(channels);
+    let below = down.step.wrapping_mul(width).wrapping_mul(channels);
+    for _ in 0..down.inside {
+        let more = sum_channels(input, pitch, right.inside as usize);
         for (sum, more) in sums.iter_mut().zip(more) {
             *sum = sum.wrapping_add(more);
         }
+        input = input.get(below..).unwrap_or_default();
     }
     sums
 }

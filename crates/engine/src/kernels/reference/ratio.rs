@@ -32,24 +32,24 @@ impl Ratio {
     /// The words from `first` on; none where one is missing or out of range.
     #[inline(never)]
     pub fn of(op: &Op, first: usize) -> Option<Self> {
-        let parameters = op.parameters();
-        let divisor = long(&parameters, first.checked_add(2)?)?.cast_unsigned();
-        let shift = parameters.u32(first.checked_add(4)?)?;
-        let code = |word: usize| parameters.i32(first.checked_add(word)?);
-        let ratio = Self {
-            factor: factor(&parameters, first)?,
-            denominator: u128::from(divisor) << shift.min(MAX_SHIFT),
-            zero_point: code(5)?,
-            minimum: code(6)?,
-            maximum: code(7)?,
-        };
+        let words: &[[u8; 4]; WORDS] = op.words.get(first..)?.first_chunk()?;
+        let [f0, f1, d0, d1, shift, codes @ ..] = words.map(u32::from_le_bytes);
+        let [factor, divisor] = [[f0, f1], [d0, d1]].map(joined);
+        let codes = codes.map(u32::cast_signed);
+        let [zero_point, minimum, maximum] = codes;
         let is_byte = |code: i32| (-128..=127).contains(&code);
-        let codes = [ratio.zero_point, ratio.minimum, ratio.maximum];
-        let valid = (1..1 << 63).contains(&divisor)
+        let valid = factor.unsigned_abs() >> FACTOR_BITS == 0
+            && divisor > 0
             && shift <= MAX_SHIFT
             && codes.into_iter().all(is_byte)
-            && ratio.minimum <= ratio.maximum;
-        valid.then_some(ratio)
+            && minimum <= maximum;
+        valid.then_some(Self {
+            factor,
+            denominator: u128::from(divisor.cast_unsigned()) << (shift & 63),
+            zero_point,
+            minimum,
+            maximum,
+        })
     }
 
     /// The output code for the share of an exact numerator that one of `parts` has. The
@@ -59,6 +59,12 @@ impl Ratio {
         let denominator = self.denominator.wrapping_mul(parts.into());
         let code = exact::round_small(numerator, denominator) + self.zero_point;
         code.max(self.minimum).min(self.maximum) as i8 as u8
+    }
+
+    /// The output code for the share of `sum·factor` that one of `parts` has; as [`Self::code_of_share`] otherwise.
+    #[inline(never)]
+    pub fn code_of_sum(&self, sum: i32, parts: u32) -> u8 {
+        self.code_of_share(i128::from(sum).wrapping_mul(self.factor.into()), parts)
     }
 
     /// The output code for an exact numerator.
@@ -79,7 +85,11 @@ pub(super) fn long(parameters: &Parameters, first: usize) -> Option<i64> {
         parameters.u32(first)?,
         parameters.i32(first.checked_add(1)?)?,
     );
-    Some(i64::from(high) << 32 | i64::from(low))
+    Some(joined([low, high.cast_unsigned()]))
+}
+
+fn joined([low, high]: [u32; 2]) -> i64 {
+    i64::from(high.cast_signed()) << 32 | i64::from(low)
 }
 
 /// Holds a parameter word to the codes of a byte.

@@ -10,7 +10,7 @@ use crate::KernelId;
 use crate::bytes::{f32_at, pieces, pieces_mut};
 use crate::error::OpFault;
 use crate::format::{DType, OpCode};
-use crate::op::{Op, check, split};
+use crate::op::{Kind, Op, Signature, check, disjoint, split};
 
 macro_rules! kernel {
     ($name:ident, $op:ident, $function:expr) => {
@@ -54,26 +54,24 @@ impl Axis<'_> {
 }
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    op.has(1, 3)?;
+    op.has_parameters(3)?;
     check_operands(op, DType::F32)
 }
 
 /// An input in the arena and an output apart from it, of one element type and the sizes said.
 pub(super) fn check_operands(op: &Op, element: DType) -> Result<u64, OpFault> {
-    let (x, y) = (op.need_input(0)?, op.need_output(0)?);
-    x.in_arena(element)?;
-    check(y.dtype() == element, OpFault::Type)?;
-    let [outer, reduced, inner] = sizes(op)
-        .ok_or(OpFault::Parameters)?
-        .map(|size| size as u64);
-    let kept = outer.saturating_mul(inner);
-    check(kept == y.elements() as u64, OpFault::Shape)?;
+    let kind = Kind::placed(element);
+    op.is(Signature::new(&[kind], &[kind], &[], op.words.len()))?;
+    let (x, y) = (op.at(0), op.at(1));
+    let [outer, reduced, inner] = sizes(op).ok_or(OpFault::Parameters)?;
+    let (kept, all) = (outer.checked_mul(inner), x.elements());
+    check(kept == Some(y.elements()), OpFault::Shape)?;
     check(
-        kept.saturating_mul(reduced) == x.info.elements() as u64,
+        y.elements().checked_mul(reduced) == Some(all),
         OpFault::Shape,
     )?;
-    op.output_is_apart()?;
-    Ok(x.info.elements() as u64)
+    check(disjoint(&x.range(), &y.range()), OpFault::Aliasing)?;
+    Ok(all as u64)
 }
 
 pub(super) fn sizes(op: &Op) -> Option<[usize; 3]> {

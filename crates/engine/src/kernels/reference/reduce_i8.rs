@@ -8,10 +8,11 @@
 use super::ratio::{self, Ratio};
 use super::{Kernel, reduce};
 use crate::KernelId;
-use crate::bytes::{pieces, pieces_mut};
+use crate::bytes::pieces_mut;
 use crate::error::OpFault;
 use crate::format::{DType, OpCode};
 use crate::op::{Op, check, split};
+use dunlin_kernels::{LANES, sum_channels};
 
 pub(in crate::kernels) static MEAN: Kernel = Kernel {
     id: KernelId::new(OpCode::ReduceMean as u16, 1, 1),
@@ -27,7 +28,7 @@ const RATIO: usize = 4;
 const MAX_REDUCED: usize = 1 << 23;
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    op.has(1, RATIO + ratio::WORDS)?;
+    op.has_parameters(RATIO + ratio::WORDS)?;
     check(Ratio::of(op, RATIO).is_some(), OpFault::Parameters)?;
     ratio::check_code(op, ZERO_POINT)?;
     let [_, reduced, _] = reduce::sizes(op).ok_or(OpFault::Parameters)?;
@@ -38,20 +39,18 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let [_, length, stride] = reduce::sizes(op)?;
     let ratio = Ratio::of(op, RATIO)?;
-    let zero = i64::from(op.parameters().i32(ZERO_POINT)?).wrapping_mul(length as i64);
-    let (input, output) = split(arena, op.input(0)?.info.range(), op.output(0)?.range())?;
-    let blocks = pieces(input, length.checked_mul(stride)?);
-    for (block, results) in blocks.zip(pieces_mut(output, stride)) {
-        for (position, y) in results.iter_mut().enumerate() {
-            let sum = i64::from(sum(block.get(position..)?, stride)).wrapping_sub(zero);
-            *y = ratio.code(i128::from(sum) * i128::from(ratio.factor));
+    let zero = op.parameters().i32(ZERO_POINT)?.wrapping_mul(length as i32);
+    let (mut input, output) = split(arena, op.at(0).range(), op.at(1).range())?;
+    for results in pieces_mut(output, stride) {
+        for (block, results) in results.chunks_mut(LANES).enumerate() {
+            let first = input.get(block * LANES..).unwrap_or_default();
+            let sums = sum_channels(first, stride, length);
+            for (y, sum) in results.iter_mut().zip(sums) {
+                // Below 2^31: a distance of bytes times `MAX_REDUCED`.
+                *y = ratio.code_of_sum(sum.wrapping_sub(zero), 1);
+            }
         }
+        input = input.get(length.wrapping_mul(stride)..).unwrap_or_default();
     }
     Some(())
-}
-
-/// The sum of every `stride`-th code.
-fn sum(codes: &[u8], stride: usize) -> i32 {
-    let chosen = codes.iter().step_by(stride.max(1));
-    chosen.fold(0, |sum, &code| sum.wrapping_add(i32::from(code as i8)))
 }

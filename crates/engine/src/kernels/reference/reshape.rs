@@ -7,7 +7,7 @@ use super::Kernel;
 use crate::KernelId;
 use crate::error::OpFault;
 use crate::format::OpCode;
-use crate::op::{Op, check};
+use crate::op::{Kind, Op, Signature, check};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Reshape as u16, 1, 0),
@@ -16,9 +16,8 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
 };
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    op.has(1, 0)?;
-    let (input, output) = (op.need_input(0)?, op.need_output(0)?);
-    input.in_arena(output.dtype())?;
-    check(input.info.range() == output.range(), OpFault::Aliasing)?;
+    let kind = Kind::placed(op.at(1).dtype());
+    op.is(Signature::new(&[kind], &[kind], &[], 0))?;
+    check(op.at(0).range() == op.at(1).range(), OpFault::Aliasing)?;
     Ok(0)
 }

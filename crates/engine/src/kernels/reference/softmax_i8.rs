@@ -16,13 +16,13 @@
 //! lies within `(1 + p·n)·2^-30 / s_y` of a tie; then it may be the other neighbour, one unit
 //! away. With `s_y = 1/256` and 12 classes that is 3·10^-6 units at most.
 
-use super::{Kernel, elementwise};
+use super::{Kernel, rescale};
 use crate::KernelId;
-use crate::bytes::{array, copy, pieces_mut};
+use crate::bytes::pieces_mut;
 use crate::error::OpFault;
 use crate::exact;
 use crate::format::{DType, MAX_ROW, OpCode};
-use crate::op::{Op, check, split};
+use crate::op::{Kind, Op, Signature, check};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Softmax as u16, 1, 1),
@@ -32,51 +32,43 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
 
 const MAX_ENTRIES: usize = 256;
 
+const SIGNATURE: Signature = Signature::new(
+    &[Kind::placed(DType::I8), Kind::constant(DType::I32)],
+    &[Kind::placed(DType::I8)],
+    &[],
+    3,
+);
+
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    op.has(2, 3)?;
-    let (divisor, shift) = (op.parameters().need_u32(0)?, op.parameters().need_u32(1)?);
-    let zero_point = op.parameters().need_i32(2)?;
+    op.is(SIGNATURE)?;
+    let [divisor, shift, zero_point] = op.parameters().words().ok_or(OpFault::Parameters)?;
     let valid = (1..1 << 24).contains(&divisor) && shift < 64;
-    check(
-        valid && (-128..=127).contains(&zero_point),
-        OpFault::Parameters,
-    )?;
-    let table = op.need_input(1)?;
-    table.is_constant(DType::I32)?;
-    check(table.info.elements() <= MAX_ENTRIES, OpFault::Shape)?;
-    let entries = table.constant.unwrap_or_default().as_chunks::<4>().0;
-    let (one, largest) = (
-        1,
-        i32::from_le_bytes(entries.first().copied().unwrap_or_default()),
-    );
-    let within = |entry: &[u8; 4]| (one..=largest).contains(&i32::from_le_bytes(*entry));
+    let valid = valid && rescale::is_code(zero_point.cast_signed());
+    check(valid, OpFault::Parameters)?;
+    let entries = op.constant(1).as_chunks::<4>().0;
+    check(entries.len() <= MAX_ENTRIES, OpFault::Shape)?;
+    let largest = entries.first().copied().map_or(0, i32::from_le_bytes);
+    let within = |entry: &[u8; 4]| (1..=largest).contains(&i32::from_le_bytes(*entry));
     check(entries.iter().all(within), OpFault::Constant)?;
-    let rows = elementwise::check_unary_of(op, DType::I8)?;
-    check(
-        op.need_output(0)?.columns() <= MAX_ROW as usize,
-        OpFault::Shape,
-    )?;
-    Ok(rows.saturating_mul(5).saturating_add(entries.len() as u64))
+    let elements = op.is_in_place_or_apart()?;
+    check(op.at(2).columns() <= MAX_ROW as usize, OpFault::Shape)?;
+    Ok(elements * 5 + entries.len() as u64)
 }
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let (x, table, y) = (op.input(0)?.info, op.input(1)?.constant?, op.output(0)?);
-    if x.range() != y.range() {
-        let (from, to) = split(arena, x.range(), y.range())?;
-        copy(from, to);
-    }
-    let (divisor, shift) = (op.parameters().u32(0)?, op.parameters().u32(1)?);
-    let zero_point = op.parameters().i32(2)?;
-    for row in pieces_mut(arena.get_mut(y.range())?, y.columns()) {
-        let largest = row.iter().map(|&x| x as i8).max()?;
-        let sum: u64 = row
-            .iter()
-            .filter_map(|&x| exponential(table, largest, x))
-            .sum();
-        let denominator = u128::from(sum).wrapping_mul(u128::from(divisor));
+    let [divisor, shift, zero_point] = op.parameters().words()?;
+    let (table, columns) = (op.constant(1), op.at(2).columns());
+    let bytes = op.in_place(arena, 2)?;
+    for row in pieces_mut(bytes, columns) {
+        let largest = row.iter().fold(i8::MIN, |largest, &x| largest.max(x as i8));
+        let mut sum = 0_u64;
+        for &x in row.iter() {
+            sum = sum.wrapping_add(exponential(table, largest, x).into());
+        }
+        let denominator = u128::from(sum).wrapping_mul(divisor.into());
         for x in row {
-            let numerator = i128::from(exponential(table, largest, *x)?) << (shift & 63);
-            let code = exact::round_small(numerator, denominator) + zero_point;
+            let numerator = i128::from(exponential(table, largest, *x)) << (shift & 63);
+            let code = exact::round_small(numerator, denominator) + zero_point.cast_signed();
             *x = code.clamp(-128, 127) as i8 as u8;
         }
     }
@@ -84,8 +76,12 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
 }
 
 /// `E` of the distance between a code and the row's largest.
-fn exponential(table: &[u8], largest: i8, code: u8) -> Option<u64> {
-    let last = (table.len() / 4).checked_sub(1)?;
-    let distance = usize::from(largest.abs_diff(code as i8)).min(last);
-    array(table, 4 * distance).map(|entry| u64::from(u32::from_le_bytes(entry)))
+#[inline(never)]
+fn exponential(table: &[u8], largest: i8, code: u8) -> u32 {
+    let table = table.as_chunks::<4>().0;
+    let entry = table.get(usize::from(largest.abs_diff(code as i8)));
+    entry
+        .or(table.last())
+        .copied()
+        .map_or(0, u32::from_le_bytes)
 }

@@ -36,16 +36,6 @@ impl Axis {
             .filter(|&at| at < self.extent)
     }
 
-    /// The first element under a tap, and how many taps are on the input.
-    #[inline(never)]
-    fn inside(&self, result: usize) -> (usize, usize) {
-        let mut places = (0..self.taps).filter_map(|tap| self.place(result, tap));
-        match places.next() {
-            Some(first) => (first, 1 + places.count()),
-            None => (0, 0),
-        }
-    }
-
     #[inline(always)]
     fn position(&self, result: usize, tap: usize) -> i32 {
         let (result, tap) = (result as i32, tap as i32);
@@ -89,17 +79,23 @@ impl Window {
         let (x, y) = (op.need_input(0)?.info, op.need_output(0)?);
         let ([x_batch, ..], [y_batch, height, width, _]) = (x.dims(), y.dims());
         check(x_batch == 1 && y_batch == 1, OpFault::Shape)?;
-        for (axis, results) in [height, width].into_iter().enumerate() {
-            let word = |kind: usize| op.parameters().need_u32(spec.word + 2 * kind + axis);
-            let (stride, dilation, padding) = (word(0)?, word(1)?, word(2)?);
-            let taps = spec.kernel.get(axis).copied().unwrap_or(0);
-            let last = |count: u32, step: u32| u64::from(count - count.min(1)) * u64::from(step);
-            let reach = last(results, stride).saturating_add(last(taps, dilation));
-            let valid = stride > 0 && dilation > 0 && u64::from(padding) <= MAX_REACH;
-            let fits = reach <= MAX_REACH && u64::from(stride) <= MAX_REACH && taps > 0;
-            check(valid && fits, OpFault::Parameters)?;
-        }
-        Ok(())
+        Self::check_axis(op, spec, [0, height])?;
+        Self::check_axis(op, spec, [1, width])
+    }
+
+    /// Checks the words along rows (axis 0) or columns (axis 1).
+    #[inline(never)]
+    fn check_axis(op: &Op, spec: Spec, [axis, results]: [u32; 2]) -> Result<(), OpFault> {
+        let first = spec.word.wrapping_add(axis as usize);
+        let parameters = op.parameters();
+        let word = |kind: usize| parameters.need_u32(first.wrapping_add(kind));
+        let (stride, dilation, padding) = (word(0)?, word(2)?, word(4)?);
+        let taps = spec.kernel.get(axis as usize).copied().unwrap_or(0);
+        let last = |count: u32, step: u32| u64::from(count.saturating_sub(1)) * u64::from(step);
+        let reach = last(results, stride).saturating_add(last(taps, dilation));
+        let reach = reach.max(padding.into()).max(stride.into());
+        let steps = taps > 0 && stride > 0 && dilation > 0;
+        check(steps && reach <= MAX_REACH, OpFault::Parameters)
     }
 
     pub fn read(op: &Op, spec: Spec) -> Option<Window> {
@@ -117,22 +113,6 @@ impl Window {
         let [top, left, bottom, right] = margins;
         let rows = self.rows.count(row, top, bottom);
         rows.saturating_mul(self.columns.count(column, left, right))
-    }
-
-    /// The taps of the window at `at` that are on the image; the window is not transposed.
-    pub fn inside(&self, [row, column]: [usize; 2]) -> Inside {
-        let (rows, columns) = (self.rows.inside(row), self.columns.inside(column));
-        let step = |axis: &Axis| axis.dilation as usize;
-        Inside {
-            first: rows
-                .0
-                .wrapping_mul(self.columns.extent)
-                .wrapping_add(columns.0),
-            rows: rows.1,
-            columns: columns.1,
-            below: step(&self.rows).wrapping_mul(self.columns.extent),
-            beside: step(&self.columns),
-        }
     }
 
     /// The pixel under every tap of the window at `at`, row by row; none for taps on the padding.
@@ -169,18 +149,6 @@ fn axis(op: &Op, spec: Spec, [axis, extent, taps]: [u32; 3]) -> Option<Axis> {
             taps,
         },
     })
-}
-
-/// Pixels under the taps of a window that are on the image, numbered row by row.
-#[derive(Clone, Copy)]
-pub(super) struct Inside {
-    pub first: usize,
-    pub rows: usize,
-    pub columns: usize,
-    /// From a pixel to the one under the tap below.
-    pub below: usize,
-    /// From a pixel to the one under the next tap of its row.
-    pub beside: usize,
 }
 
 /// See [`Window::taps`].

@@ -2,12 +2,15 @@
 
 use super::{Forest, PackFault, Scores, fault};
 use crate::compile::options::Leaves;
+use dunlin_kernels::{LEAST_NODES, SCORE_BIT, SCORES, WEIGHT_BITS};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 /// Most scores of a row's entry.
 const MAX_WIDTH: usize = 128;
 const ROW_ENDS: u8 = 0x80;
+/// Most values of rows with short entries.
+const MAX_VALUES: usize = 1 << WEIGHT_BITS;
 
 /// How leaves are stored.
 #[derive(Debug, Default)]
@@ -20,6 +23,8 @@ pub(super) struct Codes {
     pub repeated: bool,
     /// Whether rows have places of values instead of values.
     shared: bool,
+    /// Whether entries have two bytes: weight or place of a value, score and end.
+    short: bool,
     /// Different leaves, in order of first use.
     distinct: Vec<Row>,
     places: HashMap<Row, usize>,
@@ -35,7 +40,7 @@ pub(super) struct Rows {
     pub bytes: Vec<u8>,
     /// Different weights, where entries have their places.
     pub values: Vec<u32>,
-    value_places: HashMap<u32, usize>,
+    value_places: HashMap<u32, u32>,
     places: HashMap<usize, usize>,
     entries: usize,
 }
@@ -83,16 +88,43 @@ impl Codes {
         Ok(codes)
     }
 
+    /// Makes entries short, if few scores and values allow it; whether they are.
+    pub fn shorten(&mut self) -> bool {
+        self.short = self.width <= SCORES && (!self.floats || self.values() <= MAX_VALUES);
+        self.shared |= self.short && self.floats;
+        self.short
+    }
+
+    /// Nodes on the shortest walk by ranks.
+    pub fn least_nodes(&self) -> usize {
+        if self.short { LEAST_NODES } else { 1 }
+    }
+
+    /// Half words from the first leaf code on, for so many codes.
+    pub fn leaf_room(&self, codes: usize) -> usize {
+        if self.short {
+            codes.next_power_of_two()
+        } else {
+            codes
+        }
+    }
+
+    /// Entries of rows.
+    fn entries(&self) -> impl Iterator<Item = &(u8, u32)> {
+        let rows = self.distinct.iter().filter(|row| !self.is_unit(row));
+        rows.flatten()
+    }
+
+    /// Different weights of these.
+    fn values(&self) -> usize {
+        let values: HashSet<u32> = self.entries().map(|&(_, weight)| weight).collect();
+        values.len()
+    }
+
     /// Whether entries of 3 bytes and values of 4 take less than entries of 5.
     fn sharing_pays(&self) -> bool {
-        let entries = || {
-            self.distinct
-                .iter()
-                .filter(|row| !self.is_unit(row))
-                .flatten()
-        };
-        let values: HashSet<u32> = entries().map(|&(_, weight)| weight).collect();
-        3 * entries().count() + 4 * values.len() < 5 * entries().count()
+        let entries = self.entries().count();
+        3 * entries + 4 * self.values() < 5 * entries
     }
 
     fn is_unit(&self, row: &Row) -> bool {
@@ -150,21 +182,24 @@ impl Rows {
         let nothing = [(0, 0)];
         let entries = if row.is_empty() { &nothing } else { &row[..] };
         for (index, (score, weight)) in entries.iter().enumerate() {
-            let last = if index + 1 == entries.len() {
-                ROW_ENDS
-            } else {
-                0
+            let is_last = index + 1 == entries.len();
+            let weight = match codes.shared {
+                true => self.value(*weight),
+                false => *weight,
             };
-            self.bytes.push(score | last);
-            let bytes = weight.to_le_bytes();
-            match (codes.floats, codes.shared) {
-                (true, true) => {
-                    let place = self.value(*weight) as u16;
-                    self.bytes.extend(place.to_le_bytes());
-                }
-                (true, false) => self.bytes.extend(bytes),
-                (false, _) => self.bytes.extend(&bytes[..1]),
+            if codes.short {
+                let last = if is_last { dunlin_kernels::ROW_ENDS } else { 0 };
+                let entry = weight as u16 | last | u16::from(*score) << SCORE_BIT;
+                self.bytes.extend(entry.to_le_bytes());
+                continue;
             }
+            self.bytes.push(score | if is_last { ROW_ENDS } else { 0 });
+            let bytes = match (codes.floats, codes.shared) {
+                (true, false) => 4,
+                (true, true) => 2,
+                (false, _) => 1,
+            };
+            self.bytes.extend(&weight.to_le_bytes()[..bytes]);
         }
         self.entries += entries.len();
         self.places.insert(leaf, place);
@@ -172,13 +207,22 @@ impl Rows {
     }
 
     /// Place of a value. There are no more than entries, so it fits 16 bits.
-    fn value(&mut self, weight: u32) -> usize {
-        let next = self.values.len();
+    fn value(&mut self, weight: u32) -> u32 {
+        let next = self.values.len() as u32;
         let place = *self.value_places.entry(weight).or_insert(next);
         if place == next {
             self.values.push(weight);
         }
         place
+    }
+
+    /// The values, of which there is a power of two where entries are short.
+    pub fn all_values(&self, codes: &Codes) -> Vec<u32> {
+        let mut values = self.values.clone();
+        if codes.short && codes.floats && self.entries > 0 {
+            values.resize(values.len().next_power_of_two(), 0);
+        }
+        values
     }
 
     /// Entries of all rows.

@@ -64,6 +64,8 @@ pub(crate) struct Packing {
     pub direct: bool,
     /// Whether leaves are `f32` instead of whole steps.
     pub floats: bool,
+    /// Whether entries of rows are short.
+    pub short: bool,
     /// What a leaf code below the width adds: bits of an `f32`, or steps.
     pub unit: u32,
     /// Value of a step.
@@ -75,7 +77,7 @@ pub(crate) struct Packing {
 impl Packing {
     /// The engine's variant.
     pub fn variant(self) -> u8 {
-        u8::from(!self.floats) | u8::from(self.direct) << 1
+        u8::from(!self.floats) | u8::from(self.direct) << 1 | u8::from(self.short) << 2
     }
 
     /// The engine's parameter words.
@@ -111,7 +113,7 @@ const NEGATIVE: u32 = 8;
 impl Forest {
     /// The tables, for inputs of `features` values.
     pub fn pack(&self, leaves: Leaves, features: usize) -> Result<Packed, PackFault> {
-        let codes = Codes::of(self, leaves)?;
+        let mut codes = Codes::of(self, leaves)?;
         let trees: Vec<Flat> = self
             .trees
             .iter()
@@ -123,10 +125,12 @@ impl Forest {
             Scores::Negative => NEGATIVE,
         };
         let direct = direct::pack(&trees, &codes, features);
+        let short = direct.is_none() && codes.shorten();
         let repeated = if codes.repeated { REPEATED } else { ADDED_ONCE };
         let packing = Packing {
             direct: direct.is_some(),
             floats: codes.floats,
+            short,
             unit: codes.unit,
             step: codes.step,
             form: pair | repeated,

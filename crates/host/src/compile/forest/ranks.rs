@@ -14,7 +14,7 @@ const MAX_UNUSED: usize = 4;
 /// Keys of a column, so that a rank is a byte.
 const MAX_KEYS: usize = 255;
 /// Instructions of a Cortex-M4 for an input.
-const GRID_COLUMN: usize = 8;
+const GRID_COLUMN: usize = 6;
 const COLUMN: usize = 20;
 const MAX_LEAVES: usize = 1 << 15;
 /// Nodes before the last piece of a group.
@@ -170,13 +170,26 @@ fn pack_group(trees: &[Flat], codes: &Codes, features: usize) -> Option<Vec<u8>>
 
 impl Writer<'_> {
     /// Writes a piece from a node on; where it is full, other pieces go on.
+    ///
+    /// The first levels are written before everything else, so that there is room for walks of the least length, which
+    /// nodes lengthen whose test adds nothing.
     fn write_piece(&mut self, tree: usize, root: usize) {
         self.pieces.push(self.nodes.len() as u16);
+        let last_level = self.codes.least_nodes() - 1;
         let mut piece = vec![0_u32];
-        let mut todo = vec![(root, 0)];
-        while let Some((node, at)) = todo.pop() {
+        let mut todo = vec![(root, 0, 0)];
+        while let Some(place) = todo.len().checked_sub(1) {
+            let is_first = |&(_, _, level): &(usize, usize, usize)| level < last_level;
+            let (node, at, level) = todo.remove(todo.iter().rposition(is_first).unwrap_or(place));
+            let next = piece.len();
             let branch = match self.trees[tree].nodes[node] {
                 FlatNode::Branch(branch) => branch,
+                FlatNode::Leaf(_) if level < last_level => {
+                    piece[at] = (next as u32) << 16;
+                    piece.push(0);
+                    todo.push((node, next, level + 1));
+                    continue;
+                }
                 FlatNode::Leaf(leaf) => {
                     let code = self.code(leaf);
                     piece[at] = LEAF | (self.leaves.single(code) as u32) << 16;
@@ -186,15 +199,18 @@ impl Writer<'_> {
             let test = self.test(&branch);
             let children = [branch.left, branch.right];
             let are_leaves = children.iter().all(|&child| self.is_leaf(tree, child));
-            if are_leaves || piece.len() + 2 > WINDOW {
+            if level >= last_level && (are_leaves || next + 2 > WINDOW) {
                 let [left, right] = children.map(|child| self.end(tree, child));
                 piece[at] = test | LEAF | (self.leaves.pair(left, right) as u32) << 16;
                 continue;
             }
-            let place = piece.len();
-            piece[at] = test | (place as u32) << 16;
+            piece[at] = test | (next as u32) << 16;
             piece.extend([0, 0]);
-            todo.extend([(branch.right, place + 1), (branch.left, place)]);
+            let behind = level + 1;
+            todo.extend([
+                (branch.right, next + 1, behind),
+                (branch.left, next, behind),
+            ]);
         }
         self.nodes.extend(piece);
     }
@@ -235,6 +251,7 @@ impl Writer<'_> {
             return None;
         }
         let (column_table, keys) = columns.tables();
+        let values = self.rows.all_values(self.codes);
         let counts = [
             self.nodes.len(),
             self.pieces.len(),
@@ -243,7 +260,7 @@ impl Writer<'_> {
             keys.len() / 4,
             table.codes.len(),
             self.rows.entries(),
-            self.rows.values.len(),
+            values.len(),
         ];
         let grid = columns.grid.unwrap_or(Grid { base: 0, shift: 0 });
         let header = counts.map(|count| count as u32);
@@ -253,14 +270,18 @@ impl Writer<'_> {
         bytes.extend(bytes_of(&self.nodes));
         bytes.extend([column_table, keys].concat());
         bytes.extend(half_bytes_of(&self.pieces));
+        let leaves_end = bytes.len() + 2 * self.codes.leaf_room(table.codes.len());
         bytes.extend(half_bytes_of(&table.codes));
         bytes.extend(&self.rows.bytes);
-        bytes.extend(bytes_of(&self.rows.values));
+        bytes.extend(bytes_of(&values));
         let last_window = self
             .pieces
             .last()
             .map_or(0, |&start| usize::from(start) + WINDOW);
-        let end = bytes.len().max(first_node + 4 * last_window);
+        let end = bytes
+            .len()
+            .max(first_node + 4 * last_window)
+            .max(leaves_end);
         bytes.resize(end, 0);
         Some(bytes)
     }

@@ -38,8 +38,10 @@ mod channels;
 mod constants;
 mod integer;
 mod layout;
+mod means;
 mod normalizations;
 mod pack;
+mod rows;
 mod scales;
 mod steps;
 mod stream;
@@ -153,6 +155,8 @@ pub(crate) fn run(graph: &mut Graph, options: &CompileOptions) -> Result<Rewritt
         let remove = |graph: &mut Graph| channels::remove(graph, options);
         note(&mut reasons, passes.run(name, graph, remove));
     }
+    passes.run("take means of whole images", graph, means::take);
+    passes.run("read rows past views of them", graph, rows::read);
     for (name, pass) in for_processor(options) {
         note(&mut reasons, passes.run(name, graph, pass));
     }

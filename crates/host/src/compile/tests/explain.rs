@@ -98,8 +98,7 @@ fn every_node_of_the_keyword_network_says_why() {
             .all(|op| !op.why.is_empty() && !op.node.is_empty())
     );
     let views = report.ops.iter().filter(|op| op.kernel == "reshape.1.0");
-    assert!(views.clone().all(|op| op.why == "view: no copy needed"));
-    assert_eq!(views.count(), 1);
+    assert_eq!(views.count(), 0, "the layer behind it reads the same rows");
     let overlaps = report.ops.iter().filter(|op| op.why.contains("its input"));
     assert!(overlaps.count() >= 4, "{report}");
 }

@@ -365,6 +365,21 @@ fn soils() -> Vec<(&'static str, Soil)> {
             },
         ),
         (
+            "more scores than short rows name",
+            Soil {
+                width: 20,
+                weights: signed_share,
+                ..SOIL
+            },
+        ),
+        (
+            "votes for more scores than short rows name",
+            Soil {
+                width: 20,
+                ..votes.clone()
+            },
+        ),
+        (
             "a single score",
             Soil {
                 width: 1,
@@ -404,7 +419,7 @@ fn forests_equal_a_plain_walk_bit_for_bit() {
             }
         }
     }
-    let all = [0, 1, 2, 3].map(|variant| format!("tree_ensemble.1.{variant}"));
+    let all = [0, 1, 2, 3, 4, 5].map(|variant| format!("tree_ensemble.1.{variant}"));
     assert!(kernels.into_iter().eq(all), "a variant was not tested");
 }
 

@@ -173,7 +173,7 @@ fn compact_leaves_keep_labels_and_stay_within_their_tolerance() {
     assert!(worst <= 1.0 / 510.0 + 1e-6);
     assert!(compact.report.plan_bytes < exact.report.plan_bytes);
     assert!(compact.report.plan_bytes <= 80_000);
-    assert_eq!(compact.report.kernels, ["tree_ensemble.1.1"]);
+    assert_eq!(compact.report.kernels, ["tree_ensemble.1.5"]);
     for leaves in [Leaves::Exact, Leaves::Compact] {
         let (votes, labels, worst) = compare_forest("rf_bc_10", leaves).unwrap();
         assert_eq!(labels, 0);

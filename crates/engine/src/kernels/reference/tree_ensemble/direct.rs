@@ -13,7 +13,7 @@
 //! negative and no NaN. There are at most four scores, summed apart from the arena.
 
 use super::sections::{Sections, half};
-use super::sums::{Rows, Sums};
+use super::sums::{RowTable, Rows, Sums};
 use super::{Run, check_groups, check_operands, work};
 use crate::error::OpFault;
 use crate::op::{Op, check as hold};
@@ -108,10 +108,5 @@ pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
         };
         group.add_trees(arena.get(x..)?.as_chunks().0, features, &mut sums)?;
     }
-    let scores = arena.get_mut(place.clone())?.as_chunks_mut().0;
-    for (score, sum) in scores.iter_mut().zip(sums) {
-        *score = run.form.score(*sum);
-    }
-    run.form.pair(scores);
-    run.finish(op, arena, place)
+    run.write::<FLOATS>(op, arena, place, sums)
 }

@@ -8,8 +8,9 @@
 //! |---|---|---|
 //! | 0, 1 | ranks, see [`ranks`] | `f32`, whole steps |
 //! | 2, 3 | thresholds, see [`direct`] | `f32`, whole steps |
+//! | 4, 5 | ranks, see [`short`] | `f32`, whole steps |
 //!
-//! Variants 0 and 1 have a scratch tensor `u8 [256]`, the images of the inputs. All tensors in the
+//! Variants 0, 1, 4 and 5 have a scratch tensor `u8 [256]`, the images of the inputs. All tensors in the
 //! arena are apart.
 //!
 //! A tree reaches a leaf code. A code below `width` adds one unit to that score; a code
@@ -35,6 +36,7 @@
 mod direct;
 mod ranks;
 mod sections;
+mod short;
 mod sums;
 
 use super::Kernel;
@@ -45,16 +47,17 @@ use crate::format::{DType, MAX_TREES, OpCode};
 use crate::op::{Op, Tensors, check};
 use crate::tensor::Tensor;
 use core::ops::Range;
-use sums::Form;
+use short::ShortRows;
+use sums::{Form, Rows};
 
 pub(in crate::kernels) static RANKS_F32: Kernel = Kernel {
     id: id(0),
-    check: ranks::check::<true>,
+    check: |op| ranks::check::<Rows<true>>(op),
     run: ranks::run::<true>,
 };
 pub(in crate::kernels) static RANKS_STEPS: Kernel = Kernel {
     id: id(1),
-    check: ranks::check::<false>,
+    check: |op| ranks::check::<Rows<false>>(op),
     run: ranks::run::<false>,
 };
 pub(in crate::kernels) static DIRECT_F32: Kernel = Kernel {
@@ -66,6 +69,17 @@ pub(in crate::kernels) static DIRECT_STEPS: Kernel = Kernel {
     id: id(3),
     check: direct::check::<false>,
     run: direct::run::<false>,
+};
+
+pub(in crate::kernels) static SHORT_F32: Kernel = Kernel {
+    id: id(4),
+    check: |op| ranks::check::<ShortRows<true>>(op),
+    run: short::run::<true>,
+};
+pub(in crate::kernels) static SHORT_STEPS: Kernel = Kernel {
+    id: id(5),
+    check: |op| ranks::check::<ShortRows<false>>(op),
+    run: short::run::<false>,
 };
 
 const fn id(variant: u8) -> KernelId {
@@ -100,9 +114,9 @@ fn check_operands(op: &Op, scratch: u8) -> Result<usize, OpFault> {
 }
 
 /// Checks every group of trees and adds up what `check` gives: the steps of one, and whether it has no rows.
-fn check_groups(
-    op: &Op,
-    check: impl Fn(&[u8]) -> Result<(u64, bool), OpFault>,
+fn check_groups<'p>(
+    op: &Op<'p>,
+    check: impl Fn(&'p [u8]) -> Result<(u64, bool), OpFault>,
 ) -> Result<u64, OpFault> {
     let mut steps = 0_u64;
     for position in 1..usize::from(op.record().inputs) {
@@ -138,7 +152,7 @@ impl<'p> Run<'p> {
     #[inline(always)]
     fn of(op: &Op<'p>) -> Option<Self> {
         Some(Self {
-            tensors: op.tensors()?,
+            tensors: op.tensors(),
             groups: op.record().inputs.into(),
             form: Form::of(op)?,
         })
@@ -149,6 +163,18 @@ impl<'p> Run<'p> {
     fn x(&self) -> Option<(usize, usize)> {
         let x = self.tensors.get(0)?;
         Some((x.offset(), x.columns()))
+    }
+
+    /// Where the inputs lie, and the images of them.
+    #[inline(always)]
+    fn ranked(&self, op: &Op) -> Option<(Range<usize>, Range<usize>)> {
+        let (x, features) = self.x()?;
+        let images = self.groups.checked_add(op.record().outputs.into())?;
+        let images = self.tensors.get(images)?.offset();
+        Some((
+            x..x.checked_add(features.checked_mul(4)?)?,
+            images..images.checked_add(256)?,
+        ))
     }
 
     #[inline(always)]
@@ -163,6 +189,23 @@ impl<'p> Run<'p> {
     fn groups(&self, op: &Op<'p>) -> impl Iterator<Item = &'p [u8]> {
         let constants = op.tables.constants;
         (1..self.groups).map_while(move |group| constants.get(self.tensors.get(group)?.offset()..))
+    }
+
+    /// Writes the scores that sums become, and the label.
+    #[inline(always)]
+    fn write<const FLOATS: bool>(
+        &self,
+        op: &Op,
+        arena: &mut [u8],
+        place: Range<usize>,
+        sums: &[[u8; 4]],
+    ) -> Option<()> {
+        let scores = arena.get_mut(place.clone())?.as_chunks_mut().0;
+        for (score, sum) in scores.iter_mut().zip(sums) {
+            *score = self.form.score::<FLOATS>(*sum);
+        }
+        self.form.pair(scores);
+        self.finish(op, arena, place)
     }
 
     /// Writes the label.

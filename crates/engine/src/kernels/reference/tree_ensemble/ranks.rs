@@ -30,17 +30,17 @@
 //! on, which is behind this one: so every walk ends. Trees begin at the first pieces.
 
 use super::sections::{Sections, half, word};
-use super::sums::{Rows, Sums};
+use super::sums::{RowTable, Rows, Sums};
 use super::{Run, check_groups, check_operands, work};
 use crate::error::OpFault;
 use crate::format::DType;
 use crate::op::{Op, check as hold, split};
-use dunlin_kernels::{WINDOW, walk_ranks};
+use dunlin_kernels::{LEAST_NODES, Ranked, WINDOW, map_to_grid, walk_ranks};
 
 const GOES_ON: usize = 0x8000;
 const INFINITY: u32 = 0x7F80_0000;
 
-struct Group<'p, const FLOATS: bool> {
+pub(super) struct Group<'p, R> {
     /// Every word of the group from its first node on.
     words: &'p [[u8; 4]],
     nodes: &'p [[u8; 4]],
@@ -48,13 +48,16 @@ struct Group<'p, const FLOATS: bool> {
     keys: &'p [[u8; 4]],
     pieces: &'p [[u8; 2]],
     trees: usize,
+    /// The leaf table and everything behind it.
+    leaves_on: &'p [[u8; 2]],
     leaves: &'p [[u8; 2]],
-    rows: Rows<'p, FLOATS>,
+    pub rows: R,
     grid: Grid,
 }
 
-impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
-    fn of(bytes: &'p [u8]) -> Option<Self> {
+impl<'p, R: RowTable<'p>> Group<'p, R> {
+    #[inline(always)]
+    pub fn of(bytes: &'p [u8]) -> Option<Self> {
         let (counts, mut sections) = Sections::of(bytes)?;
         let [
             nodes,
@@ -75,15 +78,16 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
             keys: sections.table(keys)?,
             pieces: sections.table(pieces)?,
             trees: usize::try_from(trees).ok()?,
+            leaves_on: sections.halves(),
             leaves: sections.table(leaves)?,
-            rows: Rows::of(&mut sections, rows, values)?,
+            rows: R::of(&mut sections, rows, values)?,
             grid: Grid { base, shift },
         })
     }
 
     /// Maps the inputs to images.
     #[inline(always)]
-    fn map(&self, x: &[[u8; 4]], images: &mut [u8]) -> Option<()> {
+    pub fn map(&self, x: &[[u8; 4]], images: &mut [u8]) -> Option<()> {
         match self.keys {
             [] => {
                 self.map_to_grid(x, images);
@@ -97,14 +101,8 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
     fn map_to_grid(&self, x: &[[u8; 4]], images: &mut [u8]) {
         let Grid { base, shift } = self.grid;
         let below = base.wrapping_add(1).wrapping_sub(1 << (shift & 31));
-        let below = below.cast_signed();
-        let mut signs = 0;
-        for (x, image) in x.iter().zip(images.iter_mut()) {
-            let bits = i32::from_le_bytes(*x);
-            signs |= bits;
-            *image = (bits.saturating_sub(below) >> (shift & 31)).clamp(0, 255) as u8;
-        }
-        if signs < 0 {
+        let any_sign = map_to_grid(x, below.cast_signed(), shift, images);
+        if any_sign {
             for (x, image) in x.iter().zip(images) {
                 if f32::from_le_bytes(*x).is_nan() {
                     *image = 255;
@@ -128,6 +126,28 @@ impl<'p, const FLOATS: bool> Group<'p, FLOATS> {
         Some(())
     }
 
+    /// The trees over images.
+    #[inline(always)]
+    pub fn trees<'g>(&self, images: &'g [u8; 256]) -> Ranked<'g>
+    where
+        'p: 'g,
+    {
+        Ranked {
+            nodes: self.words,
+            images,
+            pieces: self.pieces,
+            trees: self.trees,
+            leaves: self.leaves_on,
+            leaf_count: self.leaves.len(),
+            width: 0,
+            rows: &[],
+            values: &[],
+            unit: 0,
+        }
+    }
+}
+
+impl<const FLOATS: bool> Group<'_, Rows<'_, FLOATS>> {
     /// Adds the leaf that the images reach in every tree.
     #[inline(never)]
     fn add_trees(&self, images: &[u8; 256], sums: &mut Sums<FLOATS>) -> Option<()> {
@@ -181,19 +201,45 @@ fn rank(key: i32, keys: &[[u8; 4]]) -> u8 {
     keys.partition_point(|threshold| key > i32::from_le_bytes(*threshold)) as u8
 }
 
-pub(super) fn check<const FLOATS: bool>(op: &Op) -> Result<u64, OpFault> {
+/// Whether a test may lead right, and where it leads if not.
+fn children(node: u32) -> (usize, bool) {
+    ((node >> 16 & 0x7FFF) as usize, node & 0xFF00 != 0)
+}
+
+/// Holds the first nodes of every walk, all but one of `least`, to lead on.
+fn check_first(nodes: &[[u8; 4]], least: usize) -> Result<(), OpFault> {
+    let (mut level, mut count) = ([0; 1 << (LEAST_NODES - 1)], 1);
+    for _ in 1..least {
+        let (mut next, mut next_count) = (level, 0);
+        for &at in level.iter().take(count) {
+            let node = word(nodes, at).ok_or(OpFault::Constant)?;
+            hold(node >> 31 == 0, OpFault::Constant)?;
+            let (left, may_go_right) = children(node);
+            for child in left..left + 1 + usize::from(may_go_right) {
+                *next.get_mut(next_count).ok_or(OpFault::Constant)? = child;
+                next_count += 1;
+            }
+        }
+        (level, count) = (next, next_count);
+    }
+    Ok(())
+}
+
+/// Checks operands, images and groups whose rows are a table of this kind.
+pub(super) fn check<'p, R: RowTable<'p>>(op: &Op<'p>) -> Result<u64, OpFault> {
     let width = check_operands(op, 1)?;
+    hold(width <= R::MAX_WIDTH, OpFault::Shape)?;
     let images = op.scratch(0).ok_or(OpFault::Operands)?;
     hold(images.dtype() == DType::U8, OpFault::Type)?;
     hold(images.elements() == 256, OpFault::Shape)?;
     let features = op.need_input(0)?.info.elements();
     check_groups(op, |bytes| {
-        let group = Group::<FLOATS>::of(bytes).ok_or(OpFault::Constant)?;
+        let group = Group::<R>::of(bytes).ok_or(OpFault::Constant)?;
         Ok((group.check(width, features)?, group.rows.len() == 0))
     })
 }
 
-impl<const FLOATS: bool> Group<'_, FLOATS> {
+impl<'p, R: RowTable<'p>> Group<'p, R> {
     fn check(&self, width: usize, features: usize) -> Result<u64, OpFault> {
         self.check_columns(features)?;
         let columns = match self.keys {
@@ -202,6 +248,11 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
         };
         let longest = self.rows.check(width)?;
         hold(self.trees <= self.pieces.len(), OpFault::Constant)?;
+        let room = match R::LEAST_NODES {
+            1 => 0,
+            _ => self.leaves.len().next_power_of_two(),
+        };
+        hold(room <= self.leaves_on.len(), OpFault::Constant)?;
         let mut start = 0;
         for (index, piece) in self.pieces.iter().enumerate() {
             let next = match half(self.pieces, index.saturating_add(1)) {
@@ -217,6 +268,7 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
                 self.words.len() >= start.saturating_add(WINDOW),
                 OpFault::Constant,
             )?;
+            check_first(nodes, R::LEAST_NODES)?;
             self.check_piece(index, nodes, [columns, width])?;
             start = next;
         }
@@ -249,9 +301,8 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
         for (index, node) in nodes.iter().enumerate() {
             let node = u32::from_le_bytes(*node);
             let column = (node & 0xFF) as usize;
-            let carries = node & 0xFF00 != 0;
+            let (left, carries) = children(node);
             hold(column < columns || !carries, OpFault::Constant)?;
-            let left = (node >> 16 & 0x7FFF) as usize;
             let right = left.saturating_add(usize::from(carries));
             if node >> 31 == 0 {
                 let inside = left > index && right < nodes.len();
@@ -275,14 +326,10 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
 pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
     let run = Run::of(op)?;
     let place = run.scores()?;
-    let (x, features) = run.x()?;
-    let x = x..x.checked_add(features.checked_mul(4)?)?;
-    let images = run.groups.checked_add(op.record().outputs.into())?;
-    let images = run.tensors.get(images)?.offset();
-    let images = images..images.checked_add(256)?;
+    let (x, images) = run.ranked(op)?;
     arena.get_mut(place.clone())?.fill(0);
     for bytes in run.groups(op) {
-        let group = Group::<FLOATS>::of(bytes)?;
+        let group = Group::<Rows<FLOATS>>::of(bytes)?;
         let (x, mapped) = split(arena, x.clone(), images.clone())?;
         group.map(x.as_chunks().0, mapped)?;
         let (images, scores) = split(arena, images.clone(), place.clone())?;
@@ -295,7 +342,7 @@ pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
     }
     let scores = arena.get_mut(place.clone())?.as_chunks_mut().0;
     for score in scores.iter_mut() {
-        *score = run.form.score(*score);
+        *score = run.form.score::<FLOATS>(*score);
     }
     run.form.pair(scores);
     run.finish(op, arena, place)

@@ -19,6 +19,11 @@ impl<'p> Sections<'p> {
         self.0.as_chunks().0
     }
 
+    /// The same in half words.
+    pub fn halves(&self) -> &'p [[u8; 2]] {
+        self.0.as_chunks().0
+    }
+
     /// The next table: `count` entries of `N` bytes.
     #[inline(always)]
     pub fn table<const N: usize>(&mut self, count: u32) -> Option<&'p [[u8; N]]> {

@@ -4,10 +4,28 @@ use super::sections::{Sections, word};
 use crate::bytes::pieces;
 use crate::error::OpFault;
 use crate::op::{Op, check};
+use core::hint::black_box;
 
 /// Most scores, so that a row's entry names one in 7 bits.
 pub(super) const MAX_WIDTH: usize = 128;
 const ROW_ENDS: u8 = 0x80;
+
+/// A table of what leaf codes of the width and above add.
+pub(super) trait RowTable<'p>: Sized {
+    /// Most scores.
+    const MAX_WIDTH: usize;
+    /// Nodes on the shortest walk.
+    const LEAST_NODES: usize;
+
+    /// The tables at the end of a group, with so many entries and values.
+    fn of(sections: &mut Sections<'p>, entries: u32, values: u32) -> Option<Self>;
+
+    /// Entries of all rows.
+    fn len(&self) -> usize;
+
+    /// Every row ends in the table and names scores and values that exist; gives the longest row.
+    fn check(&self, width: usize) -> Result<usize, OpFault>;
+}
 
 /// What leaf codes of the width and above add.
 #[derive(Clone, Copy)]
@@ -17,10 +35,12 @@ pub(super) struct Rows<'p, const FLOATS: bool> {
     values: &'p [[u8; 4]],
 }
 
-impl<'p, const FLOATS: bool> Rows<'p, FLOATS> {
-    /// The tables at the end of a group, of `f32` or of steps.
+impl<'p, const FLOATS: bool> RowTable<'p> for Rows<'p, FLOATS> {
+    const MAX_WIDTH: usize = MAX_WIDTH;
+    const LEAST_NODES: usize = 1;
+
     #[inline(always)]
-    pub fn of(sections: &mut Sections<'p>, entries: u32, values: u32) -> Option<Self> {
+    fn of(sections: &mut Sections<'p>, entries: u32, values: u32) -> Option<Self> {
         let size = entry_bytes(FLOATS, values > 0) as u32;
         let entries = sections.table::<1>(entries.checked_mul(size)?)?;
         Some(Self {
@@ -29,13 +49,11 @@ impl<'p, const FLOATS: bool> Rows<'p, FLOATS> {
         })
     }
 
-    /// Entries of all rows.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.entries.len() / self.size()
     }
 
-    /// Every row ends in the table and names scores and values that exist; gives the longest row.
-    pub fn check(&self, width: usize) -> Result<usize, OpFault> {
+    fn check(&self, width: usize) -> Result<usize, OpFault> {
         let (mut longest, mut length) = (1, 0_usize);
         for entry in pieces(self.entries, self.size()) {
             let (&target, weight) = entry.split_first().ok_or(OpFault::Constant)?;
@@ -50,7 +68,9 @@ impl<'p, const FLOATS: bool> Rows<'p, FLOATS> {
         check(length == 0, OpFault::Constant)?;
         Ok(longest)
     }
+}
 
+impl<const FLOATS: bool> Rows<'_, FLOATS> {
     #[inline(always)]
     fn size(&self) -> usize {
         entry_bytes(FLOATS, !self.values.is_empty())
@@ -200,9 +220,10 @@ impl Form {
 
     /// The score of a sum.
     #[inline(always)]
-    pub fn score(&self, sum: [u8; 4]) -> [u8; 4] {
-        if self.floats {
-            return sum;
+    pub fn score<const FLOATS: bool>(&self, sum: [u8; 4]) -> [u8; 4] {
+        if FLOATS {
+            // One by one: a loop would become a call of `memcpy`.
+            return black_box(sum);
         }
         let steps = u32::from_le_bytes(sum);
         let score = match self.code & REPEATED {
