@@ -4,10 +4,10 @@ use crate::depthwise::LANES;
 
 /// Sums of four neighbouring channels over `count` inputs, `pitch` bytes apart; an input that is missing is zero.
 ///
-/// Sums are modulo 2³². Cost on Cortex-M: 6 instructions for four inputs.
+/// Sums are modulo 2³². Cost for four inputs: 6 instructions on Cortex-M, 5 on x86-64.
 #[inline]
 pub fn sum_channels(inputs: &[u8], pitch: usize, count: usize) -> [i32; LANES] {
-    #[cfg(cortex_m_dsp)]
+    #[cfg(any(cortex_m_dsp, simd = "x86_64"))]
     if let Some(sums) = crate::arch::sum_channels(inputs, pitch, count) {
         return sums;
     }

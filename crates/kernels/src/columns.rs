@@ -16,9 +16,9 @@ pub enum Column {
 /// The words that four bytes become.
 #[inline(always)]
 pub fn widen([a, b, c, d]: [u8; 4]) -> [[u8; 4]; 2] {
-    #[cfg(cortex_m_dsp)]
+    #[cfg(any(cortex_m_dsp, simd = "x86_64"))]
     return crate::arch::widen([a, b, c, d]);
-    #[cfg(not(cortex_m_dsp))]
+    #[cfg(not(any(cortex_m_dsp, simd = "x86_64")))]
     {
         let lanes = |low: u8, high: u8| {
             let [l0, l1] = i16::from(low as i8).to_le_bytes();

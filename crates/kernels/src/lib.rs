@@ -19,7 +19,7 @@
 //! | [`Quick::walk`] | 10 per branch of a tree | portable | portable | portable | portable |
 //! | [`sum_lanes`] | – | 3 per sum | – | – | – |
 //! | [`fill_plane`], [`fill_lanes`] | 3.5, 2.1 per input | portable | portable | portable | portable |
-//! | [`sum_channels`] | 1.5 per input | portable | portable | portable | portable |
+//! | [`sum_channels`] | 1.5 per input | 1.25 | portable | portable | portable |
 //!
 //! **Architecture invariants**: no allocation, no panic; unsafe code only in the modules of an
 //! architecture, each block with the bounds that make it sound.

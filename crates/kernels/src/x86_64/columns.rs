@@ -23,6 +23,19 @@ static BOTH: [u8; 32] = [
     NONE, 4, NONE, 6, NONE, 12, NONE, 14, NONE, 5, NONE, 7, NONE, 13, NONE, 15,
 ];
 
+/// As the portable `widen`: five instructions, which every x86-64 processor has.
+#[inline(always)]
+pub(crate) fn widen(quad: [u8; 4]) -> [[u8; 4]; 2] {
+    // SAFETY: SSE2 is part of the architecture.
+    let lanes = unsafe {
+        let quad = _mm_cvtsi32_si128(i32::from_le_bytes(quad));
+        let lanes = _mm_srai_epi16::<8>(_mm_unpacklo_epi8(quad, quad));
+        _mm_cvtsi128_si64(_mm_shufflelo_epi16::<0b11_01_10_00>(lanes))
+    };
+    let [a, b, c, d, e, f, g, h] = lanes.to_le_bytes();
+    [[a, b, c, d], [e, f, g, h]]
+}
+
 /// Whether [`fill`] is the way for a run of this length.
 #[inline(always)]
 pub(crate) fn fills(length: usize) -> bool {

@@ -103,6 +103,11 @@ impl Block<'_> {
         let ([top, _], stride) = (self.image.padding, self.image.stride);
         let row_bytes = width * self.image.channels;
         let mut under = rows.each_mut().map(|row| row.as_mut_ptr().cast::<Pair>());
+        // What is not read stays padding.
+        for row in under {
+            // SAFETY: the row has room for every pair.
+            unsafe { self.fill(row) };
+        }
         let mut next = 0_usize;
         let mut y = self.y;
         for row in 0..count {
@@ -112,9 +117,9 @@ impl Block<'_> {
                 let from = next.wrapping_sub(top);
                 // SAFETY: the place has room for every pair; a row of the input is at its distance.
                 unsafe {
-                    self.fill(oldest);
-                    if from < height {
-                        self.read(self.x.wrapping_add(from * row_bytes), oldest);
+                    match from < height {
+                        true => self.read(self.x.wrapping_add(from * row_bytes), oldest),
+                        false => self.fill(oldest),
                     }
                 }
                 next += 1;

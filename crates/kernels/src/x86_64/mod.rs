@@ -2,12 +2,14 @@
 //!
 //! Each loop is entered through a safe function that checks all it reads and writes.
 
+mod channels;
 mod columns;
 mod depthwise;
 mod multiply;
 mod sum;
 
-pub(crate) use columns::{fill, fills, write_pair};
+pub(crate) use channels::sum_channels;
+pub(crate) use columns::{fill, fills, widen, write_pair};
 pub(crate) use depthwise::depthwise3_image;
 pub(crate) use multiply::{multiply_pair, multiply_row};
 pub(crate) use sum::sum;

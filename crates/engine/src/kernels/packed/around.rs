@@ -29,7 +29,7 @@ impl<'m> Around<'m> {
     }
 
     /// The `bytes` bytes at `start` of the arena, none of which is scratch.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn at(&mut self, start: usize, bytes: usize) -> Option<&mut [u8]> {
         let cut = self.below.len();
         let (side, start) = match start < cut {

@@ -171,80 +171,81 @@ fn gather(
     which: Column,
 ) -> Option<()> {
     let ([height, _], [kernel_rows, kernel_columns]) = (geometry.input(), geometry.kernel());
+    let ([dilation, spread], c) = (geometry.dilation(), geometry.channels());
     let (taps, row_bytes) = (geometry.taps_in_run(), geometry.row_bytes());
-    for kernel_row in 0..kernel_rows {
-        // A row above the image has a number beyond it.
-        let at = geometry.row(row, kernel_row).cast_unsigned() as usize;
+    let run = Run {
+        length: taps.wrapping_mul(c),
+        channels: c,
+        zero: geometry.zero(),
+        which,
+    };
+    // Rows above the image and elements before it have numbers beyond it.
+    let mut at = geometry.row(row, 0).cast_unsigned() as usize;
+    let first = (geometry.column(column, 0) as isize)
+        .cast_unsigned()
+        .wrapping_mul(c);
+    for _ in 0..kernel_rows {
         let start = at.wrapping_mul(row_bytes);
         let inputs = match at < height {
             true => x.get(start..start.wrapping_add(row_bytes))?,
             false => &[],
         };
-        let mut tap = 0;
+        let (mut tap, mut start) = (0, first);
         while tap < kernel_columns {
-            let first = geometry.column(column, tap);
-            columns = gather_run(geometry, inputs, first, columns, which);
-            tap += taps;
+            columns = run.gather(inputs, start, columns);
+            (tap, start) = (tap + taps, start.wrapping_add(spread.wrapping_mul(c)));
         }
+        at = (at as u32).wrapping_add(dilation as u32) as usize;
     }
     Some(())
 }
 
-/// Widens the inputs of neighbouring taps from column `first` of a row on; the row is empty on the
-/// padding.
-#[inline(always)]
-fn gather_run<'c>(
-    geometry: Geometry,
-    row: &[u8],
-    first: i32,
-    columns: &'c mut [u8],
+/// The inputs of neighbouring taps.
+struct Run {
+    length: usize,
+    channels: usize,
+    /// The input that stands for 0.0.
+    zero: u8,
     which: Column,
-) -> &'c mut [u8] {
-    let c = geometry.channels();
-    let length = geometry.taps_in_run().wrapping_mul(c);
-    if let Ok(first) = usize::try_from(first) {
-        let start = first.wrapping_mul(c);
-        // What fills a run up has weights of zero, so whatever the row has there will do.
-        let behind = row.get(start..).unwrap_or_default();
-        let run = behind.get(..length.next_multiple_of(4));
-        if let Some(run) = run.or_else(|| behind.get(..length)) {
-            return fill(columns, which, run);
-        }
-    }
-    let first = (first as isize).wrapping_mul(c as isize);
-    gather_edge(geometry, row, first, columns, which)
 }
 
-/// As [`gather_run`] across an edge of the image, from element `first` of the row on.
-#[inline(never)]
-fn gather_edge<'c>(
-    geometry: Geometry,
-    row: &[u8],
-    first: isize,
-    mut columns: &'c mut [u8],
-    which: Column,
-) -> &'c mut [u8] {
-    let (c, zero) = (geometry.channels(), geometry.zero());
-    let length = geometry.taps_in_run().wrapping_mul(c);
-    if row.is_empty() {
-        return repeat(columns, which, zero, length);
+impl Run {
+    /// Widens the inputs from element `start` of a row on; the row is empty on the padding.
+    #[inline(always)]
+    fn gather<'c>(&self, row: &[u8], start: usize, columns: &'c mut [u8]) -> &'c mut [u8] {
+        // What fills a run up has weights of zero, so whatever the row has there will do.
+        let behind = row.get(start..).unwrap_or_default();
+        let run = behind.get(..self.length.next_multiple_of(4));
+        match run.or_else(|| behind.get(..self.length)) {
+            Some(run) => fill(columns, self.which, run),
+            None => self.gather_edge(row, start, columns),
+        }
     }
-    if c.is_multiple_of(4) {
-        // Every tap fills whole words: padding, inputs, padding.
-        let before = first.min(0).unsigned_abs().min(length);
-        let rest = length.wrapping_sub(before);
-        let inputs = row.get(first.max(0).unsigned_abs()..).unwrap_or_default();
-        let inputs = inputs.get(..rest).unwrap_or(inputs);
-        columns = repeat(columns, which, zero, before);
-        columns = fill(columns, which, inputs);
-        return repeat(columns, which, zero, rest.wrapping_sub(inputs.len()));
+
+    /// The same across an edge of the image.
+    #[inline(never)]
+    fn gather_edge<'c>(&self, row: &[u8], start: usize, mut columns: &'c mut [u8]) -> &'c mut [u8] {
+        let (which, zero) = (self.which, self.zero);
+        if row.is_empty() {
+            return repeat(columns, which, zero, self.length);
+        }
+        if self.channels.is_multiple_of(4) {
+            // Every tap fills whole words: padding, inputs, padding.
+            let before = start.cast_signed().min(0).unsigned_abs().min(self.length);
+            let rest = self.length.wrapping_sub(before);
+            let inputs = row.get(start.wrapping_add(before)..).unwrap_or_default();
+            let inputs = inputs.get(..rest).unwrap_or(inputs);
+            columns = repeat(columns, which, zero, before);
+            columns = fill(columns, which, inputs);
+            return repeat(columns, which, zero, rest.wrapping_sub(inputs.len()));
+        }
+        for place in (0..self.length).step_by(4) {
+            let quad = [0, 1, 2, 3].map(|lane| {
+                let at = start.wrapping_add(place).wrapping_add(lane);
+                row.get(at).copied().unwrap_or(zero)
+            });
+            columns = fill(columns, which, &quad);
+        }
+        columns
     }
-    for start in (0..length).step_by(4) {
-        let quad = [0, 1, 2, 3].map(|place| {
-            let at = first.wrapping_add_unsigned(start + place).cast_unsigned();
-            row.get(at).copied().unwrap_or(zero)
-        });
-        columns = fill(columns, which, &quad);
-    }
-    columns
 }

@@ -50,7 +50,7 @@ impl<'a, 'm> Pairs<'a, 'm> {
     }
 
     /// Computes two outputs at `y`.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn write(&mut self, y: usize) -> Option<()> {
         let both = self.filters.wrapping_mul(2);
         let out = self.arena.at(y, both)?;
