@@ -346,20 +346,22 @@ fn check_ports(tables: &Tables) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Whether an output of a checked plan may have a NaN: it is of floats, and more than trees have made
+/// Whether an output of a checked plan may have a NaN: it is of floats, and the input or more than trees have made
 /// it, whose sums of whole steps never are one.
 fn may_have_nans(tables: &Tables) -> bool {
-    let is_float = |port: &PortEntry| {
-        let [low, high, ..] = *port;
-        let tensor = tables.tensor(u16::from_le_bytes([low, high]));
-        tensor.is_some_and(|tensor| tensor.dtype() == DType::F32)
-    };
     let adds_steps = |entry| {
         let kernel = OpRecord::decode(entry).kernel;
         kernel.opcode() == OpCode::TreeEnsemble as u16 && kernel.variant() & 1 != 0
     };
-    let mut outputs = tables.ports.iter().skip(MAX_INPUTS.into());
-    outputs.any(is_float) && !tables.ops.iter().all(adds_steps)
+    let only_steps = tables.ops.iter().all(adds_steps);
+    let may_have = |port: &PortEntry| {
+        let [low, high, ..] = *port;
+        let index = u16::from_le_bytes([low, high]);
+        let tensor = tables.tensor(index);
+        let is_float = tensor.is_some_and(|tensor| tensor.dtype() == DType::F32);
+        is_float && (!only_steps || index < MAX_INPUTS.into())
+    };
+    tables.ports.iter().skip(MAX_INPUTS.into()).any(may_have)
 }
 
 fn role_fits(role: Role, tensor: Tensor, is_input: bool) -> bool {

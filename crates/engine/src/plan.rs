@@ -132,7 +132,8 @@ impl<'a> Plan<'a> {
     /// Runs the plan once: from the input in `arena` to the outputs in `arena`.
     ///
     /// The result depends on the plan, the input and, where a plan keeps bytes, on the inputs since
-    /// the last [`reset`](Self::reset); not on what else the arena held. It is the same bytes on
+    /// the last [`reset`](Self::reset); not on what else the arena held, as long as no op reads another's scratch and what
+    /// fills rows up has weights of zero, which holds for every plan of the compiler. It is the same bytes on
     /// every machine; a NaN among the outputs is always `0x7FC00000`.
     ///
     /// # Errors

@@ -13,7 +13,7 @@
 //! | [`depthwise3`], stride 1 | 0.83, 7.5 per output | portable | portable | portable | portable |
 //! | [`depthwise3_image`], stride 1 | – | 5 per output | – | – | – |
 //! | [`fill_pair`] | 1.25 per input | 0.6 | 0.7 | portable | portable |
-//! | [`Ranked::add`] | 6 per node, 11 more per tree, 10 per entry of a row | portable | portable | portable | portable |
+//! | [`Ranked::add`] | 6 per node, 11 more per tree, 10 per entry of a row of floats, 7 of steps | portable | portable | portable | portable |
 //! | [`map_to_grid`] | 5.75 per input | portable | portable | portable | portable |
 //! | [`walk_ranks`] | 6 per node of a tree | portable | portable | portable | portable |
 //! | [`Quick::walk`] | 10 per branch of a tree | portable | portable | portable | portable |
@@ -69,6 +69,6 @@ pub use depthwise::{
 pub use multiply::{GROUP, Layer, group_bytes, multiply_pair, multiply_row};
 pub use sum::{Sum, sum_lanes};
 pub use trees::{
-    Branches, GOES_ON, LEAST_NODES, Quick, ROW_ENDS, Ranked, SCORE_BIT, SCORES, WEIGHT_BITS,
-    WINDOW, map_to_grid, walk_ranks,
+    Branches, GOES_ON, LEAST_NODES, MAX_LEAVES, Quick, ROW_ENDS, Ranked, SCORE_BIT, SCORES, Sums,
+    WEIGHT_BITS, WINDOW, map_to_grid, walk_ranks,
 };

@@ -18,6 +18,14 @@ pub fn walk_ranks(nodes: &[[u8; 4]], start: usize, images: &[u8; 256]) -> Option
 
 /// Most scores of [`Ranked`] trees.
 pub const SCORES: usize = 16;
+/// Most leaf codes: a node has 15 bits for the place of one.
+pub const MAX_LEAVES: usize = 1 << 15;
+
+/// Sums of [`Ranked`] trees, `f32` or whole steps; in words, as loads of floats need them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(4))]
+pub struct Sums(pub [[u8; 4]; SCORES]);
+
 /// Nodes on the shortest walk through [`Ranked`] trees: those before are taken for branches.
 pub const LEAST_NODES: usize = 4;
 /// In a leaf code: the walk goes on in the piece with the number of the other bits.
@@ -46,7 +54,7 @@ pub struct Ranked<'a> {
     pub trees: usize,
     /// Leaf codes, and what stands behind them: a power of two that is no less than `leaf_count`.
     pub leaves: &'a [[u8; 2]],
-    /// How many leaf codes there are; a place is taken modulo the next power of two.
+    /// How many leaf codes there are, at most [`MAX_LEAVES`]; a place is taken modulo the next power of two.
     pub leaf_count: usize,
     /// At most [`SCORES`].
     pub width: usize,
@@ -62,9 +70,10 @@ impl Ranked<'_> {
     /// Adds the leaf of every tree, in their order; sums are `f32` or, modulo 2³², steps.
     ///
     /// None where something is missing; sums are of no use then. Endless where nodes or pieces lead in a circle. Cost on
-    /// Cortex-M: 6 instructions for a node, 11 more for a tree, 10 for an entry of a row.
+    /// Cortex-M: 6 instructions for a node, 11 more for a tree, 10 for an entry of a row of floats, 7 of steps; sums of
+    /// floats are portable where it has no registers for them.
     #[inline(always)]
-    pub fn add<const FLOATS: bool>(&self, sums: &mut [[u8; 4]; SCORES]) -> Option<()> {
+    pub fn add<const FLOATS: bool>(&self, sums: &mut Sums) -> Option<()> {
         let ends = match self.rows.last() {
             Some(entry) => u16::from_le_bytes(*entry) & ROW_ENDS != 0,
             None => true,
@@ -74,7 +83,7 @@ impl Ranked<'_> {
         let starts = self.pieces.get(..self.trees)?;
         let leaves = self.leaf_count.checked_next_power_of_two()?;
         let fits = self.width <= SCORES
-            && leaves <= self.leaves.len()
+            && leaves <= self.leaves.len().min(MAX_LEAVES)
             && ends
             && (weighs || self.rows.is_empty());
         if !fits || starts.is_empty() {
@@ -140,7 +149,7 @@ impl<'a> Branches<'a> {
     }
 
     /// A quicker way, where the architecture has one and `x` allows it: none of the first `inputs`
-    /// words, which the links name, is negative, and `x` goes on up to a power of two.
+    /// words, which the links name, is a NaN with its sign set, and `x` goes on up to a power of two.
     #[inline(always)]
     pub fn quick(self, inputs: usize) -> Option<Quick<'a>> {
         #[cfg(cortex_m_dsp)]
@@ -171,7 +180,9 @@ impl Quick<'_> {
 /// What every architecture computes.
 #[cfg_attr(cortex_m_dsp, allow(dead_code))]
 pub(crate) mod portable {
-    use super::{GOES_ON, LEAST_NODES, ROW_ENDS, Ranked, SCORE_BIT, SCORES, WEIGHT_BITS, WINDOW};
+    use super::{
+        GOES_ON, LEAST_NODES, ROW_ENDS, Ranked, SCORE_BIT, SCORES, Sums, WEIGHT_BITS, WINDOW,
+    };
 
     const PLACE_BITS: u32 = 12;
     const PLACE: u32 = 0xFFF;
@@ -196,7 +207,7 @@ pub(crate) mod portable {
         trees: &Ranked,
         starts: &[[u8; 2]],
         leaf_mask: usize,
-        sums: &mut [[u8; 4]; SCORES],
+        Sums(sums): &mut Sums,
     ) -> Option<()> {
         let leaf = |start: [u8; 2]| {
             let place = walk(trees, u16::from_le_bytes(start).into())?;

@@ -1,7 +1,7 @@
 //! Walks down decision trees: 6 instructions for a branch by ranks, 10 for one by thresholds.
 
 use super::is_aligned;
-use crate::trees::{Ranked, SCORES, WINDOW};
+use crate::trees::{Ranked, Sums, WINDOW};
 use core::arch::{asm, naked_asm};
 
 /// As the portable `walk_ranks`.
@@ -39,7 +39,7 @@ pub(crate) fn add_ranked<const FLOATS: bool>(
     trees: &Ranked,
     starts: &[[u8; 2]],
     leaf_mask: usize,
-    sums: &mut [[u8; 4]; SCORES],
+    Sums(sums): &mut Sums,
 ) -> Option<()> {
     let starts = starts.as_ptr_range();
     let work = Work {
@@ -63,7 +63,8 @@ pub(crate) fn add_ranked<const FLOATS: bool>(
     // SAFETY: starts, codes of rows and pieces are compared with their numbers; a window is there from every start up to the last,
     // and a byte picks a node of it or an image. Leaves and values are picked under a mask, and there is a power of two of
     // them. There are 16 sums: a code below the width picks one, as do four bits of an entry. A row ends before the rows do,
-    // as the last entry ends.
+    // as the last entry ends. Sums and `Work` are aligned, which loads of floats and of two words need; single words
+    // are read wherever they stand.
     let done = unsafe {
         match FLOATS {
             #[cfg(cortex_m_fpu)]
@@ -196,7 +197,7 @@ unsafe extern "C" fn add_floats(work: *const Work) -> u32 {
     add_trees!(
         start: ".fpu fpv4-sp-d16" "vldr s2, [lr]",
         unit: "add r12, r5, r12, lsl #2" "vldr s0, [r12]" "vadd.f32 s0, s0, s2" "vstr s0, [r12]",
-        entry: "and r12, r11, r12" "add r12, r10, r12, lsl #2" "vldr s1, [r12]" "add r1, r5, r1, lsl #2" "vldr s0, [r1]"
+        entry: "and r12, r11, r12" "ldr r12, [r10, r12, lsl #2]" "vmov s1, r12" "add r1, r5, r1, lsl #2" "vldr s0, [r1]"
             "vadd.f32 s0, s0, s1" "vstr s0, [r1]"
     )
 }
@@ -266,7 +267,8 @@ fn map_one_by_one(inputs: &[[u8; 4]], below: i32, shift: u32, images: &mut [u8])
     signs < 0
 }
 
-/// Branches over inputs of which none is negative.
+/// Branches over inputs of which none is a NaN with its sign set: as integers, the bits of all others that are negative
+/// are below those of every threshold.
 ///
 /// There are as many thresholds as links, and more inputs than `mask`.
 #[derive(Clone, Copy)]
@@ -283,7 +285,8 @@ impl<'a> Quick<'a> {
     pub(crate) fn new([thresholds, links, x]: [&'a [[u8; 4]]; 3], inputs: usize) -> Option<Self> {
         let words = inputs.checked_next_power_of_two()?;
         let fits = words <= x.len() && thresholds.len() == links.len();
-        if !fits || any_negative(x.get(..inputs)?) {
+        let inputs = x.get(..inputs)?;
+        if !fits || any_negative(inputs) && any_negative_nan(inputs) {
             return None;
         }
         Some(Self {
@@ -310,8 +313,8 @@ impl<'a> Quick<'a> {
                 "and {place}, {mask}, {link}, lsr #24",
                 "ldr {place}, [{x}, {place}, lsl #2]",
                 "cmp {threshold}, {place}",
-                "it lo",
-                "lsrlo {link}, {link}, #12",
+                "it lt",
+                "lsrlt {link}, {link}, #12",
                 "ubfx {place}, {link}, #0, #12",
                 "cmp {place}, {count}",
                 "blo 2b",
@@ -371,4 +374,11 @@ pub(crate) fn any_negative(words: &[[u8; 4]]) -> bool {
         all |= u32::from_le_bytes(*word);
     }
     all.cast_signed() < 0
+}
+
+#[inline(never)]
+fn any_negative_nan(words: &[[u8; 4]]) -> bool {
+    const NEGATIVE_INFINITY: u32 = 0xFF80_0000;
+    let mut words = words.iter();
+    words.any(|word| u32::from_le_bytes(*word) > NEGATIVE_INFINITY)
 }

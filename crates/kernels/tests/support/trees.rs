@@ -2,7 +2,7 @@
 
 use super::{Chance, Memory};
 use dunlin_kernels::{
-    GOES_ON, LEAST_NODES, ROW_ENDS, Ranked, SCORE_BIT, SCORES, WEIGHT_BITS, map_to_grid,
+    GOES_ON, LEAST_NODES, ROW_ENDS, Ranked, SCORE_BIT, SCORES, Sums, WEIGHT_BITS, map_to_grid,
 };
 
 pub fn walk(chance: &mut Chance, memory: &mut Memory) {
@@ -55,7 +55,7 @@ struct Tables<'m> {
     pieces: [[u8; 2]; LAST_PIECE + 1],
     leaves: [[u8; 2]; LEAVES],
     rows: [[u8; 2]; ROWS],
-    values: [[u8; 4]; VALUES],
+    values: &'m [[u8; 4]],
     width: usize,
     unit: u32,
 }
@@ -116,10 +116,13 @@ pub fn floats(chance: &mut Chance, memory: &mut Memory) {
 }
 
 fn ranked<const FLOATS: bool>(chance: &mut Chance, memory: &mut Memory) {
-    let images: &mut [u8; 256] = memory.constants.0.first_chunk_mut().expect("images");
+    let (images, rest) = memory.constants.0.split_first_chunk_mut().expect("images");
+    let images: &mut [u8; 256] = images;
     images
         .iter_mut()
         .for_each(|image| *image = chance.next() as u8);
+    let from = chance.start();
+    let values = rest[from..from + 4 * VALUES].as_chunks_mut::<4>().0;
     let nodes: &mut [u8; 4 * NODES] = memory.inputs.0.first_chunk_mut().expect("nodes");
     let nodes = nodes.as_chunks_mut::<4>().0;
     for (index, node) in nodes.iter_mut().enumerate() {
@@ -147,7 +150,7 @@ fn ranked<const FLOATS: bool>(chance: &mut Chance, memory: &mut Memory) {
         pieces: [[0; 2]; LAST_PIECE + 1],
         leaves: [[0; 2]; LEAVES],
         rows: [[0; 2]; ROWS],
-        values: [[0; 4]; VALUES],
+        values: &[],
         width,
         unit,
     };
@@ -168,9 +171,10 @@ fn ranked<const FLOATS: bool>(chance: &mut Chance, memory: &mut Memory) {
         let weight = chance.next() as u16 & (ROW_ENDS - 1);
         *entry = (weight | if ends { ROW_ENDS } else { 0 } | score << SCORE_BIT).to_le_bytes();
     }
-    for value in &mut tables.values {
+    for value in values.iter_mut() {
         *value = small(chance).to_le_bytes();
     }
+    tables.values = values;
     let trees = chance.between(0, LAST_PIECE);
     let mut expected = [0_u32; SCORES];
     for tree in 0..trees {
@@ -192,13 +196,13 @@ fn ranked<const FLOATS: bool>(chance: &mut Chance, memory: &mut Memory) {
         leaf_count: LEAVES,
         width,
         rows: &tables.rows,
-        values: &tables.values,
+        values: tables.values,
         unit,
     };
-    let mut sums = [[0; 4]; SCORES];
+    let mut sums = Sums::default();
     let done = ranked.add::<FLOATS>(&mut sums);
     assert!(done.is_some());
-    for (index, (sum, expected)) in sums.iter().zip(expected).enumerate() {
+    for (index, (sum, expected)) in sums.0.iter().zip(expected).enumerate() {
         memory.got.0[4 * index..][..4].copy_from_slice(sum);
         memory.expected.0[4 * index..][..4].copy_from_slice(&expected.to_le_bytes());
     }
@@ -208,7 +212,7 @@ pub fn grid(chance: &mut Chance, memory: &mut Memory) {
     let (count, from, to) = (chance.between(0, 40), chance.start(), chance.start());
     let inputs = &mut memory.inputs.0[from..from + 4 * count];
     chance.words(inputs);
-    let inputs = &*inputs.as_chunks::<4>().0;
+    let inputs = inputs.as_chunks::<4>().0;
     let (below, shift) = (chance.next() as i32, chance.between(0, 31) as u32);
     for (input, image) in inputs.iter().zip(&mut memory.expected.0[to..]) {
         let distance = i64::from(i32::from_le_bytes(*input)) - i64::from(below);

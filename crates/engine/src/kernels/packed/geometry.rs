@@ -7,12 +7,12 @@ use crate::tensor::Tensor;
 
 /// Words of a [`Geometry`].
 pub(super) const WORDS: usize = 15;
-/// No tap lies more elements of a row from the image's start than this, so that positions fit an `i32` on every target.
+/// No tap lies more elements from the image's start than this, so that positions fit an `i32` on every target.
 const MAX_REACH: u64 = 1 << 30;
 
 /// Extents of input, output and kernel, and where taps lie, read where they stand in the plan. Rows come before columns.
 ///
-/// Once checked, no word is over [`MAX_ELEMENTS`] and no window reaches over [`MAX_REACH`], so nothing wraps.
+/// Once checked, every word is below [`MAX_ELEMENTS`] and no window reaches over [`MAX_REACH`], so nothing wraps.
 #[derive(Clone, Copy)]
 pub(super) struct Geometry<'a>(pub &'a [[u8; 4]; WORDS]);
 
@@ -121,7 +121,12 @@ impl<'a> Geometry<'a> {
         let last = |count: usize, step: usize| count.saturating_sub(1) as u64 * step as u64;
         let reach = last(results, stride).wrapping_add(last(taps, dilation));
         let pixels = reach.max(padding as u64).max(stride as u64);
-        let near = pixels <= MAX_REACH && pixels * self.channels() as u64 <= MAX_REACH;
+        let elements = if axis == 0 {
+            self.row_bytes()
+        } else {
+            self.channels()
+        };
+        let near = pixels <= MAX_REACH && pixels * elements as u64 <= MAX_REACH;
         near && taps.min(stride).min(dilation) > 0
     }
 

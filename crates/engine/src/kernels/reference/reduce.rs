@@ -54,14 +54,16 @@ impl Axis<'_> {
 }
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    op.has_parameters(3)?;
-    check_operands(op, DType::F32)
+    check_operands(op, DType::F32, SIZES)
 }
 
-/// An input in the arena and an output apart from it, of one element type and the sizes said.
-pub(super) fn check_operands(op: &Op, element: DType) -> Result<u64, OpFault> {
+/// Parameter words of the sizes.
+const SIZES: usize = 3;
+
+/// An input in the arena and an output apart from it, of one element type and the sizes said, and so many parameter words.
+pub(super) fn check_operands(op: &Op, element: DType, words: usize) -> Result<u64, OpFault> {
     let kind = Kind::placed(element);
-    op.is(Signature::new(&[kind], &[kind], &[], op.words.len()))?;
+    op.is(Signature::new(&[kind], &[kind], &[], words))?;
     let (x, y) = (op.at(0), op.at(1));
     let [outer, reduced, inner] = sizes(op).ok_or(OpFault::Parameters)?;
     let (kept, all) = (outer.checked_mul(inner), x.elements());

@@ -28,12 +28,12 @@ const RATIO: usize = 4;
 const MAX_REDUCED: usize = 1 << 23;
 
 fn check_op(op: &Op) -> Result<u64, OpFault> {
-    op.has_parameters(RATIO + ratio::WORDS)?;
+    let elements = reduce::check_operands(op, DType::I8, RATIO + ratio::WORDS)?;
     check(Ratio::of(op, RATIO).is_some(), OpFault::Parameters)?;
     ratio::check_code(op, ZERO_POINT)?;
     let [_, reduced, _] = reduce::sizes(op).ok_or(OpFault::Parameters)?;
     check(reduced <= MAX_REDUCED, OpFault::Parameters)?;
-    reduce::check_operands(op, DType::I8)
+    Ok(elements)
 }
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {

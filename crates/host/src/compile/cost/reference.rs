@@ -122,7 +122,7 @@ fn forest(graph: &Graph, node: &Node) -> u64 {
     let trees: u64 = node.inputs.iter().filter_map(count).sum();
     let features = match packing.direct {
         true => 0,
-        false => 25 * graph.values[node.inputs[0]].elements() as u64,
+        false => 8 * graph.values[node.inputs[0]].elements() as u64,
     };
     110 * trees + features + 700
 }
@@ -141,7 +141,7 @@ fn bytes(graph: &Graph, node: &Node, op: &ByteOp) -> u64 {
         ByteOp::Mean {
             sizes: [outer, reduced, inner],
             ..
-        } => 10 * (outer * reduced * inner) as u64 + (50 + DIVISION) * results,
+        } => 3 * (outer * reduced * inner) as u64 + (50 + DIVISION) * results,
         ByteOp::MatMul { .. } => 14 * macs(graph, node) + (150 + DIVISION) * results,
         ByteOp::LayerNormalization { .. } => 445 * results,
     }

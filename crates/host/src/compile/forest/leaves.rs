@@ -13,7 +13,7 @@ const ROW_ENDS: u8 = 0x80;
 const MAX_VALUES: usize = 1 << WEIGHT_BITS;
 
 /// How leaves are stored.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Codes {
     pub width: usize,
     pub floats: bool,
@@ -88,10 +88,18 @@ impl Codes {
         Ok(codes)
     }
 
-    /// Makes entries short, if few scores and values allow it; whether they are.
-    pub fn shorten(&mut self) -> bool {
-        self.short = self.width <= SCORES && (!self.floats || self.values() <= MAX_VALUES);
-        self.shared |= self.short && self.floats;
+    /// The same with short entries; none where there are too many scores or values.
+    pub fn shortened(&self) -> Option<Codes> {
+        let fits = self.width <= SCORES && (!self.floats || self.values() <= MAX_VALUES);
+        fits.then(|| Codes {
+            short: true,
+            shared: self.floats,
+            ..self.clone()
+        })
+    }
+
+    /// Whether entries are short.
+    pub fn is_short(&self) -> bool {
         self.short
     }
 
@@ -115,10 +123,11 @@ impl Codes {
         rows.flatten()
     }
 
-    /// Different weights of these.
+    /// Different weights of these, and the zero that a row without entries adds.
     fn values(&self) -> usize {
-        let values: HashSet<u32> = self.entries().map(|&(_, weight)| weight).collect();
-        values.len()
+        let nothing = self.distinct.iter().any(Vec::is_empty).then_some(0);
+        let weights = self.entries().map(|&(_, weight)| weight);
+        weights.chain(nothing).collect::<HashSet<u32>>().len()
     }
 
     /// Whether entries of 3 bytes and values of 4 take less than entries of 5.

@@ -125,22 +125,41 @@ impl Forest {
             Scores::Negative => NEGATIVE,
         };
         let direct = direct::pack(&trees, &codes, features);
-        let short = direct.is_none() && codes.shorten();
+        let is_direct = direct.is_some();
+        let groups = match direct {
+            Some(group) => vec![group],
+            None => ranked(&trees, &mut codes, features)?,
+        };
         let repeated = if codes.repeated { REPEATED } else { ADDED_ONCE };
         let packing = Packing {
-            direct: direct.is_some(),
+            direct: is_direct,
             floats: codes.floats,
-            short,
+            short: codes.is_short(),
             unit: codes.unit,
             step: codes.step,
             form: pair | repeated,
         };
-        let groups = match direct {
-            Some(group) => vec![group],
-            None => ranks::pack(&trees, &codes, features)?,
-        };
         Ok(Packed { groups, packing })
     }
+}
+
+/// The share of its bytes by which a forest may grow for short rows, whose trees take less time.
+const SHORT_SHARE: usize = 50;
+
+/// Groups of trees that compare ranks, with short rows where they are possible and take no more than 2 % more bytes.
+fn ranked(trees: &[Flat], codes: &mut Codes, features: usize) -> Result<Vec<Vec<u8>>, PackFault> {
+    let long = ranks::pack(trees, codes, features)?;
+    let Some(shortened) = codes.shortened() else {
+        return Ok(long);
+    };
+    let short = ranks::pack(trees, &shortened, features)?;
+    let bytes = |groups: &[Vec<u8>]| groups.iter().map(Vec::len).sum::<usize>();
+    let most = bytes(&long) + bytes(&long) / SHORT_SHARE;
+    if bytes(&short) > most {
+        return Ok(long);
+    }
+    *codes = shortened;
+    Ok(short)
 }
 
 /// Little-endian bytes of words.

@@ -9,9 +9,11 @@ pub(super) fn read(graph: &mut Graph) {
             Op::FullyConnected { .. }
                 | Op::FullyConnectedI8 { .. }
                 | Op::FullyConnectedI8ToF32 { .. }
-                | Op::FullyConnectedPacked { .. }
         );
-        while let Some(seen) = seen(graph, graph.nodes[at].inputs[0]).filter(|_| is_over_rows) {
+        if !is_over_rows {
+            continue;
+        }
+        while let Some(seen) = seen(graph, graph.nodes[at].inputs[0]) {
             graph.nodes[at].inputs[0] = seen;
         }
     }

@@ -89,7 +89,8 @@ impl<const FLOATS: bool> Group<'_, FLOATS> {
             let root = half(self.roots, tree).ok_or(OpFault::Constant)?;
             hold(usize::from(root) < end, OpFault::Constant)?;
         }
-        Ok(work(self.roots.len(), longest)?.saturating_add(branches as u64))
+        let tables = branches.saturating_add(self.rows.len());
+        Ok(work(self.roots.len(), longest)?.saturating_add(tables as u64))
     }
 }
 

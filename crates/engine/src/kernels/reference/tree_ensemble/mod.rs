@@ -31,7 +31,7 @@
 //!
 //! Forms 4 and 5 are 0 and 1 of the second of two scores, `s`; the first becomes `1 - s`. With
 //! forms 8 and 9 it becomes `-s`. A group's sums are kept and the next group adds to them.
-//! One step per branch at most, and the longest row for each tree.
+//! One step per branch at most, the longest row for each tree, and one per entry of a row, which the check reads.
 
 mod direct;
 mod ranks;

@@ -35,22 +35,23 @@ use super::{Run, check_groups, check_operands, work};
 use crate::error::OpFault;
 use crate::format::DType;
 use crate::op::{Op, check as hold, split};
-use dunlin_kernels::{LEAST_NODES, Ranked, WINDOW, map_to_grid, walk_ranks};
+use dunlin_kernels::{LEAST_NODES, MAX_LEAVES, WINDOW, map_to_grid, walk_ranks};
 
-const GOES_ON: usize = 0x8000;
+/// In a leaf code: the walk goes on in another piece.
+const GOES_ON: usize = dunlin_kernels::GOES_ON as usize;
 const INFINITY: u32 = 0x7F80_0000;
 
 pub(super) struct Group<'p, R> {
     /// Every word of the group from its first node on.
-    words: &'p [[u8; 4]],
+    pub words: &'p [[u8; 4]],
     nodes: &'p [[u8; 4]],
     columns: &'p [[u8; 4]],
     keys: &'p [[u8; 4]],
-    pieces: &'p [[u8; 2]],
-    trees: usize,
+    pub pieces: &'p [[u8; 2]],
+    pub trees: usize,
     /// The leaf table and everything behind it.
-    leaves_on: &'p [[u8; 2]],
-    leaves: &'p [[u8; 2]],
+    pub leaves_on: &'p [[u8; 2]],
+    pub leaves: &'p [[u8; 2]],
     pub rows: R,
     grid: Grid,
 }
@@ -124,26 +125,6 @@ impl<'p, R: RowTable<'p>> Group<'p, R> {
             };
         }
         Some(())
-    }
-
-    /// The trees over images.
-    #[inline(always)]
-    pub fn trees<'g>(&self, images: &'g [u8; 256]) -> Ranked<'g>
-    where
-        'p: 'g,
-    {
-        Ranked {
-            nodes: self.words,
-            images,
-            pieces: self.pieces,
-            trees: self.trees,
-            leaves: self.leaves_on,
-            leaf_count: self.leaves.len(),
-            width: 0,
-            rows: &[],
-            values: &[],
-            unit: 0,
-        }
     }
 }
 
@@ -247,7 +228,8 @@ impl<'p, R: RowTable<'p>> Group<'p, R> {
             _ => self.columns.len(),
         };
         let longest = self.rows.check(width)?;
-        hold(self.trees <= self.pieces.len(), OpFault::Constant)?;
+        let trees = (1..=self.pieces.len()).contains(&self.trees);
+        hold(trees && self.leaves.len() <= MAX_LEAVES, OpFault::Constant)?;
         let room = match R::LEAST_NODES {
             1 => 0,
             _ => self.leaves.len().next_power_of_two(),
@@ -274,7 +256,8 @@ impl<'p, R: RowTable<'p>> Group<'p, R> {
         }
         hold(start == self.nodes.len(), OpFault::Constant)?;
         let map = columns.saturating_mul(8);
-        Ok(work(self.trees, longest)?.saturating_add(self.nodes.len().saturating_add(map) as u64))
+        let tables = (self.nodes.len().saturating_add(map)).saturating_add(self.rows.len());
+        Ok(work(self.trees, longest)?.saturating_add(tables as u64))
     }
 
     /// Columns name features that exist and share out the keys.

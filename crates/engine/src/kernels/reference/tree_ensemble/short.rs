@@ -11,7 +11,9 @@ use super::sections::Sections;
 use super::sums::RowTable;
 use crate::error::OpFault;
 use crate::op::{Op, check as hold, split};
-use dunlin_kernels::{LEAST_NODES, ROW_ENDS, Ranked, SCORE_BIT, SCORES, WEIGHT_BITS};
+use dunlin_kernels::{
+    GOES_ON, LEAST_NODES, ROW_ENDS, Ranked, SCORE_BIT, SCORES, Sums, WEIGHT_BITS,
+};
 
 /// What leaf codes of the width and above add.
 #[derive(Clone, Copy)]
@@ -40,6 +42,8 @@ impl<'p, const FLOATS: bool> RowTable<'p> for ShortRows<'p, FLOATS> {
         let values = self.values.len();
         let weighs = !FLOATS || values.is_power_of_two() && values >> WEIGHT_BITS <= 1;
         hold(weighs || self.entries.is_empty(), OpFault::Constant)?;
+        let codes = width.saturating_add(self.entries.len());
+        hold(codes <= usize::from(GOES_ON), OpFault::Constant)?;
         let (mut longest, mut length) = (1, 0);
         for entry in self.entries {
             let entry = u16::from_le_bytes(*entry);
@@ -60,19 +64,24 @@ pub(super) fn run<const FLOATS: bool>(op: &Op, arena: &mut [u8]) -> Option<()> {
     let run = Run::of(op)?;
     let place = run.scores()?;
     let (x, images) = run.ranked(op)?;
-    let mut sums = [[0; 4]; SCORES];
+    let mut sums = Sums::default();
     for bytes in run.groups(op) {
         let group = Group::<ShortRows<FLOATS>>::of(bytes)?;
         let (x, mapped) = split(arena, x.clone(), images.clone())?;
         group.map(x.as_chunks().0, mapped)?;
         let trees = Ranked {
+            nodes: group.words,
+            images: mapped.first_chunk()?,
+            pieces: group.pieces,
+            trees: group.trees,
+            leaves: group.leaves_on,
+            leaf_count: group.leaves.len(),
             width: place.len() / 4,
             rows: group.rows.entries,
             values: group.rows.values,
             unit: run.form.unit,
-            ..group.trees(mapped.first_chunk()?)
         };
         trees.add::<FLOATS>(&mut sums)?;
     }
-    run.write::<FLOATS>(op, arena, place, &sums)
+    run.write::<FLOATS>(op, arena, place, &sums.0)
 }
