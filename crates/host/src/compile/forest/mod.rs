@@ -144,9 +144,9 @@ impl Forest {
 }
 
 /// The share of its bytes by which a forest may grow for short rows, whose trees take less time.
-const SHORT_SHARE: usize = 50;
+const SHORT_SHARE: usize = 20;
 
-/// Groups of trees that compare ranks, with short rows where they are possible and take no more than 2 % more bytes.
+/// Groups of trees that compare ranks, with short rows where they are possible and take no more than 5 % more bytes.
 fn ranked(trees: &[Flat], codes: &mut Codes, features: usize) -> Result<Vec<Vec<u8>>, PackFault> {
     let long = ranks::pack(trees, codes, features)?;
     let Some(shortened) = codes.shortened() else {

@@ -365,6 +365,14 @@ fn soils() -> Vec<(&'static str, Soil)> {
             },
         ),
         (
+            "deep trees, votes",
+            Soil {
+                branches: 250,
+                trees: 20,
+                ..votes.clone()
+            },
+        ),
+        (
             "more scores than short rows name",
             Soil {
                 width: 20,
