@@ -51,7 +51,16 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
         reason,
     };
     let file = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    arrays(&file).ok_or_else(|| failed("is no .npz archive that can be read".into()))
+    let members = members(&file).ok_or_else(|| failed("is no .npz archive, or damaged".into()))?;
+    let named = members.into_iter().map(|(name, npy)| {
+        let array = array(&npy).ok_or_else(|| {
+            failed(format!(
+                "array {name:?} is not one of numbers, row by row; save np.ascontiguousarray(…) of a numeric type"
+            ))
+        })?;
+        Ok((name, array))
+    });
+    named.collect()
 }
 
 const END: &[u8] = b"PK\x05\x06";
@@ -59,13 +68,14 @@ const END_BYTES: usize = 22;
 const ENTRY_BYTES: usize = 46;
 const MEMBER_BYTES: usize = 30;
 
-fn arrays(file: &[u8]) -> Option<BTreeMap<String, Array>> {
+/// Names and contents of an archive's members.
+fn members(file: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     let end = file.len().checked_sub(END_BYTES)?;
     if !file.get(end..)?.starts_with(END) {
         return None;
     }
     let (entries, mut at) = (u16_at(file, end + 10)?, u32_at(file, end + 16)?);
-    let mut arrays = BTreeMap::new();
+    let mut members = Vec::new();
     for _ in 0..entries {
         let lengths = [28, 30, 32].map(|field| u16_at(file, at + field));
         let [Some(name_length), Some(extra), Some(comment)] = lengths else {
@@ -74,10 +84,10 @@ fn arrays(file: &[u8]) -> Option<BTreeMap<String, Array>> {
         let name = file.get(at + ENTRY_BYTES..)?.get(..name_length)?;
         let name = String::from_utf8_lossy(name);
         let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
-        arrays.insert(name, array(&member(file, at)?)?);
+        members.push((name, member(file, at)?));
         at += ENTRY_BYTES + name_length + extra + comment;
     }
-    Some(arrays)
+    Some(members)
 }
 
 /// The content of the member whose directory entry is at `at`.
@@ -170,8 +180,9 @@ mod tests {
 
     #[test]
     fn arrays_have_names_shapes_and_rows() {
-        let found = arrays(&archive("x.npy", HEADER, &[1, 2, 3, 4, 5, 6])).unwrap();
-        let x = &found["x"];
+        let found = members(&archive("x.npy", HEADER, &[1, 2, 3, 4, 5, 6])).unwrap();
+        assert_eq!((found.len(), found[0].0.as_str()), (1, "x"));
+        let x = array(&found[0].1).unwrap();
         assert_eq!(
             (x.element.as_str(), x.shape.as_slice()),
             ("|i1", &[2, 3][..])
@@ -183,9 +194,27 @@ mod tests {
     fn damaged_archives_are_refused() {
         let good = archive("x.npy", HEADER, &[1, 2, 3, 4, 5, 6]);
         for length in 0..good.len() {
-            assert!(arrays(&good[..length]).is_none());
+            assert!(members(&good[..length]).is_none());
         }
-        assert!(arrays(&archive("x.npy", HEADER, &[1, 2, 3])).is_none());
-        assert!(arrays(&archive("x.npy", &HEADER.replace("False", "True"), &[0; 6])).is_none());
+    }
+
+    #[test]
+    fn an_array_that_cannot_be_taken_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("samples.npz");
+        let by_columns = HEADER.replace("False", "True");
+        let texts = HEADER.replace("|i1", "<U5");
+        for (header, data) in [
+            (HEADER, &[1, 2, 3][..]),
+            (&by_columns, &[0; 6]),
+            (&texts, &[0; 120]),
+        ] {
+            std::fs::write(&path, archive("x.npy", header, data)).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(
+                error.contains("samples.npz: array \"x\" is not one of numbers"),
+                "{error}"
+            );
+        }
     }
 }

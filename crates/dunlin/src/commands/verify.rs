@@ -33,9 +33,9 @@ when one does not.
 
 With --exact, or for an ONNX file: at every QuantizeLinear of a quantised model, the bytes of the
 engine and of ONNX Runtime, with its graph optimisations and without, that differ from the model in
-exact arithmetic, and where ONNX Runtime leaves it. Exit status 1 when the engine differs. An ONNX
-file of floats, or with a layer that exact arithmetic does not define (LSTM, GRU), is compared with
-tract and ONNX Runtime.")]
+exact arithmetic, and where ONNX Runtime leaves it. Exit status 1 when the engine differs or
+refuses the model. An ONNX file of floats, or with a layer that exact arithmetic does not define
+(LSTM, GRU), is compared with tract and ONNX Runtime.")]
 pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
@@ -58,7 +58,7 @@ pub struct Arguments {
     samples: Option<PathBuf>,
     /// How far a float model's results may be from other libraries', of the value or of 1; 0.0001
     /// unless given, 0.1 where only some layers of the model are quantised exactly
-    #[arg(long, value_name = "FRACTION")]
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     tolerance: Option<f32>,
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE")]
@@ -77,6 +77,13 @@ const QUANTIZED_TOLERANCE: f32 = 0.1;
 
 /// Whom a run is compared with unless `--on` says otherwise.
 const BACKENDS: [&str; 3] = ["local", "tract", "onnxruntime"];
+
+fn fraction(text: &str) -> Result<f32, String> {
+    let number = text.parse::<f32>().ok();
+    number
+        .filter(|number| number.is_finite() && *number >= 0.0)
+        .ok_or_else(|| "give a number from 0 up, such as 0.001".to_owned())
+}
 
 /// Devices started for a verification, and the folder they live in.
 struct Guests {

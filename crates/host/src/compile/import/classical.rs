@@ -78,7 +78,7 @@ impl Importer<'_> {
     }
 
     pub(super) fn linear_classifier(&mut self, node: &NodeProto) -> Imports {
-        let x = self.computed_input(node)?;
+        let x = self.row_input(node)?;
         let intercepts = node.floats("intercepts").unwrap_or_default().to_vec();
         let scores = self.linear_scores(node, x, intercepts)?;
         let classes = self.graph.values[scores].columns();

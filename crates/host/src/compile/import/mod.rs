@@ -428,6 +428,21 @@ impl<'m> Importer<'m> {
         }
     }
 
+    /// The first input of an operator that takes one row.
+    fn row_input(&mut self, node: &NodeProto) -> Imports<ValueId> {
+        let id = self.computed_input(node)?;
+        let value = &self.graph.values[id];
+        if value.elements() == value.columns() {
+            return Ok(id);
+        }
+        let reason = format!("its input is {:?}, more than one row", value.shape);
+        Err(refuse(
+            node,
+            &reason,
+            "export with batch 1 or an open batch",
+        ))
+    }
+
     /// The value that a node's first output has been given.
     fn output_value(&self, node: &NodeProto) -> Imports<ValueId> {
         let unnamed = || refuse(node, "it has no output", "export the model again");

@@ -13,7 +13,7 @@ impl Importer<'_> {
     /// Label by the votes of all pairs of classes; scores are probabilities where the model has
     /// Platt's constants, else the decisions.
     pub(super) fn svm_classifier(&mut self, node: &NodeProto) -> Imports {
-        let x = self.computed_input(node)?;
+        let x = self.row_input(node)?;
         let counts = node.ints("vectors_per_class").unwrap_or_default().to_vec();
         let counts: Option<Vec<i32>> = counts.iter().map(|&n| i32::try_from(n).ok()).collect();
         let counts = counts.filter(|counts| counts.iter().sum::<i32>() > 0);
@@ -65,7 +65,7 @@ impl Importer<'_> {
     }
 
     pub(super) fn svm_regressor(&mut self, node: &NodeProto) -> Imports {
-        let x = self.computed_input(node)?;
+        let x = self.row_input(node)?;
         let vectors = node.int("n_supports").unwrap_or(0).max(0) as usize;
         let row = match vectors {
             0 => x,

@@ -197,7 +197,7 @@ impl Importer<'_> {
         forest: &Forest,
         is_labelled: bool,
     ) -> Imports<(ValueId, Option<ValueId>)> {
-        let x = self.computed_input(node)?;
+        let x = self.row_input(node)?;
         let packed = forest
             .pack(self.options.leaves, self.graph.values[x].elements())
             .map_err(|fault| refuse(node, &fault.reason, fault.nearest))?;

@@ -119,7 +119,10 @@ impl CompileReport {
             "cycles     {cycles:>10} estimated for a Cortex-M4 without wait states"
         )?;
         writeln!(f, "plan       {plan:>10} B, of it constants {constants} B")?;
-        writeln!(f, "arena      {arena:>10} B, at least {floor} B")?;
+        writeln!(
+            f,
+            "arena      {arena:>10} B, of up to {floor} B alive at once"
+        )?;
         write!(f, "stack      {:>10} B (upper bound)", self.stack_bytes)?;
         for name in &self.unsigned {
             let name = shortened(name, 28);

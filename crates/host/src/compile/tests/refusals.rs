@@ -1,7 +1,7 @@
 //! What cannot be compiled says which node, why, and what to do.
 
 use crate::compile::{CompileError, CompileOptions, Limits, Resource, compile};
-use crate::onnx::builder::{Extent, GraphBuilder, int, ints, string};
+use crate::onnx::builder::{Extent, GraphBuilder, floats, int, ints, string, strings};
 use crate::onnx::proto::{AttributeProto, DataType, ModelProto};
 
 fn model(op: &str) -> ModelProto {
@@ -52,6 +52,46 @@ fn nodes_that_contradict_themselves_are_refused() {
         graph.output(&result, "result", DataType::Float, &extents);
         let (_, refused, reason) = refusal(&graph.finish());
         assert!(refused == op && reason.contains(expected), "{op}: {reason}");
+    }
+}
+
+#[test]
+fn a_fixed_batch_is_refused_where_one_row_is_taken() {
+    for op in [
+        "TreeEnsembleClassifier",
+        "TreeEnsembleRegressor",
+        "LinearClassifier",
+        "SVMRegressor",
+    ] {
+        let mut graph = GraphBuilder::new("refused");
+        let extents = [Extent::Fixed(2), Extent::Fixed(4)];
+        let input = graph.input("input", DataType::Float, &extents);
+        let leaf = vec![
+            ints("nodes_treeids", vec![0]),
+            ints("nodes_nodeids", vec![0]),
+            ints("nodes_featureids", vec![0]),
+            strings("nodes_modes", &["LEAF"]),
+            floats("nodes_values", vec![0.0]),
+            ints("nodes_truenodeids", vec![0]),
+            ints("nodes_falsenodeids", vec![0]),
+            ints("classlabels_int64s", vec![0, 1]),
+            ints("class_treeids", vec![0]),
+            ints("class_nodeids", vec![0]),
+            ints("class_ids", vec![1]),
+            floats("class_weights", vec![1.0]),
+            ints("target_treeids", vec![0]),
+            ints("target_nodeids", vec![0]),
+            ints("target_ids", vec![0]),
+            floats("target_weights", vec![1.0]),
+        ];
+        let outputs = 1 + usize::from(op.ends_with("Classifier"));
+        let results = graph.ml_node(op, &[&input], leaf, outputs);
+        graph.output(&results[outputs - 1], "result", DataType::Float, &extents);
+        let (_, refused, reason) = refusal(&graph.finish());
+        assert_eq!(
+            (refused.as_str(), reason.as_str()),
+            (op, "its input is [2, 4], more than one row")
+        );
     }
 }
 

@@ -148,16 +148,18 @@ pub(super) struct Counter<'c> {
 }
 
 impl Counter<'_> {
-    pub fn count(&self, skipped: Vec<Skipped>) -> Result<Exactness, ExactnessError> {
+    pub fn count(&self, mut skipped: Vec<Skipped>) -> Result<Exactness, ExactnessError> {
         let points = 0..self.study.points.len();
         let nodes: Result<Vec<PointCounts>, ExactnessError> =
             points.map(|index| self.point(index)).collect();
+        let (recorded, unfit) = self.recorded();
+        skipped.extend(unfit);
         Ok(Exactness {
             inputs: self.study.samples.inputs.len(),
             output: self.outputs(),
             nodes: nodes?,
             differences: self.differences()?,
-            recorded: self.recorded(),
+            recorded,
             skipped,
         })
     }
@@ -354,29 +356,41 @@ impl Counter<'_> {
         Ok(())
     }
 
-    /// Answers with as many bytes per input as the only output.
-    fn recorded(&self) -> Vec<Recorded> {
+    /// Answers with as many bytes per input as the only output, and the others.
+    fn recorded(&self) -> (Vec<Recorded>, Vec<Skipped>) {
         let ends: Vec<usize> = self.ends().collect();
         let &[end] = ends.as_slice() else {
-            return Vec::new();
+            return Default::default();
         };
         let exact = &self.exact.codes[end];
         let signed = |bytes: &Vec<u8>| bytes.iter().map(|&byte| i64::from(byte as i8)).collect();
         let as_codes = |rows: &Vec<Vec<u8>>| -> Vec<Vec<i64>> { rows.iter().map(signed).collect() };
         let fits = |rows: &[Vec<i64>]| rows.iter().zip(exact).all(|(a, b)| a.len() == b.len());
         let answers = self.study.samples.answers.iter();
-        answers
+        let (fitting, unfit): (Vec<_>, Vec<_>) = answers
             .map(|(name, rows)| (name, as_codes(rows)))
-            .filter(|(_, rows)| fits(rows))
-            .map(|(name, rows)| Recorded {
-                name: name.clone(),
-                from_exact: differing(exact, &rows),
-                from_engine: self.engine[end]
-                    .as_ref()
-                    .ok()
-                    .map(|engine| differing(engine, &rows)),
-            })
-            .collect()
+            .partition(|(_, rows)| fits(rows));
+        let recorded = |(name, rows): (&String, Vec<Vec<i64>>)| Recorded {
+            name: name.clone(),
+            from_exact: differing(exact, &rows),
+            from_engine: self.engine[end]
+                .as_ref()
+                .ok()
+                .map(|engine| differing(engine, &rows)),
+        };
+        let bytes = |rows: &[Vec<i64>]| rows.first().map_or(0, Vec::len);
+        let skipped = |(name, rows): (&String, Vec<Vec<i64>>)| Skipped {
+            backend: name.clone(),
+            reason: format!(
+                "it has {} bytes an input, the output {}",
+                bytes(&rows),
+                bytes(exact)
+            ),
+        };
+        (
+            fitting.into_iter().map(recorded).collect(),
+            unfit.into_iter().map(skipped).collect(),
+        )
     }
 }
 

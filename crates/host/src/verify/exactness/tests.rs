@@ -56,6 +56,27 @@ fn layer(scale: f32) -> ModelProto {
 }
 
 #[test]
+fn recorded_answers_of_another_size_are_left_out_aloud() {
+    let model = layer(1.0);
+    let mut samples = Samples::pseudo_random(&model, 3).unwrap();
+    let answers = |name: &str, bytes| (name.to_owned(), vec![vec![0; bytes]; 3]);
+    samples.answers = vec![answers("same", 2), answers("longer", 5)];
+    let found = counted(&model, &samples);
+    assert_eq!(
+        (
+            recorded(&found, "longer"),
+            recorded(&found, "same").is_some()
+        ),
+        (None, true)
+    );
+    let text = found.to_string();
+    assert!(
+        text.contains("longer skipped: it has 5 bytes an input, the output 2"),
+        "{text}"
+    );
+}
+
+#[test]
 fn points_know_what_they_are_computed_from() {
     let Some(path) = shared("hello_int8_qdq.onnx") else {
         return;
