@@ -38,6 +38,9 @@ impl Importer<'_> {
     /// With two classes and weights for the first only, the score `s` is the second class's:
     /// scores are `[1 - s, s]`, and no post-transform follows, where no weight is negative;
     /// `[-s, s]` otherwise.
+    ///
+    /// With two classes and weights for both, ONNX Runtime answers the second wherever its score is
+    /// above zero; the label here is that of the larger score, as in ONNX's reference evaluator.
     pub(super) fn tree_classifier(&mut self, node: &NodeProto) -> Imports {
         let count = |name| node.ints(name).unwrap_or_default().len();
         let names = node.strings("classlabels_strings").unwrap_or_default();
