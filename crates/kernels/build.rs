@@ -1,4 +1,5 @@
-//! Says which loops the target has: Arm's DSP extension, which stable Rust does not tell, with floats or without, or lanes.
+//! Says which loops the target has: Arm's DSP extension, which stable Rust does not tell, with floats or without, or
+//! lanes.
 
 use std::env::var;
 

@@ -44,7 +44,7 @@ pub struct NpzError {
 /// Reads every array of a file, by name.
 ///
 /// # Errors
-/// When the file cannot be read or is no such archive.
+/// When the file cannot be read, is no such archive, or has an array that cannot be taken.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
     let failed = |reason: String| NpzError {
         path: path.to_owned(),

@@ -1,4 +1,5 @@
-//! Depthwise convolution of one channel with 3 × 3 taps, on a plane of 16-bit inputs.
+//! Depthwise convolution of one channel on a plane of 16-bit inputs: [`depthwise3`] with 3 × 3 taps, [`depthwise`] with
+//! any.
 //!
 //! # Plane
 //!
@@ -6,7 +7,7 @@
 //! place. A row has an even number of inputs; rows of several channels may alternate. The loop steps down the
 //! plane by `stride` rows and along it by `stride` inputs, `stride` being 1 or 2.
 //!
-//! # Taps
+//! # 3 × 3 taps
 //!
 //! Three rows of two words of 16-bit lanes: `(w₀, w₁)` and `(w₁, w₂)`. With the inputs of a row as words
 //! `(x₀, x₁)`, `(x₂, x₃)`, one `SMLAD` and one `SMLAxy` give three products: of output 0
@@ -38,8 +39,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Whether slices of these lengths have all inputs of so many neighbouring channels and all places for them, which are
-    /// `lane_bytes` apart; none where they have not.
+    /// Whether slices of these lengths have all inputs of so many neighbouring channels and all places for them, which
+    /// are `lane_bytes` apart; none where they have not.
     #[inline(never)]
     pub(crate) fn fit(&self, lanes: usize, lane_bytes: usize, lengths: [usize; 2]) -> Option<()> {
         let last = self.columns.checked_sub(1)?;

@@ -60,7 +60,8 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
 /// Parameter words of the sizes.
 const SIZES: usize = 3;
 
-/// An input in the arena and an output apart from it, of one element type and the sizes said, and so many parameter words.
+/// An input in the arena and an output apart from it, of one element type and the sizes said, and so many parameter
+/// words.
 pub(super) fn check_operands(op: &Op, element: DType, words: usize) -> Result<u64, OpFault> {
     let kind = Kind::placed(element);
     op.is(Signature::new(&[kind], &[kind], &[], words))?;

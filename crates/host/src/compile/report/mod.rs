@@ -34,7 +34,7 @@ pub struct CompileReport {
     pub constants_bytes: usize,
     /// Bytes of arena a run needs.
     pub arena_bytes: usize,
-    /// Bytes of arena that no placement can undercut: the most that lives at once.
+    /// The most bytes that live at once. Only an output that lies over its input takes less arena.
     pub arena_floor_bytes: usize,
     /// Bytes of stack a run needs, an upper bound for every plan.
     pub stack_bytes: usize,
