@@ -70,5 +70,5 @@ pub use multiply::{GROUP, Layer, group_bytes, multiply_pair, multiply_row};
 pub use sum::{Sum, sum_lanes};
 pub use trees::{
     Branches, GOES_ON, LEAST_NODES, MAX_LEAVES, Quick, ROW_ENDS, Ranked, SCORE_BIT, SCORES, Sums,
-    WEIGHT_BITS, WINDOW, map_to_grid, walk_ranks,
+    WEIGHT_BITS, WINDOW, are_places, map_to_grid, walk_ranks,
 };

@@ -13,7 +13,7 @@ pub fn walk_ranks(nodes: &[[u8; 4]], start: usize, images: &[u8; 256]) -> Option
     #[cfg(cortex_m_dsp)]
     return crate::arch::walk_ranks(nodes, start, images);
     #[cfg(not(cortex_m_dsp))]
-    portable::walk_ranks(nodes, start, images)
+    portable::walk_ranks::<1>(nodes, start, images)
 }
 
 /// Most scores of [`Ranked`] trees.
@@ -41,7 +41,8 @@ pub const SCORE_BIT: u32 = WEIGHT_BITS + 1;
 ///
 /// Trees start at the nodes that the first pieces name. A walk, as [`walk_ranks`] takes it but through at least
 /// [`LEAST_NODES`], gives the place of a leaf code. A code below `width` adds the unit to that score; a code `width + r`
-/// adds entries of `rows` from `r` on up to one that ends. Weights are whole steps or, for sums of `f32`, places in `values`.
+/// adds entries of `rows` from `r` on up to one that ends. Weights are whole steps or, for sums of `f32`, places in
+/// `values`.
 #[derive(Clone, Copy, Debug)]
 pub struct Ranked<'a> {
     /// Nodes, and what stands behind them: a window from every start.
@@ -60,10 +61,15 @@ pub struct Ranked<'a> {
     pub width: usize,
     /// The last one ends.
     pub rows: &'a [[u8; 2]],
-    /// A power of two of them, at most 2^[`WEIGHT_BITS`], for sums of `f32`; a place is taken modulo their number.
+    /// For sums of `f32` as many as [`are_places`] allows; a place is taken modulo their number.
     pub values: &'a [[u8; 4]],
     /// What a code below `width` adds: bits of an `f32`, or steps.
     pub unit: u32,
+}
+
+/// Whether entries of rows name so many values: a power of two, at most 2^[`WEIGHT_BITS`].
+pub const fn are_places(values: usize) -> bool {
+    values.is_power_of_two() && values >> WEIGHT_BITS <= 1
 }
 
 impl Ranked<'_> {
@@ -78,8 +84,7 @@ impl Ranked<'_> {
             Some(entry) => u16::from_le_bytes(*entry) & ROW_ENDS != 0,
             None => true,
         };
-        let values = self.values.len();
-        let weighs = !FLOATS || values.is_power_of_two() && values >> WEIGHT_BITS <= 1;
+        let weighs = !FLOATS || are_places(self.values.len());
         let starts = self.pieces.get(..self.trees)?;
         let leaves = self.leaf_count.checked_next_power_of_two()?;
         let fits = self.width <= SCORES
@@ -97,8 +102,8 @@ impl Ranked<'_> {
     }
 }
 
-/// Images of inputs on a grid, `(x - below) >> shift` of each input's bits as an `i32`, saturated to 32 bits and then to a
-/// byte; gives whether an input has its sign set. As many as there are inputs and images.
+/// Images of inputs on a grid: `(x - below) >> shift` of each input's bits as an `i32`, saturated to 32 bits and then
+/// to a byte. Gives whether an input has its sign set. As many as there are inputs and images.
 #[inline(always)]
 pub fn map_to_grid(inputs: &[[u8; 4]], below: i32, shift: u32, images: &mut [u8]) -> bool {
     let count = inputs.len().min(images.len());
@@ -107,15 +112,7 @@ pub fn map_to_grid(inputs: &[[u8; 4]], below: i32, shift: u32, images: &mut [u8]
     #[cfg(cortex_m_dsp)]
     return crate::arch::map_to_grid(inputs, below, shift & 31, images);
     #[cfg(not(cortex_m_dsp))]
-    {
-        let mut signs = 0;
-        for (input, image) in inputs.iter().zip(images) {
-            let bits = i32::from_le_bytes(*input);
-            signs |= bits;
-            *image = (bits.saturating_sub(below) >> (shift & 31)).clamp(0, 255) as u8;
-        }
-        signs < 0
-    }
+    portable::map_to_grid(inputs, below, shift & 31, images)
 }
 
 /// Branches that compare inputs with thresholds.
@@ -186,21 +183,37 @@ pub(crate) mod portable {
 
     const PLACE_BITS: u32 = 12;
     const PLACE: u32 = 0xFFF;
-    const NEGATIVE_INFINITY: u32 = 0xFF80_0000;
+    /// The last negative bits that are no NaN.
+    pub const NEGATIVE_INFINITY: u32 = 0xFF80_0000;
 
+    /// Walks through at least `LEAST` nodes: those before are taken for branches.
     #[inline(always)]
-    pub fn walk_ranks(nodes: &[[u8; 4]], start: usize, images: &[u8; 256]) -> Option<usize> {
+    pub fn walk_ranks<const LEAST: usize>(
+        nodes: &[[u8; 4]],
+        start: usize,
+        images: &[u8; 256],
+    ) -> Option<usize> {
         let window: &[[u8; 4]; WINDOW] = nodes.get(start..)?.first_chunk()?;
-        let mut at = 0;
+        let (mut at, mut nodes) = (0, 0);
         loop {
             let node = u32::from_le_bytes(*window.get(at)?);
             let image = *images.get(usize::from(node as u8))?;
             let sum = node.wrapping_add(u32::from(image) << 8);
-            at = (sum >> 16 & 0xFF) as usize;
-            if sum.cast_signed() < 0 {
+            (at, nodes) = ((sum >> 16 & 0xFF) as usize, nodes + 1);
+            if nodes >= LEAST && sum.cast_signed() < 0 {
                 return Some((sum << 1 >> 17) as usize);
             }
         }
+    }
+
+    pub fn map_to_grid(inputs: &[[u8; 4]], below: i32, shift: u32, images: &mut [u8]) -> bool {
+        let mut signs = 0;
+        for (input, image) in inputs.iter().zip(images) {
+            let bits = i32::from_le_bytes(*input);
+            signs |= bits;
+            *image = (bits.saturating_sub(below) >> shift).clamp(0, 255) as u8;
+        }
+        signs < 0
     }
 
     pub fn add_ranked<const FLOATS: bool>(
@@ -210,12 +223,10 @@ pub(crate) mod portable {
         Sums(sums): &mut Sums,
     ) -> Option<()> {
         let leaf = |start: [u8; 2]| {
-            let place = walk(trees, u16::from_le_bytes(start).into())?;
-            trees
-                .leaves
-                .get(place & leaf_mask)
-                .copied()
-                .map(u16::from_le_bytes)
+            let start = u16::from_le_bytes(start).into();
+            let place = walk_ranks::<LEAST_NODES>(trees.nodes, start, trees.images)?;
+            let code = trees.leaves.get(place & leaf_mask)?;
+            Some(u16::from_le_bytes(*code))
         };
         for start in starts {
             let mut code = leaf(*start)?;
@@ -230,21 +241,6 @@ pub(crate) mod portable {
             }
         }
         Some(())
-    }
-
-    /// As `walk_ranks`, through the first nodes whether or not they are leaves.
-    fn walk(trees: &Ranked, start: usize) -> Option<usize> {
-        let window: &[[u8; 4]; WINDOW] = trees.nodes.get(start..)?.first_chunk()?;
-        let (mut at, mut nodes) = (0, 0);
-        loop {
-            let node = u32::from_le_bytes(*window.get(at)?);
-            let image = *trees.images.get(usize::from(node as u8))?;
-            let sum = node.wrapping_add(u32::from(image) << 8);
-            (at, nodes) = ((sum >> 16 & 0xFF) as usize, nodes + 1);
-            if nodes >= LEAST_NODES && sum.cast_signed() < 0 {
-                return Some((sum << 1 >> 17) as usize);
-            }
-        }
     }
 
     fn add_row<const FLOATS: bool>(

@@ -1,7 +1,7 @@
 //! Walks down decision trees: 6 instructions for a branch by ranks, 10 for one by thresholds.
 
 use super::is_aligned;
-use crate::trees::{Ranked, Sums, WINDOW};
+use crate::trees::{Ranked, Sums, WINDOW, portable};
 use core::arch::{asm, naked_asm};
 
 /// As the portable `walk_ranks`.
@@ -60,11 +60,11 @@ pub(crate) fn add_ranked<const FLOATS: bool>(
         pieces: trees.pieces.as_ptr(),
         piece_count: trees.pieces.len(),
     };
-    // SAFETY: starts, codes of rows and pieces are compared with their numbers; a window is there from every start up to the last,
-    // and a byte picks a node of it or an image. Leaves and values are picked under a mask, and there is a power of two of
-    // them. There are 16 sums: a code below the width picks one, as do four bits of an entry. A row ends before the rows do,
-    // as the last entry ends. Sums and `Work` are aligned, which loads of floats and of two words need; single words
-    // are read wherever they stand.
+    // SAFETY: starts, codes of rows and pieces are compared with their numbers; a window is there from every start up
+    // to the last, and a byte picks a node of it or an image. Leaves and values are picked under a mask, and there is a
+    // power of two of them. There are 16 sums: a code below the width picks one, as do four bits of an entry. A row
+    // ends before the rows do, as the last entry ends. Sums and `Work` are aligned, which loads of floats and of two
+    // words need; single words are read wherever they stand.
     let done = unsafe {
         match FLOATS {
             #[cfg(cortex_m_fpu)]
@@ -99,9 +99,11 @@ struct Work {
     piece_count: usize,
 }
 
-/// A loop over trees, the first three nodes of each taken for branches. In registers: r0 nodes, r1 last start, r2 leaves, r3 their mask, r4 width, r5 sums, r6 images,
-/// r7 next start, r8 end of starts; lr finds the rest, from `Work::unit` on. r9 to r12 are for each tree: window, place
-/// and node; then the code, in r12.
+/// A loop over trees, the first three nodes of each taken for branches.
+///
+/// In registers: r0 nodes, r1 last start, r2 leaves, r3 their mask, r4 width, r5 sums, r6 images, r7 next start, r8 end
+/// of starts; lr finds the rest, from `Work::unit` on. r9 to r12 are for each tree: window, place and node; then the
+/// code, in r12.
 macro_rules! add_trees {
     (start: $($start:literal)*, unit: $($unit:literal)*, entry: $($entry:literal)*) => {
         naked_asm!(
@@ -208,7 +210,7 @@ pub(crate) fn map_to_grid(inputs: &[[u8; 4]], below: i32, shift: u32, images: &m
     let (fours, rest) = inputs.as_chunks::<4>();
     let mut signs = 0_i32;
     if !is_aligned(fours.as_flattened().as_flattened()) {
-        return map_one_by_one(inputs, below, shift, images);
+        return portable::map_to_grid(inputs, below, shift, images);
     }
     let count = fours.len();
     if count > 0 {
@@ -254,17 +256,7 @@ pub(crate) fn map_to_grid(inputs: &[[u8; 4]], below: i32, shift: u32, images: &m
         }
     }
     let behind = images.get_mut(count * 4..).unwrap_or_default();
-    map_one_by_one(rest, below, shift, behind) || signs < 0
-}
-
-fn map_one_by_one(inputs: &[[u8; 4]], below: i32, shift: u32, images: &mut [u8]) -> bool {
-    let mut signs = 0;
-    for (input, image) in inputs.iter().zip(images) {
-        let bits = i32::from_le_bytes(*input);
-        signs |= bits;
-        *image = (bits.saturating_sub(below) >> shift).clamp(0, 255) as u8;
-    }
-    signs < 0
+    portable::map_to_grid(rest, below, shift, behind) || signs < 0
 }
 
 /// Branches over inputs of which none is a NaN with its sign set: as integers, the bits of all others that are negative
@@ -335,7 +327,7 @@ impl<'a> Quick<'a> {
 
 /// Whether the sign of a word is set: 1.75 instructions for each.
 #[inline(always)]
-pub(crate) fn any_negative(words: &[[u8; 4]]) -> bool {
+fn any_negative(words: &[[u8; 4]]) -> bool {
     let (mut eights, mut rest) = words.as_chunks::<8>();
     if !is_aligned(words.as_flattened()) {
         (eights, rest) = (&[], words);
@@ -378,7 +370,6 @@ pub(crate) fn any_negative(words: &[[u8; 4]]) -> bool {
 
 #[inline(never)]
 fn any_negative_nan(words: &[[u8; 4]]) -> bool {
-    const NEGATIVE_INFINITY: u32 = 0xFF80_0000;
     let mut words = words.iter();
-    words.any(|word| u32::from_le_bytes(*word) > NEGATIVE_INFINITY)
+    words.any(|word| u32::from_le_bytes(*word) > portable::NEGATIVE_INFINITY)
 }

@@ -6,6 +6,7 @@
 //! rounded half to even, plus the zero point, limited to minimum and maximum. What the numerator
 //! is, and what the factor is in it, each op says.
 
+use super::rescale::is_code;
 use crate::error::OpFault;
 use crate::exact;
 use crate::op::{Op, Parameters, check};
@@ -37,11 +38,10 @@ impl Ratio {
         let [factor, divisor] = [[f0, f1], [d0, d1]].map(joined);
         let codes = codes.map(u32::cast_signed);
         let [zero_point, minimum, maximum] = codes;
-        let is_byte = |code: i32| (-128..=127).contains(&code);
         let valid = factor.unsigned_abs() >> FACTOR_BITS == 0
             && divisor > 0
             && shift <= MAX_SHIFT
-            && codes.into_iter().all(is_byte)
+            && codes.into_iter().all(is_code)
             && minimum <= maximum;
         valid.then_some(Self {
             factor,
@@ -95,5 +95,5 @@ fn joined([low, high]: [u32; 2]) -> i64 {
 /// Holds a parameter word to the codes of a byte.
 pub(super) fn check_code(op: &Op, word: usize) -> Result<(), OpFault> {
     let code = op.parameters().need_i32(word)?;
-    check((-128..=127).contains(&code), OpFault::Parameters)
+    check(is_code(code), OpFault::Parameters)
 }

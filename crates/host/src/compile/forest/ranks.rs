@@ -4,10 +4,9 @@ use super::leaf_table::Leaves;
 use super::leaves::{Codes, Rows};
 use super::tree::{Branch, Flat, FlatNode};
 use super::{PackFault, bytes_of, fault, half_bytes_of};
+use dunlin_kernels::{MAX_LEAVES, WINDOW};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-/// Nodes of a piece, columns of a group.
-const WINDOW: usize = 256;
 const MAX_COLUMNS: usize = 256;
 /// Features for each that is tested, up to which every feature gets a column of a grid.
 const MAX_UNUSED: usize = 4;
@@ -16,7 +15,6 @@ const MAX_KEYS: usize = 255;
 /// Instructions of a Cortex-M4 for an input.
 const GRID_COLUMN: usize = 6;
 const COLUMN: usize = 20;
-const MAX_LEAVES: usize = 1 << 15;
 /// Nodes before the last piece of a group.
 const MAX_NODES: usize = u16::MAX as usize;
 /// Leaf codes, and pieces, of a group.

@@ -1,9 +1,9 @@
 //! Trees that test ranks, with rows as short as few scores and values allow: every tree in one loop.
 //!
-//! A group is that of [`ranks`](super::ranks), for at most 16 scores, but for this: an entry of a row has two bytes, from the
-//! low bits a weight of 11, the row's end and a score of 4. A weight is steps, or the place of an `f32` among the values, of
-//! which there is a power of two, at most 2048. No walk ends before the fourth node of a piece. From the first leaf code on
-//! there are as many half words as the next power of two from the number of codes, of whatever is there.
+//! A group is that of [`ranks`](super::ranks), for at most 16 scores, but for this: an entry of a row has two bytes, from
+//! the low bits a weight of 11, the row's end and a score of 4. A weight is steps, or the place of an `f32` among the
+//! values, of which there is a power of two, at most 2048. No walk ends before the fourth node of a piece. From the first
+//! leaf code on there are as many half words as the next power of two from the number of codes, of whatever is there.
 
 use super::Run;
 use super::ranks::Group;
@@ -11,9 +11,7 @@ use super::sections::Sections;
 use super::sums::RowTable;
 use crate::error::OpFault;
 use crate::op::{Op, check as hold, split};
-use dunlin_kernels::{
-    GOES_ON, LEAST_NODES, ROW_ENDS, Ranked, SCORE_BIT, SCORES, Sums, WEIGHT_BITS,
-};
+use dunlin_kernels::{GOES_ON, LEAST_NODES, ROW_ENDS, Ranked, SCORE_BIT, SCORES, Sums, are_places};
 
 /// What leaf codes of the width and above add.
 #[derive(Clone, Copy)]
@@ -39,8 +37,7 @@ impl<'p, const FLOATS: bool> RowTable<'p> for ShortRows<'p, FLOATS> {
     }
 
     fn check(&self, width: usize) -> Result<usize, OpFault> {
-        let values = self.values.len();
-        let weighs = !FLOATS || values.is_power_of_two() && values >> WEIGHT_BITS <= 1;
+        let weighs = !FLOATS || are_places(self.values.len());
         hold(weighs || self.entries.is_empty(), OpFault::Constant)?;
         let codes = width.saturating_add(self.entries.len());
         hold(codes <= usize::from(GOES_ON), OpFault::Constant)?;
