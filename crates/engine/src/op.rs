@@ -314,11 +314,6 @@ impl<'a> Op<'a> {
         self.any(position).map(Tensor::offset)
     }
 
-    /// The constants from the start of a constant operand on.
-    pub fn constants_from(&self, position: usize) -> Option<&'a [u8]> {
-        self.tables.constants.get(self.offset(position)?..)
-    }
-
     /// The parameter block: little-endian 32-bit words.
     #[inline(always)]
     pub fn parameters(&self) -> Parameters<'a> {

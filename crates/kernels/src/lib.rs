@@ -8,7 +8,7 @@
 //!
 //! | loop | Cortex-M with DSP (M4, M7, M33) | x86-64 with AVX2 | aarch64 | armv7 Linux with NEON | elsewhere |
 //! |---|---|---|---|---|---|
-//! | [`multiply_pair`] | 0.76 instructions per multiply-accumulate, 6 per output | 0.2, 7 | 0.45, 6 | 0.42, 30 | portable |
+//! | [`multiply_pair`] | 0.76 instructions per multiply-accumulate, 6 per output | 0.19, 7 | 0.45, 6 | 0.42, 30 | portable |
 //! | [`multiply_row`] | 1.03, 7 per output | 0.3, 7 | 0.6, 6 | 0.6, 30 | portable |
 //! | [`depthwise3`], stride 1 | 0.83, 7.5 per output | portable | portable | portable | portable |
 //! | [`depthwise3_image`], stride 1 | – | 5 per output | – | – | – |

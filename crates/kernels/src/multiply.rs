@@ -83,6 +83,7 @@ impl<'a> Layer<'a> {
 
 /// Multiplies two columns, as [`fill`](crate::fill) makes them, with every group.
 ///
+/// Lanes of the columns hold bytes with their sign; from others a machine may make other results than another.
 /// None, and nothing is written, unless each output has a byte for every channel and there are inputs for every step.
 /// Cost: see the crate's documentation.
 #[inline]

@@ -104,9 +104,9 @@ fn the_quantized_model_compiles_to_integer_layers_between_float_features_and_sof
         let expected = [
             "sub.1.0",
             "quantize_linear.1.0",
-            "fully_connected.1.3",
-            "fully_connected.1.3",
-            "fully_connected.1.3",
+            "fully_connected.2.3",
+            "fully_connected.2.3",
+            "fully_connected.2.3",
             "dequantize_linear.1.0",
             "softmax.1.0",
             "arg_max.1.0",

@@ -78,8 +78,14 @@ unsafe fn run(image: &Image3, x: *const u8, y: *mut u8) {
             pairs,
         };
         let taps = all.get(first..).unwrap_or_default();
+        let taps = Taps::of(taps);
         // SAFETY: as this function's, of `count` neighbouring channels.
-        unsafe { block.run(&Taps::of(taps), &mut rows) };
+        unsafe {
+            match block.count {
+                CHANNELS => block.run::<true>(&taps, &mut rows),
+                _ => block.run::<false>(&taps, &mut rows),
+            }
+        }
     }
 }
 
@@ -94,11 +100,13 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// Computes all rows; `FULL` where there are eight channels.
+    ///
     /// # Safety
     /// As [`run`]'s, of the block's channels.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn run(&self, taps: &Taps, rows: &mut Rows) {
+    unsafe fn run<const FULL: bool>(&self, taps: &Taps, rows: &mut Rows) {
         let ([height, width], [count, columns]) = (self.image.input, self.image.output);
         let ([top, _], stride) = (self.image.padding, self.image.stride);
         let row_bytes = width * self.image.channels;
@@ -108,24 +116,28 @@ impl Block<'_> {
             // SAFETY: the row has room for every pair.
             unsafe { self.fill(row) };
         }
-        let mut next = 0_usize;
+        // The next row of the input, from above the image on, and where it is.
+        let mut from = 0_usize.wrapping_sub(top);
+        let mut x = self.x.wrapping_sub(top * row_bytes);
         let mut y = self.y;
-        for row in 0..count {
-            while next < row * stride + TAPS {
+        let mut fresh = TAPS;
+        for _ in 0..count {
+            for _ in 0..fresh {
                 let [oldest, middle, newest] = under;
                 under = [middle, newest, oldest];
-                let from = next.wrapping_sub(top);
                 // SAFETY: the place has room for every pair; a row of the input is at its distance.
                 unsafe {
                     match from < height {
-                        true => self.read(self.x.wrapping_add(from * row_bytes), oldest),
+                        true => self.read::<FULL>(x, oldest),
                         false => self.fill(oldest),
                     }
                 }
-                next += 1;
+                from = from.wrapping_add(1);
+                x = x.wrapping_add(row_bytes);
             }
+            fresh = stride;
             // SAFETY: the rows under the taps have been filled, and the row is in the output.
-            unsafe { self.write(y, under, taps) };
+            unsafe { self.write::<FULL>(y, under, taps) };
             y = y.wrapping_add(columns * self.image.channels);
         }
     }
@@ -150,7 +162,7 @@ impl Block<'_> {
     /// The row is in the input, and the other has room for every pair.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn read(&self, from: *const u8, to: *mut Pair) {
+    unsafe fn read<const FULL: bool>(&self, from: *const u8, to: *mut Pair) {
         let (channels, [_, width], [_, left]) =
             (self.image.channels, self.image.input, self.image.padding);
         let padding = _mm_set1_epi8(self.image.zero as i8);
@@ -161,7 +173,8 @@ impl Block<'_> {
             to = to.wrapping_add(1);
         };
         // SAFETY: a column of the row.
-        let input = |column: usize| unsafe { self.load(from.wrapping_add(column * channels)) };
+        let input =
+            |column: usize| unsafe { self.load::<FULL>(from.wrapping_add(column * channels)) };
         let mut column = left & 1;
         if column == 1 {
             put(padding, input(0));
@@ -181,8 +194,8 @@ impl Block<'_> {
     /// The address has `count` bytes.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn load(&self, from: *const u8) -> __m128i {
-        if self.count == CHANNELS {
+    unsafe fn load<const FULL: bool>(&self, from: *const u8) -> __m128i {
+        if FULL {
             // SAFETY: `count` is 8.
             return unsafe { _mm_loadl_epi64(from.cast()) };
         }
@@ -200,8 +213,8 @@ impl Block<'_> {
     /// The address has `count` bytes, which nobody else looks at.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn store(&self, to: *mut u8, bytes: __m128i) {
-        if self.count == CHANNELS {
+    unsafe fn store<const FULL: bool>(&self, to: *mut u8, bytes: __m128i) {
+        if FULL {
             // SAFETY: `count` is 8.
             return unsafe { _mm_storel_epi64(to.cast(), bytes) };
         }
@@ -217,7 +230,7 @@ impl Block<'_> {
     /// The row is in the output, and the three have the pairs for it.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn write(&self, mut y: *mut u8, rows: [*mut Pair; TAPS], taps: &Taps) {
+    unsafe fn write<const FULL: bool>(&self, mut y: *mut u8, rows: [*mut Pair; TAPS], taps: &Taps) {
         let ([_, columns], channels) = (self.image.output, self.image.channels);
         let [a, b, c] = rows;
         let pair = |index: usize| {
@@ -237,7 +250,7 @@ impl Block<'_> {
                 let next = pair(index);
                 let one = taps.one(before, next);
                 // SAFETY: an output of the row.
-                unsafe { self.store(y, saturated(one, one)) };
+                unsafe { self.store::<FULL>(y, saturated(one, one)) };
                 before = next;
                 index += 1;
                 y = y.wrapping_add(channels);
@@ -249,8 +262,8 @@ impl Block<'_> {
             let bytes = saturated(taps.one(before, next), taps.other(before, next));
             // SAFETY: two outputs of the row.
             unsafe {
-                self.store(y, bytes);
-                self.store(y.wrapping_add(channels), _mm_unpackhi_epi64(bytes, bytes));
+                self.store::<FULL>(y, bytes);
+                self.store::<FULL>(y.wrapping_add(channels), _mm_unpackhi_epi64(bytes, bytes));
             }
             before = next;
             index += 1;
@@ -259,7 +272,7 @@ impl Block<'_> {
         if columns % 2 == 1 {
             let one = taps.one(before, pair(index));
             // SAFETY: the last output of the row.
-            unsafe { self.store(y, saturated(one, one)) };
+            unsafe { self.store::<FULL>(y, saturated(one, one)) };
         }
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! A load of 32 bytes holds four steps of a group, in each step the word of channels 0 and 1 and that of
 //! channels 2 and 3, so every input word stands twice. `VPMADDWD` is eight `SMLAD` without the sum.
-//! For two columns 49 instructions do 256 multiply-accumulates, for a row 36 do 128; what follows the loop
-//! takes 75 for the 16 outputs of two columns, 50 for the 8 of a row.
+//! For two columns 48 instructions do 256 multiply-accumulates, for a row 34 do 128, with more than 255 steps
+//! 52 and 40; what follows the loop takes 75 for the 16 outputs of two columns, 50 for the 8 of a row.
 
 use super::has_avx2;
 use crate::multiply::{GROUP, Layer, START_WORDS, group_bytes};
 use core::arch::x86_64::*;
+use core::hint::black_box;
 
 /// Bytes of four steps: of a group, and of two columns.
 const BLOCK: usize = 32;
@@ -58,6 +59,9 @@ pub(crate) fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Opti
     Some(())
 }
 
+/// The address of two columns, twice: loaded for each, their words are part of the shuffle.
+type Columns = [*const u8; 2];
+
 /// Two groups; where there is only one left, it stands for both.
 #[derive(Clone, Copy)]
 struct Groups {
@@ -98,13 +102,14 @@ impl Place {
     /// The columns have the steps.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn of_columns(self, columns: *const u8) -> [__m256i; 2] {
+    unsafe fn of_columns(self, columns: Columns) -> [__m256i; 2] {
         let (Place::Four(block) | Place::Two(block)) = self;
         // SAFETY: as this function's.
-        let inputs = unsafe { self.load(columns.wrapping_add(block * BLOCK)) };
+        let [inputs, again] =
+            columns.map(|columns| unsafe { self.load(columns.wrapping_add(block * BLOCK)) });
         [
             _mm256_shuffle_epi32::<0b10_10_00_00>(inputs),
-            _mm256_shuffle_epi32::<0b11_11_01_01>(inputs),
+            _mm256_shuffle_epi32::<0b11_11_01_01>(again),
         ]
     }
 
@@ -156,7 +161,7 @@ impl Groups {
     /// The steps are in both groups.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn weights(self, place: Place) -> [Weights; 2] {
+    unsafe fn weights<const LIFTED: bool>(self, place: Place) -> [Weights<LIFTED>; 2] {
         let (Place::Four(block) | Place::Two(block)) = place;
         let at = START + block * BLOCK;
         let (one, other) = (self.one.wrapping_add(at), self.other.wrapping_add(at));
@@ -209,9 +214,16 @@ fn for_each(layer: &Layer, mut compute: impl FnMut(Groups, usize, usize)) {
 /// `columns` has the bytes of every step, both outputs one for every channel.
 #[target_feature(enable = "avx2")]
 unsafe fn pair(layer: &Layer, columns: *const u8, first: *mut u8, second: *mut u8) {
+    // The compiler would load once and shuffle twice if it knew that both are the same.
+    let columns = [columns, black_box(columns)];
     for_each(layer, |groups, before, count| {
         // SAFETY: as this function's.
-        let [of_first, of_second] = unsafe { pair_sums(groups, columns) };
+        let [of_first, of_second] = unsafe {
+            match groups.steps <= MAX_LIFTED_STEPS {
+                true => pair_sums::<true>(groups, columns),
+                false => pair_sums::<false>(groups, columns),
+            }
+        };
         // SAFETY: the groups are there.
         let ends = unsafe { Ends::of(groups) };
         let bytes = saturated(ends.scaled(of_first), ends.scaled(of_second));
@@ -230,7 +242,12 @@ unsafe fn pair(layer: &Layer, columns: *const u8, first: *mut u8, second: *mut u
 unsafe fn row(layer: &Layer, inputs: *const u8, out: *mut u8) {
     for_each(layer, |groups, before, count| {
         // SAFETY: as this function's.
-        let sums = unsafe { row_sums(groups, inputs) };
+        let sums = unsafe {
+            match groups.steps <= MAX_LIFTED_STEPS {
+                true => row_sums::<true>(groups, inputs),
+                false => row_sums::<false>(groups, inputs),
+            }
+        };
         // SAFETY: the groups are there.
         let scaled = unsafe { Ends::of(groups) }.scaled(sums);
         // SAFETY: as this function's, of the channels that are left.
@@ -256,17 +273,17 @@ unsafe fn store(to: *mut u8, bytes: __m128i, count: usize) {
     }
 }
 
-/// Partial sums of a group: of whole lanes, and of low bytes.
+/// Partial sums of a group: of whole lanes, and of low bytes as [`Weights`] has them.
 #[derive(Clone, Copy)]
-struct Sums {
+struct Sums<const LIFTED: bool> {
     lanes: __m256i,
     low: __m256i,
 }
 
-impl Sums {
+impl<const LIFTED: bool> Sums<LIFTED> {
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn of(weights: Weights, inputs: __m256i) -> Self {
+    fn of(weights: Weights<LIFTED>, inputs: __m256i) -> Self {
         Self {
             lanes: _mm256_madd_epi16(weights.lanes, inputs),
             low: _mm256_madd_epi16(weights.low, inputs),
@@ -275,7 +292,7 @@ impl Sums {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn add(&mut self, weights: Weights, inputs: __m256i) {
+    fn add(&mut self, weights: Weights<LIFTED>, inputs: __m256i) {
         let more = Self::of(weights, inputs);
         self.lanes = _mm256_add_epi32(self.lanes, more.lanes);
         self.low = _mm256_add_epi32(self.low, more.low);
@@ -292,33 +309,42 @@ impl Sums {
     }
 }
 
-/// Lanes of four steps, and their low bytes.
+/// Lanes of four steps, and their low bytes; with `LIFTED` times 256, which spares a shift.
 #[derive(Clone, Copy)]
-struct Weights {
+struct Weights<const LIFTED: bool> {
     lanes: __m256i,
     low: __m256i,
 }
 
-impl Weights {
+/// Most steps for which sums of lifted low bytes fit: a step adds at most `2·128·256·128 = 2²³` in magnitude.
+const MAX_LIFTED_STEPS: usize = 255;
+
+impl<const LIFTED: bool> Weights<LIFTED> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn of(lanes: __m256i) -> Self {
-        Self {
-            lanes,
-            low: _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(lanes)),
-        }
+        let lifted = _mm256_slli_epi16::<8>(lanes);
+        let low = match LIFTED {
+            true => lifted,
+            false => _mm256_srai_epi16::<8>(lifted),
+        };
+        Self { lanes, low }
     }
 }
 
 /// The sums of two groups for one column, of which each half holds a group, from where they start.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn total(start: __m256i, [one, other]: [Sums; 2]) -> __m256i {
+fn total<const LIFTED: bool>(start: __m256i, [one, other]: [Sums<LIFTED>; 2]) -> __m256i {
     let (one, other) = (one.folded(), other.folded());
     let sums = _mm256_add_epi32(
         _mm256_permute2x128_si256::<0x20>(one, other),
         _mm256_permute2x128_si256::<0x31>(one, other),
     );
+    let sums = match LIFTED {
+        true => _mm256_srav_epi32(sums, _mm256_set1_epi64x(8 << 32)),
+        false => sums,
+    };
     _mm256_add_epi32(sums, start)
 }
 
@@ -328,11 +354,11 @@ fn total(start: __m256i, [one, other]: [Sums; 2]) -> __m256i {
 /// As [`pair`]'s.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn pair_sums(groups: Groups, columns: *const u8) -> [__m256i; 2] {
+unsafe fn pair_sums<const LIFTED: bool>(groups: Groups, columns: Columns) -> [__m256i; 2] {
     // SAFETY: there are four steps.
     let ([one, other], [of_first, of_second]) = unsafe {
         let place = Place::Four(0);
-        (groups.weights(place), place.of_columns(columns))
+        (groups.weights::<LIFTED>(place), place.of_columns(columns))
     };
     let mut first = [Sums::of(one, of_first), Sums::of(other, of_first)];
     let mut second = [Sums::of(one, of_second), Sums::of(other, of_second)];
@@ -356,11 +382,11 @@ unsafe fn pair_sums(groups: Groups, columns: *const u8) -> [__m256i; 2] {
 /// As [`row`]'s.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn row_sums(groups: Groups, inputs: *const u8) -> __m256i {
+unsafe fn row_sums<const LIFTED: bool>(groups: Groups, inputs: *const u8) -> __m256i {
     // SAFETY: there are four steps.
     let ([one, other], row) = unsafe {
         let place = Place::Four(0);
-        (groups.weights(place), place.of_row(inputs))
+        (groups.weights::<LIFTED>(place), place.of_row(inputs))
     };
     let mut sums = [Sums::of(one, row), Sums::of(other, row)];
     groups.walk(|place| {

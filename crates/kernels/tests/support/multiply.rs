@@ -106,6 +106,10 @@ pub fn pair(chance: &mut Chance, memory: &mut Memory) {
     case.fill(chance, constants);
     let columns = &mut memory.inputs.0[case.inputs..case.inputs + 8 * case.steps];
     chance.lanes(columns);
+    // Lanes hold bytes, as a filled column's do.
+    for lane in columns.chunks_exact_mut(2) {
+        lane[1] = if lane[0] < 0x80 { 0 } else { 0xFF };
+    }
     // Two columns stand word by word beside each other.
     let input = |column: usize| {
         let columns = &*columns;

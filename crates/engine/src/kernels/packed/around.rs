@@ -11,14 +11,14 @@ pub(super) struct Around<'m> {
 }
 
 impl<'m> Around<'m> {
-    /// The arena without the first `bytes` of operand 3, and these.
+    /// The arena without the first `bytes` of operand 2, and these.
     #[inline(never)]
     pub fn scratch(
         op: &Op,
         arena: &'m mut [u8],
         bytes: usize,
     ) -> Option<(Around<'m>, &'m mut [u8])> {
-        let (below, rest) = arena.split_at_mut_checked(op.offset(3)?)?;
+        let (below, rest) = arena.split_at_mut_checked(op.offset(2)?)?;
         let (scratch, above) = rest.split_at_mut_checked(bytes)?;
         let around = Around {
             below,

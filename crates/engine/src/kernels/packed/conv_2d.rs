@@ -1,9 +1,10 @@
 //! `conv_2d` variant 3: `i8` → `i8` with packed weights, without groups.
 //!
-//! Inputs `x [1, h, w, c]` in the arena and the groups of `n` filters, `u8`; output `[1, h', w', n]`;
-//! scratch for two columns and, where the pixels are odd, `n` bytes. Parameters: the geometry (`h`, `w`,
+//! Input `x [1, h, w, c]` in the arena; output `[1, h', w', n]`; scratch for two columns and, where the pixels are
+//! odd, `n` bytes. Parameters: the geometry (`h`, `w`,
 //! `c`, `h'`, `w'`, `n`, then kernel, strides, dilations and padding before the image, rows before
-//! columns, x₀), limits (two `i8` in the low bytes). `h'·w'·n` times the taps and `c` in steps.
+//! columns, x₀), limits (two `i8` in the low bytes), where the groups of `n` filters lie in the constants. `h'·w'·n`
+//! times the taps and `c` in steps.
 //!
 //! A column holds the inputs under a window, row by row of the kernel; where taps lie side by side,
 //! so do their channels, and every run is filled up to a multiple of four, with
@@ -24,12 +25,12 @@ use core::ops::Range;
 use dunlin_kernels::{Column, Runs, fill, fill_pair, repeat};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
-    id: KernelId::new(OpCode::Conv2d as u16, 1, 3),
+    id: KernelId::new(OpCode::Conv2d as u16, 2, 3),
     check: check_op,
     run,
 };
 
-const WORDS: usize = geometry::WORDS + 1;
+const WORDS: usize = geometry::WORDS + 2;
 
 /// Steps of a column; none where it would be too long.
 #[inline(never)]
@@ -64,7 +65,7 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let [height, _] = geometry.input();
     let (input, bytes) = (op.offset(0)?, height.wrapping_mul(geometry.row_bytes()));
     let inside = Inside::of(geometry)?;
-    let (mut pixel, mut y) = ([0, 0], op.offset(2)?);
+    let (mut pixel, mut y) = ([0, 0], op.offset(1)?);
     while left > 0 {
         let (first, second) = (pixel, next(pixel, width));
         let x = pairs.arena.at(input, bytes)?;

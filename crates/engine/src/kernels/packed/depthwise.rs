@@ -1,8 +1,9 @@
 //! `conv_2d` variant 4: `i8` → `i8`, depthwise, with prepared taps.
 //!
-//! Inputs `x [1, h, w, c]` in the arena and the taps, `u8`; output `[1, h', w', c]`; scratch for planes of one or four
+//! Input `x [1, h, w, c]` in the arena; output `[1, h', w', c]`; scratch for planes of one or four
 //! channels. Parameters: the geometry as in variant 3, limits, even width of a row of a plane, rows of
-//! outputs that a plane is for, channels that have planes at once. `h'·w'·c` times the taps in steps; dilation is 1.
+//! outputs that a plane is for, channels that have planes at once, where the taps lie in the constants. `h'·w'·c` times
+//! the taps in steps; dilation is 1.
 //!
 //! Channels are widened into planes of 16-bit inputs with their padding around, row beside row, and computed from
 //! there; where the target has lanes for several, they are computed at once. A plane is for a strip of the output; the
@@ -15,7 +16,7 @@
 
 use super::around::Around;
 use super::geometry::{self, Geometry};
-use super::{Limits, Operands};
+use super::{Limits, Operands, constants};
 use crate::KernelId;
 use crate::bytes::pieces;
 use crate::error::OpFault;
@@ -29,13 +30,13 @@ use dunlin_kernels::{
 };
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
-    id: KernelId::new(OpCode::Conv2d as u16, 1, 4),
+    id: KernelId::new(OpCode::Conv2d as u16, 2, 4),
     check: check_op,
     run,
 };
 
-/// Words: the geometry, then limits, width, rows of a strip, lanes.
-const WORDS: usize = geometry::WORDS + 4;
+/// Words: the geometry, then limits, width, rows of a strip, lanes, place of the taps.
+const WORDS: usize = geometry::WORDS + 5;
 
 /// The planes of an op. Once they are checked, nothing here overflows.
 #[derive(Clone, Copy)]
@@ -53,8 +54,8 @@ impl<'a> Planes<'a> {
     #[inline(always)]
     fn of(op: &Op<'a>) -> Option<(Self, Limits)> {
         let (geometry, rest) = op.parameters().chunk::<WORDS>()?.split_first_chunk()?;
-        let rest: &[[u8; 4]; 4] = rest.first_chunk()?;
-        let [limits, width, strip, lanes] = rest.map(u32::from_le_bytes);
+        let rest: &[[u8; 4]; 5] = rest.first_chunk()?;
+        let [limits, width, strip, lanes, _] = rest.map(u32::from_le_bytes);
         let planes = Planes {
             geometry: Geometry(geometry),
             width: width as usize,
@@ -161,7 +162,7 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     let tap_bytes = planes.tap_bytes();
     let all_tap_bytes = tap_bytes as u64 * channels as u64;
     check(
-        operands.constants as u64 == all_tap_bytes,
+        all_tap_bytes <= operands.constants as u64,
         OpFault::Constant,
     )?;
     let places = planes.width as u64 * planes.rows() as u64;
@@ -181,8 +182,8 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (planes, limits) = Planes::of(op)?;
-    let taps = op.constants_from(1)?;
-    let (input, output) = (op.place(0)?, op.place(2)?);
+    let taps = constants(op)?;
+    let (input, output) = (op.place(0)?, op.place(1)?);
     let done = planes.is_3()
         && planes
             .at_once(taps, arena, [input.start, output.start])

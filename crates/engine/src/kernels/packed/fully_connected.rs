@@ -1,8 +1,8 @@
 //! `fully_connected` variant 3: `i8` → `i8` with packed weights.
 //!
-//! Inputs `x [rows, k]` in the arena and the groups of `n` channels, `u8`; output `[rows, n]`.
-//! Parameters: rows, k, n, limits (two `i8` in the low bytes), and once more where `x`, the
-//! groups and the output lie, so that a run need not look it up. `rows·n·k` steps.
+//! Input `x [rows, k]` in the arena; output `[rows, n]`. Parameters: rows, k, n, limits (two `i8` in the low bytes), once
+//! more where `x` and the output lie, so that a run need not look it up, and where the groups of `n` channels lie in the
+//! constants. `rows·n·k` steps.
 //!
 //! One row is read as it lies, up to the next multiple of four bytes; the output lies apart.
 //! Several rows are computed two by two from a scratch tensor of 16 bytes per four inputs, and `n` more
@@ -21,7 +21,7 @@ use crate::op::{Op, check, disjoint, split};
 use dunlin_kernels::{Column, Layer, Runs, fill, fill_pair, multiply_row};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
-    id: KernelId::new(OpCode::FullyConnected as u16, 1, 3),
+    id: KernelId::new(OpCode::FullyConnected as u16, 2, 3),
     check: check_op,
     run,
 };
@@ -35,11 +35,13 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     let (x, y) = (operands.x, operands.y);
     let shapes = x.rows() == rows && x.columns() == k && y.rows() == rows && y.columns() == n;
     check(shapes, OpFault::Shape)?;
-    let [x_place, groups_place, y_place] = places;
-    let lie_there =
-        x.offset() == x_place && y.offset() == y_place && op.at(1).offset() == groups_place;
+    let [x_place, y_place, _] = places;
+    let lie_there = x.offset() == x_place && y.offset() == y_place;
     check(lie_there, OpFault::Parameters)?;
-    let (x, y) = (&x.range(), &y.range());
+    // The tensors' ranges: they lie there and have these shapes, in bytes.
+    let range =
+        |place: usize, columns: usize| place..place.wrapping_add(rows.wrapping_mul(columns));
+    let (x, y) = (&range(x_place, k), &range(y_place, n));
     let lies = if rows == 1 {
         operands.hold_groups(steps(k), n)?;
         disjoint(x, y)
@@ -58,7 +60,7 @@ fn steps(k: usize) -> usize {
 
 fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
     let words = op.parameters().words::<WORDS>()?;
-    let [rows, k, n, _, x, groups, y] = words.map(|word| word as usize);
+    let [rows, k, n, _, x, y, groups] = words.map(|word| word as usize);
     let [_, _, _, limited, ..] = words;
     let limits = Limits(limited);
     if rows != 1 {

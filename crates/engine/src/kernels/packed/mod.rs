@@ -16,7 +16,7 @@ mod pixels;
 pub use pixels::Walk;
 
 use crate::error::OpFault;
-use crate::format::DType;
+use crate::format::{CONSTANT_ALIGNMENT, DType};
 use crate::op::{Kind, Op, Signature, check, disjoint};
 use crate::tensor::Tensor;
 use dunlin_kernels::{GROUP, group_bytes};
@@ -46,35 +46,53 @@ impl Limits {
     }
 }
 
-/// The operands of a packed kernel.
+/// Where an op's constants begin, as the last of its parameter words says.
+#[inline(always)]
+fn constants_place(op: &Op) -> Option<usize> {
+    let place = op.words.last()?;
+    Some(u32::from_le_bytes(*place) as usize)
+}
+
+/// The constants from an op's own on.
+#[inline(always)]
+fn constants<'a>(op: &Op<'a>) -> Option<&'a [u8]> {
+    op.tables.constants.get(constants_place(op)?..)
+}
+
+/// The operands of a packed kernel: input and output in the arena, perhaps scratch. Its constants are no operand: a
+/// parameter says where they lie, a multiple of 16, so that a plan has no tensor for what no other op could read.
 struct Operands<'a> {
     x: Tensor<'a>,
     y: Tensor<'a>,
+    /// Bytes of constants from its own on.
     constants: usize,
     /// Bytes of scratch, 0 without.
     scratch: usize,
 }
 
 impl<'a> Operands<'a> {
-    /// Checks types and counts, and that scratch lies apart.
+    /// Checks types and counts, that the constants begin where they may, and that scratch lies apart. The last of the
+    /// parameter words is the constants' place.
     #[inline(never)]
     fn check(op: &Op<'a>, words: usize, has_scratch: bool) -> Result<Operands<'a>, OpFault> {
         let scratch: &[Kind] = match has_scratch {
             true => const { &[Kind::placed(DType::U8)] },
             false => &[],
         };
-        let inputs = [Kind::placed(DType::I8), Kind::constant(DType::U8)];
-        let outputs = [Kind::placed(DType::I8)];
-        op.is(Signature::new(&inputs, &outputs, scratch, words))?;
-        let (x, y) = (op.at(0), op.at(2));
+        let placed = [Kind::placed(DType::I8)];
+        op.is(Signature::new(&placed, &placed, scratch, words))?;
+        let place = constants_place(op).ok_or(OpFault::Parameters)?;
+        let constants = op.tables.constants.len().checked_sub(place);
+        let constants = constants.filter(|_| place.is_multiple_of(CONSTANT_ALIGNMENT));
+        let (x, y) = (op.at(0), op.at(1));
         let mut operands = Operands {
             x,
             y,
-            constants: op.at(1).elements(),
+            constants: constants.ok_or(OpFault::Constant)?,
             scratch: 0,
         };
         if has_scratch {
-            let place = op.at(3).range();
+            let place = op.at(2).range();
             let apart = disjoint(&x.range(), &place) && disjoint(&y.range(), &place);
             check(apart, OpFault::Aliasing)?;
             operands.scratch = place.len();
@@ -86,7 +104,8 @@ impl<'a> Operands<'a> {
     #[inline(never)]
     fn hold_groups(&self, steps: usize, filters: usize) -> Result<(), OpFault> {
         let groups = filters.div_ceil(GROUP).checked_mul(group_bytes(steps));
-        check(groups == Some(self.constants), OpFault::Constant)
+        let there = groups.is_some_and(|bytes| bytes <= self.constants);
+        check(there, OpFault::Constant)
     }
 
     /// Holds constants and scratch to a layer that computes `columns` columns of `steps` two by two.

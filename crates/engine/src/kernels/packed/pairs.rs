@@ -3,8 +3,8 @@
 //! The scratch has 8 bytes per step, and room for the outputs that nobody wants where the last column has no
 //! neighbour.
 
-use super::Limits;
 use super::around::Around;
+use super::{Limits, constants};
 use crate::op::Op;
 use dunlin_kernels::{Layer, multiply_pair};
 
@@ -41,7 +41,7 @@ impl<'a, 'm> Pairs<'a, 'm> {
         let bytes = scratch_bytes(columns, steps, filters);
         let (arena, columns) = Around::scratch(op, arena, bytes)?;
         Some(Self {
-            layer: Layer::new(op.constants_from(1)?, steps, filters)?,
+            layer: Layer::new(constants(op)?, steps, filters)?,
             filters,
             limits,
             arena,

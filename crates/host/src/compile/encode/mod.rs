@@ -47,7 +47,17 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::Recurrent(layer) => (layer.opcode(), layer.variant()),
         Op::History => (OpCode::History, 0),
     };
-    KernelId::new(code as u16, 1, variant)
+    // Version 2 of packed layers has their constants' place among the parameters.
+    let version = if is_packed(op) { 2 } else { 1 };
+    KernelId::new(code as u16, version, variant)
+}
+
+/// Whether an op's constants are no tensor of the plan: a parameter says where they lie.
+fn is_packed(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::FullyConnectedPacked { .. } | Op::Conv2dPacked { .. } | Op::DepthwisePacked { .. }
+    )
 }
 
 fn convolution(transposed: bool) -> OpCode {
@@ -70,6 +80,7 @@ pub(crate) fn encode(
         arena: Vec::new(),
         constants: Constants::default(),
         indices: HashMap::new(),
+        places: HashMap::new(),
         scratch: HashMap::new(),
     };
     writer.number_tensors()?;
@@ -149,29 +160,36 @@ fn too_large(what: &str, number: usize) -> CompileError {
     .into()
 }
 
-/// The constants section. Equal constants are stored once.
+/// The constants section. Equal bytes are stored once, and have one tensor per type and shape.
 #[derive(Default)]
 struct Constants {
     tensors: Vec<TensorInfo>,
     bytes: Vec<u8>,
-    places: HashMap<(Vec<u8>, u8, [u32; 4]), u16>,
+    places: HashMap<Vec<u8>, u32>,
+    indices: HashMap<(u32, u8, [u32; 4]), u16>,
 }
 
 impl Constants {
-    /// Index among the constants.
+    /// Offset of these bytes.
+    fn place(&mut self, bytes: Vec<u8>) -> u32 {
+        let section = &mut self.bytes;
+        *self.places.entry(bytes).or_insert_with_key(|bytes| {
+            section.resize(section.len().next_multiple_of(CONSTANT_ALIGNMENT), 0);
+            let place = section.len() as u32;
+            section.extend(bytes);
+            place
+        })
+    }
+
+    /// Index among the constants' tensors.
     fn add(&mut self, mut info: TensorInfo, bytes: Vec<u8>) -> u16 {
-        let key = (bytes, info.dtype as u8, info.dims);
-        if let Some(&place) = self.places.get(&key) {
-            return place;
-        }
-        self.bytes
-            .resize(self.bytes.len().next_multiple_of(CONSTANT_ALIGNMENT), 0);
-        info.offset = self.bytes.len() as u32;
-        self.bytes.extend(&key.0);
-        self.tensors.push(info);
-        let place = (self.tensors.len() - 1) as u16;
-        self.places.insert(key, place);
-        place
+        info.offset = self.place(bytes);
+        let tensors = &mut self.tensors;
+        let key = (info.offset, info.dtype as u8, info.dims);
+        *self.indices.entry(key).or_insert_with(|| {
+            tensors.push(info);
+            (tensors.len() - 1) as u16
+        })
     }
 }
 
@@ -182,6 +200,8 @@ struct Writer<'g> {
     constants: Constants,
     /// Index in the tensor table; constants count behind the arena's tensors.
     indices: HashMap<ValueId, u16>,
+    /// Where the constants of packed layers lie in their section.
+    places: HashMap<ValueId, u32>,
     /// Index of the scratch of the op that computes a value.
     scratch: HashMap<ValueId, u16>,
 }
@@ -216,7 +236,7 @@ impl Writer<'_> {
         }
         for node in &self.graph.nodes {
             for &input in &node.inputs {
-                self.number_constant(input)?;
+                self.number_constant(input, is_packed(&node.op))?;
             }
         }
         Ok(())
@@ -234,13 +254,18 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn number_constant(&mut self, value: ValueId) -> Result<(), CompileError> {
+    fn number_constant(&mut self, value: ValueId, is_packed: bool) -> Result<(), CompileError> {
         let Content::Constant(data) = &self.graph.values[value].content else {
             return Ok(());
         };
         let bytes = data
             .to_bytes()
             .ok_or_else(|| self.refusal(value, "64-bit constants are not supported"))?;
+        if is_packed {
+            let place = self.constants.place(bytes);
+            self.places.insert(value, place);
+            return Ok(());
+        }
         let place = self.constants.add(self.info(value)?, bytes);
         let index = count("tensors", self.arena.len() + usize::from(place))?;
         self.indices.insert(value, index);
@@ -326,7 +351,7 @@ impl Writer<'_> {
             let words = [words(&node.op), self.places(node)].concat();
             records.push(OpRecord {
                 kernel: kernel(&node.op),
-                inputs: node.inputs.len() as u8,
+                inputs: operand_inputs(node).len() as u8,
                 outputs: node.outputs().count() as u8,
                 scratch: u8::from(self.scratch.contains_key(&node.output)),
                 first_operand: operands.len() as u16,
@@ -339,25 +364,46 @@ impl Writer<'_> {
         (records, operands, parameters)
     }
 
-    /// Where the operands lie, for the kernel that has this among its parameters.
+    /// Where a packed layer's constants lie; before that, where its input and output do, for the kernel that has this
+    /// among its parameters.
     fn places(&self, node: &Node) -> Vec<u32> {
-        let Op::FullyConnectedPacked { .. } = node.op else {
+        if !is_packed(&node.op) {
             return Vec::new();
+        }
+        let offset = |index: u16| {
+            let tensor = self.arena.get(usize::from(index));
+            tensor.map_or(0, |tensor| tensor.offset)
         };
-        let tensors = || self.arena.iter().chain(&self.constants.tensors);
-        let place = |index: u16| {
-            tensors()
-                .nth(index.into())
-                .map_or(0, |tensor| tensor.offset)
-        };
-        let operands = self.operands(node).into_iter().take(3);
-        operands.map(place).collect()
+        let (own, constants) = node.inputs.split_at(1);
+        let constants = constants
+            .iter()
+            .filter_map(|id| self.places.get(id).copied());
+        let mut places = Vec::new();
+        if let Op::FullyConnectedPacked { .. } = node.op {
+            let ends = own.iter().copied().chain(node.outputs());
+            places.extend(ends.map(|id| offset(self.index(id))));
+        }
+        places.extend(constants);
+        places
     }
 
     fn operands(&self, node: &Node) -> Vec<u16> {
-        let all = node.inputs.iter().copied().chain(node.outputs());
-        all.map(|id| self.indices.get(&id).copied().unwrap_or(u16::MAX))
+        let inputs = operand_inputs(node).iter().copied();
+        let all = inputs.chain(node.outputs());
+        all.map(|id| self.index(id))
             .chain(self.scratch.get(&node.output).copied())
             .collect()
+    }
+
+    fn index(&self, value: ValueId) -> u16 {
+        self.indices.get(&value).copied().unwrap_or(u16::MAX)
+    }
+}
+
+/// The inputs of a node that are operands of its op.
+fn operand_inputs(node: &Node) -> &[ValueId] {
+    match is_packed(&node.op) {
+        true => &node.inputs[..1],
+        false => &node.inputs,
     }
 }

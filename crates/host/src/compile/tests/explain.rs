@@ -36,7 +36,7 @@ fn a_packed_layer_says_what_was_proved_and_what_is_folded_into_it() {
     let report = compiled(&model(0.013)).report;
     let conv = why(&report, "Conv");
     assert!(
-        conv.contains("conv_2d.1.3: packed over columns of 36 inputs: all 8 channels"),
+        conv.contains("conv_2d.2.3: packed over columns of 36 inputs: all 8 channels"),
         "{conv}"
     );
     assert!(why(&report, "Relu").starts_with("folded into Conv "));

@@ -102,7 +102,7 @@ fn weights_quantised_in_the_graph_and_unsigned_bytes_are_exact() {
             quantize(graph, &y, (0.07, zero + 10, unsigned))
         });
         let kernels = compiled(&model).report.kernels;
-        let in_integers = kernels.iter().any(|kernel| kernel == "conv_2d.1.3");
+        let in_integers = kernels.iter().any(|kernel| kernel == "conv_2d.2.3");
         assert!(in_integers, "{kernels:?}");
         assert_exact(&model, unsigned);
     }

@@ -160,7 +160,7 @@ fn a_trained_network_is_quantized_and_keeps_its_labels() {
         compiled
             .report
             .kernels
-            .contains(&"fully_connected.1.3".to_owned())
+            .contains(&"fully_connected.2.3".to_owned())
     );
     assert!(quantized.report.label_agreement.expect("it has labels") > 0.95);
     assert!(labels * 50 <= rows);
