@@ -73,10 +73,10 @@ fn kernels_are_pinned() {
     let variants = |kernel: KernelId| (kernel.opcode(), kernel.version(), kernel.variant());
     let mut expected: Vec<(u16, u8, u8)> =
         OpCode::ALL.iter().map(|&op| (op as u16, 1, 0)).collect();
-    expected.extend([(1, 1, 1), (1, 1, 2), (1, 2, 3)]);
+    expected.extend([(1, 1, 1), (1, 1, 2), (1, 2, 3), (1, 2, 4), (1, 2, 5)]);
     expected.extend([1, 2, 3, 4, 5].map(|variant| (23, 1, variant)));
     expected.extend([28, 29].into_iter().flat_map(|op| [(op, 1, 1), (op, 1, 2)]));
-    expected.extend([(28, 2, 3), (28, 2, 4)]);
+    expected.extend([3, 4, 5, 6, 7, 8].map(|variant| (28, 2, variant)));
     expected.extend([30, 31, 32].map(|op| (op, 1, 1)));
     expected.extend([(39, 1, 1), (39, 1, 2), (40, 1, 1), (40, 1, 2)]);
     expected.extend(

@@ -14,14 +14,16 @@
 //! `(w₀, w₁)·(x₀, x₁) + w₂·x₂`, of output 1 `(w₁, w₂)·(x₂, x₃) + w₀·x₁`. Every input word is read
 //! once per row of taps.
 //!
-//! Requantisation is that of channel 0 in [`multiply_pair`](crate::multiply_pair).
+//! Requantisation is that of channel 0 in [`multiply_pair`](crate::multiply_pair); of [`depthwise`] with ties as there.
 //!
 //! # Images
 //!
 //! Where registers hold many lanes, [`depthwise3_image`] computes eight neighbouring channels at once from the
 //! image itself, with the same taps and the same results as one plane after another.
 
-use crate::multiply::{dual, requantise};
+#[cfg(not(cortex_m_dsp))]
+use crate::multiply::requantise;
+use crate::multiply::{dual, result};
 
 /// A channel of an image, and where it goes in a plane.
 #[derive(Clone, Copy, Debug)]
@@ -155,14 +157,14 @@ pub struct Depthwise<'a> {
 ///
 /// None where inputs, taps or room for the outputs are missing.
 #[inline(never)]
-pub fn depthwise(work: &Depthwise, rows: usize, out: &mut [u8]) -> Option<()> {
+pub fn depthwise<const TIES: u8>(work: &Depthwise, rows: usize, out: &mut [u8]) -> Option<()> {
     let (taps, ends) = work.taps.as_chunks::<4>().0.split_last_chunk()?;
     let [down, beside] = work.stride;
     let mut at = 0;
     for row in 0..rows {
         let mut start = row.wrapping_mul(down).wrapping_mul(work.row_bytes);
         for _ in 0..work.columns {
-            *out.get_mut(at)? = work.output(work.plane.get(start..)?, taps, ends);
+            *out.get_mut(at)? = work.output::<TIES>(work.plane.get(start..)?, taps, ends);
             start = start.wrapping_add(beside.wrapping_mul(2));
             at = at.wrapping_add(work.pitch);
         }
@@ -173,7 +175,12 @@ pub fn depthwise(work: &Depthwise, rows: usize, out: &mut [u8]) -> Option<()> {
 impl Depthwise<'_> {
     /// The output of the window at the start of a plane.
     #[inline(always)]
-    fn output(&self, mut plane: &[u8], taps: &[[u8; 4]], ends: &[[u8; 4]; 4]) -> u8 {
+    fn output<const TIES: u8>(
+        &self,
+        mut plane: &[u8],
+        taps: &[[u8; 4]],
+        ends: &[[u8; 4]; 4],
+    ) -> u8 {
         let [start, factor, offset, shift] = *ends;
         let mut sum = i32::from_le_bytes(start);
         for row in taps.chunks_exact(self.row_words.max(1)) {
@@ -182,7 +189,7 @@ impl Depthwise<'_> {
             }
             plane = plane.get(self.row_bytes..).unwrap_or_default();
         }
-        requantise(sum, [factor, offset, shift])
+        result::<TIES>(sum, [factor, offset, shift], 0)
     }
 }
 

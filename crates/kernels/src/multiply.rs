@@ -25,9 +25,24 @@
 //! is the low byte of its word, and from 32 on as good as 31. The
 //! compiler chooses `M`, `R`, `shift` and the start `b` such that this equals the exact rounded result for
 //! every accumulator that can be reached, and proves it.
+//!
+//! # Ties
+//!
+//! That rounds every tie up, which [`UP`] is for. With [`EVEN`], ties go to the even result: for the value `t` of the
+//! accumulator and the value `d` of one that is less by the upper 24 bits of the shift's word (in channels 1 and 3 of
+//! `256a`), both before saturation, the result is `t & (d | !1)`. Where the accumulator is the least that gives `t`, and lies
+//! on a tie, `d` is `t - 1`, and the even one of both comes out; where both are the same, as everywhere else and with a
+//! difference of 0, that one does. With [`ODD`], for zero points that are odd, the odd one of both is `d | (t & 1)`.
 
 #[cfg(not(cortex_m_dsp))]
 use crate::columns::widen;
+
+/// Ties are rounded up.
+pub const UP: u8 = 0;
+/// Ties go to the even result.
+pub const EVEN: u8 = 1;
+/// Ties go to the odd result.
+pub const ODD: u8 = 2;
 
 /// Channels that are computed together.
 pub const GROUP: usize = 4;
@@ -87,14 +102,19 @@ impl<'a> Layer<'a> {
 /// None, and nothing is written, unless each output has a byte for every channel and there are inputs for every step.
 /// Cost: see the crate's documentation.
 #[inline]
-pub fn multiply_pair(
+pub fn multiply_pair<const TIES: u8>(
     layer: &Layer,
     columns: &[u8],
     first: &mut [u8],
     second: &mut [u8],
 ) -> Option<()> {
-    #[cfg(any(cortex_m_dsp, simd))]
-    let done = crate::arch::multiply_pair(layer, columns, first, second);
+    #[cfg(any(cortex_m_dsp, simd = "x86_64"))]
+    let done = crate::arch::multiply_pair::<TIES>(layer, columns, first, second);
+    #[cfg(all(simd, not(simd = "x86_64")))]
+    let done = match TIES {
+        EVEN | ODD => None,
+        _ => crate::arch::multiply_pair(layer, columns, first, second),
+    };
     #[cfg(not(any(cortex_m_dsp, simd)))]
     let done = None;
     #[cfg(not(cortex_m_dsp))]
@@ -103,7 +123,7 @@ pub fn multiply_pair(
         if [first.len(), second.len()] != [layer.channels; 2] {
             return None;
         }
-        portable::pair(layer, columns, first, second);
+        portable::pair::<TIES>(layer, columns, first, second);
         return Some(());
     }
     done
@@ -113,9 +133,14 @@ pub fn multiply_pair(
 ///
 /// As [`multiply_pair`] otherwise.
 #[inline]
-pub fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Option<()> {
-    #[cfg(any(cortex_m_dsp, simd))]
-    let done = crate::arch::multiply_row(layer, inputs, out);
+pub fn multiply_row<const TIES: u8>(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Option<()> {
+    #[cfg(any(cortex_m_dsp, simd = "x86_64"))]
+    let done = crate::arch::multiply_row::<TIES>(layer, inputs, out);
+    #[cfg(all(simd, not(simd = "x86_64")))]
+    let done = match TIES {
+        EVEN | ODD => None,
+        _ => crate::arch::multiply_row(layer, inputs, out),
+    };
     #[cfg(not(any(cortex_m_dsp, simd)))]
     let done = None;
     #[cfg(not(cortex_m_dsp))]
@@ -124,7 +149,7 @@ pub fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Option<()> 
         if out.len() != layer.channels {
             return None;
         }
-        portable::row(layer, inputs, out);
+        portable::row::<TIES>(layer, inputs, out);
         return Some(());
     }
     done
@@ -135,23 +160,32 @@ pub fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Option<()> 
 pub(crate) mod portable {
     use super::*;
 
-    pub fn pair(layer: &Layer, columns: &[u8], first: &mut [u8], second: &mut [u8]) {
+    pub fn pair<const TIES: u8>(
+        layer: &Layer,
+        columns: &[u8],
+        first: &mut [u8],
+        second: &mut [u8],
+    ) {
         let steps = words(columns).as_chunks::<2>().0;
-        groups(layer, first, || steps.iter().map(|[x, _]| *x));
-        groups(layer, second, || steps.iter().map(|[_, x]| *x));
+        groups::<TIES, _>(layer, first, || steps.iter().map(|[x, _]| *x));
+        groups::<TIES, _>(layer, second, || steps.iter().map(|[_, x]| *x));
     }
 
-    pub fn row(layer: &Layer, inputs: &[u8], out: &mut [u8]) {
-        groups(layer, out, || {
+    pub fn row<const TIES: u8>(layer: &Layer, inputs: &[u8], out: &mut [u8]) {
+        groups::<TIES, _>(layer, out, || {
             words(inputs).iter().flat_map(|quad| widen(*quad))
         });
     }
 
     #[inline(always)]
-    fn groups<I: Iterator<Item = [u8; 4]>>(layer: &Layer, out: &mut [u8], inputs: impl Fn() -> I) {
+    fn groups<const TIES: u8, I: Iterator<Item = [u8; 4]>>(
+        layer: &Layer,
+        out: &mut [u8],
+        inputs: impl Fn() -> I,
+    ) {
         let groups = words(layer.groups).chunks_exact(group_bytes(layer.steps) / 4);
         for (group, out) in groups.zip(out.chunks_mut(GROUP)) {
-            let results = outputs(layer, group, inputs().take(layer.steps));
+            let results = outputs::<TIES>(layer, group, inputs().take(layer.steps));
             out.iter_mut()
                 .zip(results)
                 .for_each(|(out, result)| *out = result);
@@ -166,7 +200,11 @@ fn words(bytes: &[u8]) -> &[[u8; 4]] {
 
 /// The four bytes of a group for one column.
 #[cfg(not(cortex_m_dsp))]
-fn outputs(layer: &Layer, group: &[[u8; 4]], inputs: impl Iterator<Item = [u8; 4]>) -> [u8; GROUP] {
+fn outputs<const TIES: u8>(
+    layer: &Layer,
+    group: &[[u8; 4]],
+    inputs: impl Iterator<Item = [u8; 4]>,
+) -> [u8; GROUP] {
     let Some((&[a, b, c, d], rest)) = group.split_first_chunk::<START_WORDS>() else {
         return [0; GROUP];
     };
@@ -182,20 +220,20 @@ fn outputs(layer: &Layer, group: &[[u8; 4]], inputs: impl Iterator<Item = [u8; 4
         ];
     }
     match ends.first_chunk::<END_WORDS>() {
-        Some(ends) => results(ends, sums),
+        Some(ends) => results::<TIES>(ends, sums),
         None => [0; GROUP],
     }
 }
 
 /// The bytes of the sums of both pairs of channels, each of whole lanes and of low bytes.
 #[cfg(not(cortex_m_dsp))]
-fn results(ends: &[[u8; 4]; END_WORDS], [a, b, c, d]: [i32; 4]) -> [u8; GROUP] {
+fn results<const TIES: u8>(ends: &[[u8; 4]; END_WORDS], [a, b, c, d]: [i32; 4]) -> [u8; GROUP] {
     let [m0, r0, e0, m1, r1, e1, m2, r2, e2, m3, r3, e3] = *ends;
     [
-        requantise(b, [m0, r0, e0]),
-        requantise_lifted(a.wrapping_sub(b), [m1, r1, e1]),
-        requantise(d, [m2, r2, e2]),
-        requantise_lifted(c.wrapping_sub(d), [m3, r3, e3]),
+        result::<TIES>(b, [m0, r0, e0], 0),
+        result::<TIES>(a.wrapping_sub(b), [m1, r1, e1], 8),
+        result::<TIES>(d, [m2, r2, e2], 0),
+        result::<TIES>(c.wrapping_sub(d), [m3, r3, e3], 8),
     ]
 }
 
@@ -208,7 +246,7 @@ pub(crate) fn finished(group: &[u8], sums: [i32; 4]) -> [u8; GROUP] {
     };
     let [[a, b, c, d], [e, f, g, h]] = [sums, start.map(i32::from_le_bytes)];
     let sums = [(a, e), (b, f), (c, g), (d, h)].map(|(sum, start)| sum.wrapping_add(start));
-    results(ends, sums)
+    results::<UP>(ends, sums)
 }
 
 /// `sum + x₀·w₀ + x₁·w₁` of 16-bit lanes, modulo 2³².
@@ -236,14 +274,22 @@ fn low_bytes([a, _, b, _]: [u8; 4]) -> [u8; 4] {
 }
 
 /// `sat((⌊sum·M / 2³²⌋ + R) >> shift)` with the words `M`, `R` and shift; the addition is modulo 2³².
+#[cfg(not(cortex_m_dsp))]
 pub(crate) fn requantise(sum: i32, words: [[u8; 4]; 3]) -> u8 {
     saturate(scaled(sum, words))
 }
 
-/// As [`requantise`], shifted by 8 more.
-#[cfg(not(cortex_m_dsp))]
-fn requantise_lifted(sum: i32, words: [[u8; 4]; 3]) -> u8 {
-    saturate(scaled(sum, words) >> 8)
+/// The byte of a sum that is lifted by so many bits, with ties where `TIES` says.
+#[inline(always)]
+pub(crate) fn result<const TIES: u8>(sum: i32, words: [[u8; 4]; 3], lift: u32) -> u8 {
+    let value = scaled(sum, words) >> lift;
+    let [_, _, shift] = words.map(i32::from_le_bytes);
+    let before = || scaled(sum.wrapping_sub(shift >> 8), words) >> lift;
+    saturate(match TIES {
+        EVEN => value & (before() | !1),
+        ODD => before() | (value & 1),
+        _ => value,
+    })
 }
 
 fn scaled(sum: i32, [factor, offset, shift]: [[u8; 4]; 3]) -> i32 {

@@ -6,9 +6,9 @@ use crate::columns;
 use crate::depthwise;
 use crate::multiply::portable;
 use crate::{
-    Column, Depthwise3, GROUP, Image3, LANES, Layer, Rows, Runs, Sum, TAP_BYTES, depthwise3,
-    depthwise3_image, fill, fill_lanes, fill_pair, fill_plane, group_bytes, multiply_pair,
-    multiply_row, repeat, sum_channels, sum_lanes,
+    Column, Depthwise3, EVEN, GROUP, Image3, LANES, Layer, ODD, Rows, Runs, Sum, TAP_BYTES, UP,
+    depthwise3, depthwise3_image, fill, fill_lanes, fill_pair, fill_plane, group_bytes,
+    multiply_pair, multiply_row, repeat, sum_channels, sum_lanes,
 };
 use proptest::prelude::*;
 use std::vec;
@@ -224,11 +224,16 @@ proptest! {
             .collect();
         let layer = Layer::new(&groups, steps, channels).expect("its groups");
         let (mut first, mut second) = (vec![0; channels], vec![0; channels]);
-        portable::pair(&layer, &columns, &mut first, &mut second);
         let (mut a, mut b) = (vec![0x55; channels], vec![0x55; channels]);
-        multiply_pair(&layer, &columns, &mut a, &mut b);
-        prop_assert_eq!(a, first);
-        prop_assert_eq!(b, second);
+        portable::pair::<UP>(&layer, &columns, &mut first, &mut second);
+        multiply_pair::<UP>(&layer, &columns, &mut a, &mut b);
+        prop_assert_eq!((&a, &b), (&first, &second));
+        portable::pair::<EVEN>(&layer, &columns, &mut first, &mut second);
+        multiply_pair::<EVEN>(&layer, &columns, &mut a, &mut b);
+        prop_assert_eq!((&a, &b), (&first, &second));
+        portable::pair::<ODD>(&layer, &columns, &mut first, &mut second);
+        multiply_pair::<ODD>(&layer, &columns, &mut a, &mut b);
+        prop_assert_eq!((a, b), (first, second));
     }
 
     #[test]
@@ -237,9 +242,9 @@ proptest! {
     ) {
         let layer = Layer::new(&groups, steps, channels).expect("its groups");
         let mut expected = vec![0; channels];
-        portable::row(&layer, &inputs, &mut expected);
+        portable::row::<UP>(&layer, &inputs, &mut expected);
         let mut out = vec![0x55; channels];
-        multiply_row(&layer, &inputs, &mut out);
+        multiply_row::<UP>(&layer, &inputs, &mut out);
         prop_assert_eq!(out, expected);
     }
 

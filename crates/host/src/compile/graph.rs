@@ -3,8 +3,8 @@
 use super::byte_op::ByteOp;
 use super::constant::{Data, QuantizedConstant};
 use super::forest::Packing;
-use super::packing::Geometry;
 use super::packing::depthwise::Planes;
+use super::packing::{Geometry, Ties};
 use super::real::Real;
 use super::recurrent::Recurrent;
 use dunlin_engine::format::{MAX_ELEMENTS, OpCode};
@@ -141,6 +141,7 @@ pub(crate) enum Op {
         k: usize,
         n: usize,
         limits: (i8, i8),
+        ties: Ties,
     },
     FullyConnectedI8ToF32 {
         weight_zero_point: i32,

@@ -334,6 +334,7 @@ fn padded_bytes(graph: &Graph, value: ValueId) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packing::Ties;
     use super::super::passes::testing::{graph, layer, node};
     use super::*;
     use dunlin_engine::format::OpCode;
@@ -391,6 +392,7 @@ mod tests {
                     k,
                     n,
                     limits: (-128, 127),
+                    ties: Ties::Up,
                 },
                 inputs: vec![from],
                 output: to,

@@ -6,7 +6,7 @@
 //! 52 and 40; what follows the loop takes 75 for the 16 outputs of two columns, 50 for the 8 of a row.
 
 use super::has_avx2;
-use crate::multiply::{GROUP, Layer, START_WORDS, group_bytes};
+use crate::multiply::{EVEN, GROUP, Layer, ODD, START_WORDS, group_bytes};
 use core::arch::x86_64::*;
 use core::hint::black_box;
 
@@ -22,7 +22,7 @@ const START: usize = 4 * START_WORDS;
 
 /// As the portable loop; none where that has to do it.
 #[inline(always)]
-pub(crate) fn multiply_pair(
+pub(crate) fn multiply_pair<const TIES: u8>(
     layer: &Layer,
     columns: &[u8],
     first: &mut [u8],
@@ -36,7 +36,7 @@ pub(crate) fn multiply_pair(
     // SAFETY: the processor has AVX2. A layer has the groups for its channels, the columns have the
     // words of every step, and both outputs have a byte for every channel.
     unsafe {
-        pair(
+        pair::<TIES>(
             layer,
             columns.as_ptr(),
             first.as_mut_ptr(),
@@ -48,14 +48,18 @@ pub(crate) fn multiply_pair(
 
 /// As the portable loop; none where that has to do it.
 #[inline(always)]
-pub(crate) fn multiply_row(layer: &Layer, inputs: &[u8], out: &mut [u8]) -> Option<()> {
+pub(crate) fn multiply_row<const TIES: u8>(
+    layer: &Layer,
+    inputs: &[u8],
+    out: &mut [u8],
+) -> Option<()> {
     let fits = out.len() == layer.channels() && inputs.len() / ROW_STEP >= layer.steps();
     if !fits || layer.steps() < 4 || !has_avx2() {
         return None;
     }
     // SAFETY: the processor has AVX2. A layer has the groups for its channels, the inputs of every step
     // are there, and the output has a byte for every channel.
-    unsafe { row(layer, inputs.as_ptr(), out.as_mut_ptr()) };
+    unsafe { row::<TIES>(layer, inputs.as_ptr(), out.as_mut_ptr()) };
     Some(())
 }
 
@@ -213,7 +217,7 @@ fn for_each(layer: &Layer, mut compute: impl FnMut(Groups, usize, usize)) {
 /// # Safety
 /// `columns` has the bytes of every step, both outputs one for every channel.
 #[target_feature(enable = "avx2")]
-unsafe fn pair(layer: &Layer, columns: *const u8, first: *mut u8, second: *mut u8) {
+unsafe fn pair<const TIES: u8>(layer: &Layer, columns: *const u8, first: *mut u8, second: *mut u8) {
     // The compiler would load once and shuffle twice if it knew that both are the same.
     let columns = [columns, black_box(columns)];
     for_each(layer, |groups, before, count| {
@@ -226,7 +230,10 @@ unsafe fn pair(layer: &Layer, columns: *const u8, first: *mut u8, second: *mut u
         };
         // SAFETY: the groups are there.
         let ends = unsafe { Ends::of(groups) };
-        let bytes = saturated(ends.scaled(of_first), ends.scaled(of_second));
+        let bytes = saturated(
+            ends.results::<TIES>(of_first),
+            ends.results::<TIES>(of_second),
+        );
         // SAFETY: as this function's, of the channels that are left.
         unsafe {
             store(first.wrapping_add(before), bytes, count);
@@ -239,7 +246,7 @@ unsafe fn pair(layer: &Layer, columns: *const u8, first: *mut u8, second: *mut u
 /// # Safety
 /// `inputs` has the bytes of every step, `out` one for every channel.
 #[target_feature(enable = "avx2")]
-unsafe fn row(layer: &Layer, inputs: *const u8, out: *mut u8) {
+unsafe fn row<const TIES: u8>(layer: &Layer, inputs: *const u8, out: *mut u8) {
     for_each(layer, |groups, before, count| {
         // SAFETY: as this function's.
         let sums = unsafe {
@@ -249,7 +256,7 @@ unsafe fn row(layer: &Layer, inputs: *const u8, out: *mut u8) {
             }
         };
         // SAFETY: the groups are there.
-        let scaled = unsafe { Ends::of(groups) }.scaled(sums);
+        let scaled = unsafe { Ends::of(groups) }.results::<TIES>(sums);
         // SAFETY: as this function's, of the channels that are left.
         unsafe { store(out.wrapping_add(before), saturated(scaled, scaled), count) };
     });
@@ -420,6 +427,8 @@ struct Ends {
     offsets: __m256i,
     /// Shifts in the same order.
     shifts: __m256i,
+    /// What sums are less by for the value before, in the same order.
+    steps: __m256i,
 }
 
 impl Ends {
@@ -445,26 +454,52 @@ impl Ends {
         let shifts = _mm256_blend_epi32::<0b0010_0010>(c, b);
         let shifts = _mm256_blend_epi32::<0b0100_0100>(shifts, a);
         let shifts = _mm256_shuffle_epi32::<0b00_11_10_01>(shifts);
+        let steps = _mm256_srai_epi32::<8>(shifts);
         let shifts = _mm256_and_si256(shifts, _mm256_set1_epi32(0xFF));
         Self {
             factors,
             lifted_factors: _mm256_shuffle_epi32::<0b00_01_00_11>(lifted),
             offsets,
             shifts: _mm256_add_epi32(shifts, _mm256_set1_epi64x(8)),
+            steps,
         }
     }
 
     /// Results of channels 1, 0, 3, 2 before they are saturated.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn scaled(&self, sums: __m256i) -> __m256i {
-        let low = _mm256_shuffle_epi32::<0b11_11_01_01>(sums);
-        let lifted = _mm256_mul_epi32(_mm256_sub_epi32(sums, low), self.lifted_factors);
+    fn results<const TIES: u8>(&self, sums: __m256i) -> __m256i {
+        let low = pairs(sums);
+        let lifted = _mm256_sub_epi32(sums, low);
+        let results = self.scaled(low, lifted);
+        if TIES != EVEN && TIES != ODD {
+            return results;
+        }
+        let low = _mm256_sub_epi32(low, pairs(self.steps));
+        let before = self.scaled(low, _mm256_sub_epi32(lifted, self.steps));
+        match TIES {
+            EVEN => _mm256_and_si256(results, _mm256_or_si256(before, _mm256_set1_epi32(!1))),
+            _ => _mm256_or_si256(before, _mm256_and_si256(results, _mm256_set1_epi32(1))),
+        }
+    }
+
+    /// Values of sums in even places: of channels 0 and 2, and lifted ones of channels 1 and 3.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn scaled(&self, low: __m256i, lifted: __m256i) -> __m256i {
+        let lifted = _mm256_mul_epi32(lifted, self.lifted_factors);
         let plain = _mm256_mul_epi32(low, self.factors);
         let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(lifted), plain);
         // A shift of 32 or more leaves the sign alone, as one of 31 does.
         _mm256_srav_epi32(_mm256_add_epi32(high, self.offsets), self.shifts)
     }
+}
+
+/// What stands in odd places, in even ones too.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pairs(lanes: __m256i) -> __m256i {
+    _mm256_shuffle_epi32::<0b11_11_01_01>(lanes)
 }
 
 /// Eight bytes of the first column, then eight of the second.

@@ -1,8 +1,9 @@
 //! Planes, and windows over them.
 
-use super::{Chance, Memory, lane, put_on_edge, requantised, word};
+use super::{Chance, Memory, lane, put_on_edge, put_step, requantised, word};
 use dunlin_kernels::{
-    Depthwise, Depthwise3, LANES, Rows, TAP_BYTES, depthwise, depthwise3, fill_lanes, fill_plane,
+    Depthwise, Depthwise3, EVEN, LANES, ODD, Rows, TAP_BYTES, UP, depthwise, depthwise3,
+    fill_lanes, fill_plane,
 };
 
 pub fn plane(chance: &mut Chance, memory: &mut Memory) {
@@ -147,7 +148,7 @@ pub fn three(chance: &mut Chance, memory: &mut Memory) {
     };
     for index in (0..rows * columns).take_while(|index| index * pitch < out) {
         let sum = sum_of_3(taps, plane, width, first(index / columns, index % columns));
-        memory.expected.0[to + index * pitch] = requantised(sum, taps, 7, 0);
+        memory.expected.0[to + index * pitch] = requantised(sum, taps, 7, 0, UP);
     }
     let channel = Depthwise3 {
         plane,
@@ -176,6 +177,7 @@ pub fn any(chance: &mut Chance, memory: &mut Memory) {
     chance.lanes(&mut taps[..weights]);
     chance.words(&mut taps[weights..]);
     taps[weights + 12] = chance.between(16, 34) as u8;
+    put_step(chance, &mut taps[weights + 12..], 0);
     let at = weights / 4;
     let mut sum = i64::from(word(taps, at));
     for row in 0..rows {
@@ -186,7 +188,8 @@ pub fn any(chance: &mut Chance, memory: &mut Memory) {
     if chance.one_in(2) {
         put_on_edge(chance, sum, taps, at + 1, 0);
     }
-    memory.expected.0[0] = requantised(sum, taps, at + 1, 0);
+    let ties = [UP, EVEN, ODD][chance.between(0, 2)];
+    memory.expected.0[0] = requantised(sum, taps, at + 1, 0, ties);
     let work = Depthwise {
         plane,
         row_bytes: 2 * width,
@@ -196,6 +199,11 @@ pub fn any(chance: &mut Chance, memory: &mut Memory) {
         pitch: 1,
         columns: 1,
     };
-    let done = depthwise(&work, 1, &mut memory.got.0[..1]);
+    let out = &mut memory.got.0[..1];
+    let done = match ties {
+        EVEN => depthwise::<EVEN>(&work, 1, out),
+        ODD => depthwise::<ODD>(&work, 1, out),
+        _ => depthwise::<UP>(&work, 1, out),
+    };
     assert!(done.is_some());
 }

@@ -11,6 +11,7 @@ mod multiply;
 mod trees;
 
 pub use chance::Chance;
+use dunlin_kernels::{EVEN, ODD, UP};
 
 /// Bytes of the constants and of the inputs of a case.
 pub const INPUT_BYTES: usize = 8192;
@@ -56,9 +57,13 @@ pub struct Difference {
 type Loop = (&'static str, fn(&mut Chance, &mut Memory));
 
 /// The loops, but for those over trees with thresholds, which whole models cover.
-pub const LOOPS: [Loop; 14] = [
-    ("multiply_pair", multiply::pair),
-    ("multiply_row", multiply::row),
+pub const LOOPS: [Loop; 18] = [
+    ("multiply_pair", multiply::pair::<UP>),
+    ("multiply_row", multiply::row::<UP>),
+    ("multiply_pair_even", multiply::pair::<EVEN>),
+    ("multiply_row_even", multiply::row::<EVEN>),
+    ("multiply_pair_odd", multiply::pair::<ODD>),
+    ("multiply_row_odd", multiply::row::<ODD>),
     ("fill", columns::fill),
     ("repeat", columns::repeat),
     ("fill_pair", columns::both),
@@ -111,13 +116,36 @@ fn lane(bytes: &[u8], index: usize) -> i64 {
     i64::from(i16::from_le_bytes([bytes[2 * index], bytes[2 * index + 1]]))
 }
 
-/// `sat((⌊sum·M / 2³²⌋ + R) >> shift)` with the words from `at` on, shifted by `lift` more.
-fn requantised(sum: i64, words: &[u8], at: usize, lift: u32) -> u8 {
-    let sum = i64::from(sum as i32);
-    let high = (sum * i64::from(word(words, at))) >> 32;
-    let value = (high + i64::from(word(words, at + 1))) as i32;
-    let shift = (word(words, at + 2) as u32 & 0xFF).min(31);
-    ((value >> shift) >> lift).clamp(-128, 127) as u8
+/// `sat((⌊sum·M / 2³²⌋ + R) >> shift)` with the words from `at` on, shifted by `lift` more; of two values that differ in
+/// parity, the one that `ties` names, which is the lower one or the same.
+fn requantised(sum: i64, words: &[u8], at: usize, lift: u32, ties: u8) -> u8 {
+    let shift = word(words, at + 2);
+    let value = |sum: i64| {
+        let high = (i64::from(sum as i32) * i64::from(word(words, at))) >> 32;
+        let value = (high + i64::from(word(words, at + 1))) as i32;
+        (value >> (shift as u32 & 0xFF).min(31)) >> lift
+    };
+    let (at, before) = (value(sum), value(sum - i64::from(shift >> 8)));
+    // The wanted one's lowest bit replaces that of the value which is sure to have all others.
+    let result = match ties {
+        EVEN if before & 1 == 0 => at & !1,
+        ODD if at & 1 == 1 => before | 1,
+        ODD => before,
+        _ => at,
+    };
+    result.clamp(-128, 127) as u8
+}
+
+/// Gives a shift's word a step as compilers choose it, or any.
+fn put_step(chance: &mut Chance, word: &mut [u8], lift: u32) {
+    let step = match chance.between(0, 4) {
+        0 => 0,
+        1 => -1,
+        2 => return,
+        _ => 1,
+    };
+    let bytes = (step << (lift + 8)) as u32 | u32::from(word[0]);
+    word.copy_from_slice(&bytes.to_le_bytes());
 }
 
 /// Makes the words from `at` on bring a sum to the edge between two results, or one below.

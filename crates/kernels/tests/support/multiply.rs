@@ -1,6 +1,6 @@
 //! Packed weights times columns or a row.
 
-use super::{Chance, Memory, lane, put_on_edge, requantised, word};
+use super::{Chance, Memory, lane, put_on_edge, put_step, requantised, word};
 use dunlin_kernels::{GROUP, Layer, group_bytes, multiply_pair, multiply_row};
 
 /// Sizes of a case, and where its slices begin.
@@ -43,8 +43,9 @@ impl Case {
             chance.words(starts);
             chance.lanes(weights);
             chance.words(ends);
-            for shift in ends.chunks_exact_mut(12) {
-                shift[8] = chance.between(16, 34) as u8;
+            for (channel, end) in ends.chunks_exact_mut(12).enumerate() {
+                end[8] = chance.between(16, 34) as u8;
+                put_step(chance, &mut end[8..], 8 * (channel as u32 & 1));
             }
         }
     }
@@ -69,7 +70,12 @@ fn sum(group: &[u8], steps: usize, channel: usize, input: impl Fn(usize) -> i64)
 }
 
 /// The bytes of all channels.
-fn define(case: &Case, constants: &[u8], input: impl Fn(usize) -> i64, out: &mut [u8]) {
+fn define<const TIES: u8>(
+    case: &Case,
+    constants: &[u8],
+    input: impl Fn(usize) -> i64,
+    out: &mut [u8],
+) {
     if case.groups < case.channels.div_ceil(GROUP) || case.steps % 2 == 1 || case.steps == 0 {
         return;
     }
@@ -80,7 +86,7 @@ fn define(case: &Case, constants: &[u8], input: impl Fn(usize) -> i64, out: &mut
         let place = channel % GROUP;
         let sum = sum(group, case.steps, place, &input);
         let at = 4 + 2 * case.steps + 3 * place;
-        *out = requantised(sum, group, at, 8 * (place as u32 & 1));
+        *out = requantised(sum, group, at, 8 * (place as u32 & 1), TIES);
     }
 }
 
@@ -100,7 +106,7 @@ fn put_a_channel_on_edge(
     }
 }
 
-pub fn pair(chance: &mut Chance, memory: &mut Memory) {
+pub fn pair<const TIES: u8>(chance: &mut Chance, memory: &mut Memory) {
     let case = Case::of(chance);
     let constants = &mut memory.constants.0[case.constant_range()];
     case.fill(chance, constants);
@@ -122,8 +128,8 @@ pub fn pair(chance: &mut Chance, memory: &mut Memory) {
         case.result + case.channels + chance.between(0, 3),
     );
     let out = &mut memory.expected.0;
-    define(&case, constants, input(0), &mut out[first..]);
-    define(&case, constants, input(1), &mut out[second..]);
+    define::<TIES>(&case, constants, input(0), &mut out[first..]);
+    define::<TIES>(&case, constants, input(1), &mut out[second..]);
     let (a, b) = memory.got.0.split_at_mut(second);
     let Some(layer) = Layer::new(constants, case.steps, case.channels) else {
         return;
@@ -132,13 +138,13 @@ pub fn pair(chance: &mut Chance, memory: &mut Memory) {
         &mut a[first..first + case.channels],
         &mut b[..case.channels],
     );
-    if multiply_pair(&layer, columns, a, b).is_none() {
+    if multiply_pair::<TIES>(&layer, columns, a, b).is_none() {
         // Slices that do not begin at a word, as the core needs them.
         memory.expected.0 = memory.got.0;
     }
 }
 
-pub fn row(chance: &mut Chance, memory: &mut Memory) {
+pub fn row<const TIES: u8>(chance: &mut Chance, memory: &mut Memory) {
     let mut case = Case::of(chance);
     case.steps = case.steps.next_multiple_of(2);
     let constants = &mut memory.constants.0[case.constant_range()];
@@ -156,7 +162,7 @@ pub fn row(chance: &mut Chance, memory: &mut Memory) {
         i64::from(inputs[index / 4 * 4 + place] as i8)
     };
     put_a_channel_on_edge(chance, &case, constants, input);
-    define(
+    define::<TIES>(
         &case,
         constants,
         input,
@@ -166,7 +172,7 @@ pub fn row(chance: &mut Chance, memory: &mut Memory) {
         return;
     };
     let out = &mut memory.got.0[case.result..case.result + case.channels];
-    if multiply_row(&layer, inputs, out).is_none() {
+    if multiply_row::<TIES>(&layer, inputs, out).is_none() {
         // Slices that do not begin at a word, as the core needs them.
         memory.expected.0 = memory.got.0;
     }

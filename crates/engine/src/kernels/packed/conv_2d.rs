@@ -1,4 +1,5 @@
-//! `conv_2d` variant 3: `i8` → `i8` with packed weights, without groups.
+//! `conv_2d` variants 3, 5 and 6: `i8` → `i8` with packed weights, without groups. In variant 3 ties are rounded up, in
+//! variants 5 and 6 they go to the even or the odd result.
 //!
 //! Input `x [1, h, w, c]` in the arena; output `[1, h', w', n]`; scratch for two columns and, where the pixels are
 //! odd, `n` bytes. Parameters: the geometry (`h`, `w`,
@@ -22,12 +23,22 @@ use crate::format::{MAX_ROW, OpCode};
 use crate::kernels::Kernel;
 use crate::op::{Op, check};
 use core::ops::Range;
-use dunlin_kernels::{Column, Runs, fill, fill_pair, repeat};
+use dunlin_kernels::{Column, Runs, UP, fill, fill_pair, repeat};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Conv2d as u16, 2, 3),
     check: check_op,
-    run,
+    run: run::<UP>,
+};
+pub(in crate::kernels) static EVEN: Kernel = Kernel {
+    id: KernelId::new(OpCode::Conv2d as u16, 2, 5),
+    check: check_op,
+    run: run::<{ dunlin_kernels::EVEN }>,
+};
+pub(in crate::kernels) static ODD: Kernel = Kernel {
+    id: KernelId::new(OpCode::Conv2d as u16, 2, 6),
+    check: check_op,
+    run: run::<{ dunlin_kernels::ODD }>,
 };
 
 const WORDS: usize = geometry::WORDS + 2;
@@ -55,13 +66,13 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     Ok(y.len() as u64 * (2 * steps as u64))
 }
 
-fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
+fn run<const TIES: u8>(op: &Op, arena: &mut [u8]) -> Option<()> {
     let geometry = Geometry::of(op)?;
     let [rows, width] = geometry.output();
     let mut left = rows.wrapping_mul(width);
     let limits = Limits(op.parameters().u32(geometry::WORDS)?);
     let sizes = [steps(geometry)?, geometry.filters(), left];
-    let mut pairs = Pairs::of(op, sizes, limits, arena)?;
+    let mut pairs = Pairs::<TIES>::of(op, sizes, limits, arena)?;
     let [height, _] = geometry.input();
     let (input, bytes) = (op.offset(0)?, height.wrapping_mul(geometry.row_bytes()));
     let inside = Inside::of(geometry)?;

@@ -1,4 +1,5 @@
-//! `conv_2d` variant 4: `i8` → `i8`, depthwise, with prepared taps.
+//! `conv_2d` variants 4, 7 and 8: `i8` → `i8`, depthwise, with prepared taps. In variant 4 ties are rounded up, in variants
+//! 7 and 8 they go to the even or the odd result, by the loop for any window, for 3 × 3 taps too.
 //!
 //! Input `x [1, h, w, c]` in the arena; output `[1, h', w', c]`; scratch for planes of one or four
 //! channels. Parameters: the geometry as in variant 3, limits, even width of a row of a plane, rows of
@@ -11,7 +12,7 @@
 //! channel only overwrites what it has read, if that is all or the output has no more rows than are
 //! read.
 //! Taps of a channel: rows of words of two taps, then start, `M`, `R` and shift. With 3 × 3 taps and strides
-//! of 1 or 2 a row is `(w₀, w₁)`, `(w₁, w₂)`; otherwise `(w₀, w₁)`, `(w₂, w₃)` and so on, filled up with
+//! of 1 or 2 a row of variant 4 is `(w₀, w₁)`, `(w₁, w₂)`; otherwise `(w₀, w₁)`, `(w₂, w₃)` and so on, filled up with
 //! zero.
 
 use super::around::Around;
@@ -25,22 +26,32 @@ use crate::kernels::Kernel;
 use crate::op::{Op, check, disjoint};
 use core::ops::Range;
 use dunlin_kernels::{
-    Depthwise, Depthwise3, Image3, LANES, Rows, depthwise, depthwise3, depthwise3_image,
+    Depthwise, Depthwise3, Image3, LANES, Rows, UP, depthwise, depthwise3, depthwise3_image,
     fill_lanes, fill_plane,
 };
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::Conv2d as u16, 2, 4),
-    check: check_op,
-    run,
+    check: check_op::<UP>,
+    run: run::<UP>,
+};
+pub(in crate::kernels) static EVEN: Kernel = Kernel {
+    id: KernelId::new(OpCode::Conv2d as u16, 2, 7),
+    check: check_op::<{ dunlin_kernels::EVEN }>,
+    run: run::<{ dunlin_kernels::EVEN }>,
+};
+pub(in crate::kernels) static ODD: Kernel = Kernel {
+    id: KernelId::new(OpCode::Conv2d as u16, 2, 8),
+    check: check_op::<{ dunlin_kernels::ODD }>,
+    run: run::<{ dunlin_kernels::ODD }>,
 };
 
 /// Words: the geometry, then limits, width, rows of a strip, lanes, place of the taps.
 const WORDS: usize = geometry::WORDS + 5;
 
-/// The planes of an op. Once they are checked, nothing here overflows.
+/// The planes of an op whose ties go where `TIES` says. Once they are checked, nothing here overflows.
 #[derive(Clone, Copy)]
-struct Planes<'a> {
+struct Planes<'a, const TIES: u8> {
     geometry: Geometry<'a>,
     /// Inputs in a row of a plane.
     width: usize,
@@ -50,7 +61,7 @@ struct Planes<'a> {
     lanes: usize,
 }
 
-impl<'a> Planes<'a> {
+impl<'a, const TIES: u8> Planes<'a, TIES> {
     #[inline(always)]
     fn of(op: &Op<'a>) -> Option<(Self, Limits)> {
         let (geometry, rest) = op.parameters().chunk::<WORDS>()?.split_first_chunk()?;
@@ -88,7 +99,7 @@ impl<'a> Planes<'a> {
     #[inline(never)]
     fn is_3(&self) -> bool {
         let [stride, step] = self.geometry.stride();
-        self.geometry.kernel() == [3, 3] && stride == step && stride <= 2
+        TIES == UP && self.geometry.kernel() == [3, 3] && stride == step && stride <= 2
     }
 
     /// Words of taps in a row.
@@ -141,10 +152,10 @@ impl<'a> Planes<'a> {
     }
 }
 
-fn check_op(op: &Op) -> Result<u64, OpFault> {
+fn check_op<const TIES: u8>(op: &Op) -> Result<u64, OpFault> {
     let operands = Operands::check(op, WORDS, true)?;
     let (x, y) = (operands.x, operands.y);
-    let (planes, _) = Planes::of(op).ok_or(OpFault::Parameters)?;
+    let (planes, _) = Planes::<TIES>::of(op).ok_or(OpFault::Parameters)?;
     let geometry = planes.geometry;
     geometry.check(x, y)?;
     let ([rows, _], [taps, tap_columns]) = (geometry.output(), geometry.kernel());
@@ -180,8 +191,8 @@ fn check_op(op: &Op) -> Result<u64, OpFault> {
     Ok(outputs * tap_bytes as u64 + place_bytes * fillings)
 }
 
-fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let (planes, limits) = Planes::of(op)?;
+fn run<const TIES: u8>(op: &Op, arena: &mut [u8]) -> Option<()> {
+    let (planes, limits) = Planes::<TIES>::of(op)?;
     let taps = constants(op)?;
     let (input, output) = (op.place(0)?, op.place(1)?);
     let done = planes.is_3()
@@ -217,7 +228,7 @@ fn take_over(place: &mut [u8], from: usize, bytes: usize) -> Option<()> {
     Some(())
 }
 
-impl Planes<'_> {
+impl<const TIES: u8> Planes<'_, TIES> {
     /// Computes all channels where the target has lanes for several.
     #[inline(always)]
     fn at_once(&self, taps: &[u8], arena: &mut [u8], [x, y]: [usize; 2]) -> Option<()> {
@@ -339,7 +350,7 @@ impl Planes<'_> {
                 pitch: self.geometry.channels(),
                 columns,
             };
-            depthwise(&work, rows, out.get_mut(lane..)?)?;
+            depthwise::<TIES>(&work, rows, out.get_mut(lane..)?)?;
         }
         Some(())
     }

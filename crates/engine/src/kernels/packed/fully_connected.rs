@@ -1,4 +1,5 @@
-//! `fully_connected` variant 3: `i8` → `i8` with packed weights.
+//! `fully_connected` variants 3 to 5: `i8` → `i8` with packed weights. In variant 3 ties are rounded up, in variants 4 and 5
+//! they go to the even or the odd result.
 //!
 //! Input `x [rows, k]` in the arena; output `[rows, n]`. Parameters: rows, k, n, limits (two `i8` in the low bytes), once
 //! more where `x` and the output lie, so that a run need not look it up, and where the groups of `n` channels lie in the
@@ -18,12 +19,22 @@ use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::kernels::Kernel;
 use crate::op::{Op, check, disjoint, split};
-use dunlin_kernels::{Column, Layer, Runs, fill, fill_pair, multiply_row};
+use dunlin_kernels::{Column, Layer, Runs, UP, fill, fill_pair, multiply_row};
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     id: KernelId::new(OpCode::FullyConnected as u16, 2, 3),
     check: check_op,
-    run,
+    run: run::<UP>,
+};
+pub(in crate::kernels) static EVEN: Kernel = Kernel {
+    id: KernelId::new(OpCode::FullyConnected as u16, 2, 4),
+    check: check_op,
+    run: run::<{ dunlin_kernels::EVEN }>,
+};
+pub(in crate::kernels) static ODD: Kernel = Kernel {
+    id: KernelId::new(OpCode::FullyConnected as u16, 2, 5),
+    check: check_op,
+    run: run::<{ dunlin_kernels::ODD }>,
 };
 
 const WORDS: usize = 7;
@@ -58,19 +69,19 @@ fn steps(k: usize) -> usize {
     k.div_ceil(4) * 2
 }
 
-fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
+fn run<const TIES: u8>(op: &Op, arena: &mut [u8]) -> Option<()> {
     let words = op.parameters().words::<WORDS>()?;
     let [rows, k, n, _, x, y, groups] = words.map(|word| word as usize);
     let [_, _, _, limited, ..] = words;
     let limits = Limits(limited);
     if rows != 1 {
-        let mut pairs = Pairs::of(op, [steps(k), n, rows], limits, arena)?;
+        let mut pairs = Pairs::<TIES>::of(op, [steps(k), n, rows], limits, arena)?;
         return run_rows(&mut pairs, [rows, k], [x, y]);
     }
     let layer = Layer::new(op.tables.constants.get(groups..)?, steps(k), n)?;
     let x_end = x.checked_add(k.next_multiple_of(4))?;
     let (inputs, out) = split(arena, x..x_end, y..y.checked_add(n)?)?;
-    multiply_row(&layer, inputs, out)?;
+    multiply_row::<TIES>(&layer, inputs, out)?;
     limits.hold(out);
     Some(())
 }
@@ -78,7 +89,11 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
 /// Computes `rows` rows of `k` inputs from `x` on to outputs from `y` on, two by two; a last row without a neighbour
 /// is computed with nothing.
 #[inline(never)]
-fn run_rows(pairs: &mut Pairs, [rows, k]: [usize; 2], [x, y]: [usize; 2]) -> Option<()> {
+fn run_rows<const TIES: u8>(
+    pairs: &mut Pairs<TIES>,
+    [rows, k]: [usize; 2],
+    [x, y]: [usize; 2],
+) -> Option<()> {
     let is_backward = Walk::is_backward([k, pairs.filters], [x, y]);
     let count = rows.div_ceil(2);
     for index in 0..count {

@@ -8,8 +8,8 @@ use super::{Limits, constants};
 use crate::op::Op;
 use dunlin_kernels::{Layer, multiply_pair};
 
-/// A layer whose inputs are brought two by two.
-pub(super) struct Pairs<'a, 'm> {
+/// A layer whose inputs are brought two by two; `TIES` says where ties go.
+pub(super) struct Pairs<'a, 'm, const TIES: u8> {
     layer: Layer<'a>,
     /// Bytes of an output.
     pub filters: usize,
@@ -29,7 +29,7 @@ pub(super) fn scratch_bytes(columns: usize, steps: usize, filters: usize) -> usi
     steps.wrapping_mul(8).wrapping_add(spare)
 }
 
-impl<'a, 'm> Pairs<'a, 'm> {
+impl<'a, 'm, const TIES: u8> Pairs<'a, 'm, TIES> {
     /// Of an op whose inputs have so many steps, and which has so many filters and columns.
     #[inline(never)]
     pub fn of(
@@ -55,7 +55,7 @@ impl<'a, 'm> Pairs<'a, 'm> {
         let both = self.filters.wrapping_mul(2);
         let out = self.arena.at(y, both)?;
         let (first, second) = out.split_at_mut_checked(self.filters)?;
-        multiply_pair(&self.layer, self.columns, first, second)?;
+        multiply_pair::<TIES>(&self.layer, self.columns, first, second)?;
         self.limits.hold(out);
         Some(())
     }
@@ -66,7 +66,7 @@ impl<'a, 'm> Pairs<'a, 'm> {
         let out = self.arena.at(y, self.filters)?;
         let columns = self.columns.len().checked_sub(self.filters)?;
         let (columns, unwanted) = self.columns.split_at_mut_checked(columns)?;
-        multiply_pair(&self.layer, columns, out, unwanted)?;
+        multiply_pair::<TIES>(&self.layer, columns, out, unwanted)?;
         self.limits.hold(out);
         Some(())
     }

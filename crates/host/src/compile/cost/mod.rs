@@ -20,6 +20,7 @@ mod reference;
 
 use super::graph::{Element, Graph, Node, Op};
 use super::packing::Geometry;
+use super::packing::Ties;
 use super::packing::depthwise::Planes;
 
 /// Cycles to find an op's kernel and operands.
@@ -48,18 +49,28 @@ fn output_check(graph: &Graph) -> u64 {
 /// Cycles of an op.
 pub(crate) fn cycles(graph: &Graph, node: &Node) -> u64 {
     let kernel = match node.op {
-        Op::FullyConnectedPacked { rows, k, n, limits } => {
-            packed::fully_connected([rows, k, n]) + packed::limits(limits, rows * n)
-        }
+        Op::FullyConnectedPacked {
+            rows,
+            k,
+            n,
+            limits,
+            ties,
+        } => packed::fully_connected([rows, k, n]) + packed::ends(limits, ties, rows * n),
         Op::Conv2dPacked {
             ref geometry,
             limits,
-        } => packed::convolution(geometry) + packed::limits(limits, elements(graph, node)),
+        } => {
+            let ends = packed::ends(limits, geometry.ties, elements(graph, node));
+            packed::convolution(geometry) + ends
+        }
         Op::DepthwisePacked {
             ref geometry,
             limits,
             planes,
-        } => packed::depthwise(geometry, planes) + packed::limits(limits, elements(graph, node)),
+        } => {
+            let ends = packed::ends(limits, Ties::Up, elements(graph, node));
+            packed::depthwise(geometry, planes) + ends
+        }
         _ => reference::cycles(graph, node),
     };
     DISPATCH + kernel

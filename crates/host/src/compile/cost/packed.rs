@@ -9,12 +9,12 @@
 //! | a run of taps across the image's edge | 320 more, or 80 and 26 per byte where channels are no multiple of 4 |
 //! | plane of a depthwise channel | 5 per input, 10 per row, 118 per strip, 270; of four at once 2.5, 8, 40 and 130 each |
 //! | its 3 × 3 loop | 40 for two outputs at stride 1, 28 for a single one, 17 per row |
-//! | any other depthwise window | 8 per word of two taps, 14 per row of taps, 60 per output |
+//! | any other depthwise window | 8 per word of two taps, 14 per row of taps, 60 per output, 45 more with ties |
 //!
 //! Channels that leave a group unfinished cost a whole group and a call.
 
-use super::super::packing::Geometry;
 use super::super::packing::depthwise::Planes;
+use super::super::packing::{Geometry, Ties};
 use std::ops::Range;
 
 /// Cycles of a call of the loop for two columns, beside its groups.
@@ -26,12 +26,17 @@ const TAIL: u64 = 110;
 /// Cycles to hold a result to limits.
 const LIMIT: u64 = 8;
 
-/// Cycles to hold results to limits, if these say anything.
-pub(super) fn limits(limits: (i8, i8), results: usize) -> u64 {
-    match limits {
+/// Cycles to find one of two results by its parity.
+const TIE: u64 = 5;
+
+/// Cycles to hold results to limits, if these say anything, and to have ties go elsewhere than up.
+pub(super) fn ends(limits: (i8, i8), ties: Ties, results: usize) -> u64 {
+    let limit = match limits {
         (i8::MIN, i8::MAX) => 0,
-        _ => LIMIT * results as u64,
-    }
+        _ => LIMIT,
+    };
+    let tie = if ties == Ties::Up { 0 } else { TIE };
+    (limit + tie) * results as u64
 }
 
 /// A layer over rows of `k` inputs with `n` results each.
@@ -159,7 +164,8 @@ pub(super) fn depthwise(geometry: &Geometry, planes: Planes) -> u64 {
         true => rows * (17 + columns * 28),
         false => {
             let [taps, row] = geometry.kernel;
-            rows * columns * (60 + taps * (14 + 8 * row.div_ceil(2)))
+            let tie = if geometry.ties == Ties::Up { 0 } else { 45 };
+            rows * columns * (60 + tie + taps * (14 + 8 * row.div_ceil(2)))
         }
     };
     (geometry.channels * (fill + loops)) as u64
@@ -180,6 +186,7 @@ mod tests {
             dilation: [1, 1],
             padding: [padding; 2],
             zero: 0,
+            ties: Ties::Up,
         }
     }
 

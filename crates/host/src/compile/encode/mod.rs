@@ -5,6 +5,7 @@ mod words;
 use super::error::{CompileError, Refusal};
 use super::graph::{Content, Element, Graph, Node, Op, ValueId};
 use super::memory::{Layout, Scratch};
+use super::packing::Ties;
 use super::stack::stack_bytes;
 use dunlin_engine::format::{CONSTANT_ALIGNMENT, DType, MAX_OUTPUTS, MAX_RANK, OpCode, Role};
 use dunlin_engine::record::{Header, OpRecord, Port};
@@ -19,9 +20,11 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
         Op::FullyConnected { .. } => (OpCode::FullyConnected, 0),
         Op::FullyConnectedI8 { .. } => (OpCode::FullyConnected, 1),
         Op::FullyConnectedI8ToF32 { .. } => (OpCode::FullyConnected, 2),
-        Op::FullyConnectedPacked { .. } => (OpCode::FullyConnected, 3),
-        Op::Conv2dPacked { .. } => (OpCode::Conv2d, 3),
-        Op::DepthwisePacked { .. } => (OpCode::Conv2d, 4),
+        Op::FullyConnectedPacked { ties, .. } => {
+            (OpCode::FullyConnected, by_ties(*ties, [3, 4, 5]))
+        }
+        Op::Conv2dPacked { geometry, .. } => (OpCode::Conv2d, by_ties(geometry.ties, [3, 5, 6])),
+        Op::DepthwisePacked { geometry, .. } => (OpCode::Conv2d, by_ties(geometry.ties, [4, 7, 8])),
         Op::Conv2d { transposed, .. } => (convolution(*transposed), 0),
         Op::Conv2dI8 { transposed, .. } => (convolution(*transposed), 1),
         Op::Conv2dI8ToF32 { transposed, .. } => (convolution(*transposed), 2),
@@ -50,6 +53,15 @@ pub(crate) fn kernel(op: &Op) -> KernelId {
     // Version 2 of packed layers has their constants' place among the parameters.
     let version = if is_packed(op) { 2 } else { 1 };
     KernelId::new(code as u16, version, variant)
+}
+
+/// The variant of a packed layer.
+fn by_ties(ties: Ties, [up, even, odd]: [u8; 3]) -> u8 {
+    match ties {
+        Ties::Up => up,
+        Ties::Even => even,
+        Ties::Odd => odd,
+    }
 }
 
 /// Whether an op's constants are no tensor of the plan: a parameter says where they lie.

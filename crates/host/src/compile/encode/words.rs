@@ -88,6 +88,7 @@ fn packed_words(op: &Op) -> Vec<u32> {
             k,
             n,
             limits: limited,
+            ..
         } => vec![rows as u32, k as u32, n as u32, limits(limited)],
         Op::Conv2dPacked {
             ref geometry,

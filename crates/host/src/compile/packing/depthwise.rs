@@ -1,7 +1,7 @@
 //! Taps of depthwise convolutions in pairs, with start, factor and offset of each channel.
 
-use super::requantisation::fit;
-use super::{Geometry, IntegerLayer};
+use super::requantisation::{Fast, fit};
+use super::{Geometry, IntegerLayer, Ties};
 use dunlin_kernels::LANES;
 
 /// Even width of a row of the plane: every window of a row of results lies in it.
@@ -55,20 +55,24 @@ pub(crate) fn least_strip(geometry: &Geometry) -> usize {
     }
 }
 
-/// Packs a layer with one filter per channel; none where a channel has no proved requantisation.
-pub(crate) fn pack(layer: &IntegerLayer, geometry: &Geometry) -> Option<Vec<u8>> {
+/// Packs a layer with one filter per channel, and says in the geometry where ties go; none where a channel has no proved requantisation.
+pub(crate) fn pack(layer: &IntegerLayer, geometry: &mut Geometry) -> Option<Vec<u8>> {
+    let channels = 0..layer.weights.len();
+    let ends = channels.map(|index| fit(&layer.channel(index), layer.reach(index), false));
+    let ends: Vec<Fast> = ends.collect::<Option<_>>()?;
+    geometry.ties = Ties::of(layer, ends.iter());
     let mut bytes = Vec::new();
-    for index in 0..layer.weights.len() {
-        let fast = fit(&layer.channel(index), layer.reach(index), false)?;
+    for (weights, fast) in layer.weights.iter().zip(ends) {
         let [_, columns] = geometry.kernel;
-        for row in layer.weights[index].chunks_exact(columns) {
+        for row in weights.chunks_exact(columns) {
             for tap in words(row, geometry.is_3()).into_iter().flatten() {
                 bytes.extend(i16::try_from(tap).ok()?.to_le_bytes());
             }
         }
-        for word in [fast.start, fast.factor, fast.offset, fast.shift as i32] {
+        for word in [fast.start, fast.factor, fast.offset] {
             bytes.extend(word.to_le_bytes());
         }
+        bytes.extend(fast.shift_word(false).to_le_bytes());
     }
     Some(bytes)
 }

@@ -1,7 +1,7 @@
 //! Packs the weights of four channels into one stream, with start, factor and offset of each.
 
-use super::IntegerLayer;
 use super::requantisation::{Fast, fit};
+use super::{IntegerLayer, Ties};
 use dunlin_kernels::{GROUP, group_bytes};
 
 /// Which weight each place of a column takes; none where the column is filled up.
@@ -23,11 +23,11 @@ pub(crate) fn places(runs: usize, run: usize) -> Places {
         .collect()
 }
 
-/// Packs a layer; none where a lane overflows or a channel has no proved requantisation.
+/// Packs a layer, and says where ties go; none where a lane overflows or a channel has no proved requantisation.
 ///
 /// Sums are modulo 2³²; the proof holds the final ones to what a register can take, 2²³ for the
 /// second channel of a pair and 2³¹ for the first.
-pub(crate) fn pack(layer: &IntegerLayer, places: &Places) -> Option<Vec<u8>> {
+pub(crate) fn pack(layer: &IntegerLayer, places: &Places) -> Option<(Vec<u8>, Ties)> {
     let count = layer.weights.len();
     let lane = |index: usize| match layer.weights.get(index) {
         Some(weights) => Some(Lane {
@@ -37,17 +37,19 @@ pub(crate) fn pack(layer: &IntegerLayer, places: &Places) -> Option<Vec<u8>> {
         }),
         None => Some(Lane::default()),
     };
-    let mut bytes = Vec::new();
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
     for first in (0..count).step_by(GROUP) {
         let [a, b, c, d] = [0, 1, 2, 3].map(|channel| lane(first + channel));
         let (b, d) = (beside(a.as_ref()?, b?)?, beside(c.as_ref()?, d?)?);
-        group(&[a?, b, c?, d], places, &mut bytes)?;
+        let lanes = [a?, b, c?, d];
+        ends.extend(lanes.each_ref().map(|lane| lane.fast));
+        group(&lanes, places, &mut bytes)?;
     }
     debug_assert_eq!(
         bytes.len(),
         count.div_ceil(GROUP) * group_bytes(places.len() / 2)
     );
-    Some(bytes)
+    Some((bytes, Ties::of(layer, ends.iter())))
 }
 
 /// A channel in a group; one without weights fills the group up.
@@ -69,6 +71,7 @@ impl Lane {
             fast: Fast {
                 start: -self.fast.start,
                 factor: -self.fast.factor,
+                step: -self.fast.step,
                 ..self.fast
             },
             ..*self
@@ -116,10 +119,10 @@ fn group(lanes: &[Lane; GROUP], places: &Places, bytes: &mut Vec<u8>) -> Option<
             }
         }
     }
-    for lane in lanes {
+    for (index, lane) in lanes.iter().enumerate() {
         bytes.extend(lane.fast.factor.to_le_bytes());
         bytes.extend(lane.fast.offset.to_le_bytes());
-        bytes.extend(lane.fast.shift.to_le_bytes());
+        bytes.extend(lane.fast.shift_word(index & 1 == 1).to_le_bytes());
     }
     Some(())
 }
@@ -154,6 +157,7 @@ mod tests {
                 factor: 1 << 30,
                 offset: 3,
                 shift: 2,
+                step: 1,
             },
             lowest: -1000,
         }
@@ -171,6 +175,7 @@ mod tests {
         assert_eq!(negated.weights, [128, -127]);
         let fast = negated.fast;
         assert_eq!((fast.start, fast.factor, fast.offset), (-5, -(1 << 30), 3));
+        assert_eq!(fast.shift_word(true), 2_u32.wrapping_sub(1 << 16));
         assert!(second(&[-1, 0], &[-128, -128]).is_none());
     }
 

@@ -3,15 +3,42 @@
 //!
 //! The layout and what the loops compute stand in `dunlin_kernels::multiply`. Here is the other
 //! half: that for a given layer they compute the exact result. [`requantisation`] finds and proves
-//! the constants of a channel, [`groups`] packs the weights and proves that no lane overflows. A
-//! layer for which either fails keeps its reference kernel.
+//! the constants of a channel, with ties to even where it must, [`groups`] packs the weights and proves that no lane
+//! overflows. A layer for which either fails keeps its reference kernel.
 
 pub(crate) mod depthwise;
 pub(crate) mod groups;
 pub(crate) mod requantisation;
 
 use super::graph::{Graph, Node, Op};
-use requantisation::Exact;
+use requantisation::{Exact, Fast};
+
+/// Where ties go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ties {
+    Up,
+    Even,
+    Odd,
+}
+
+impl Ties {
+    /// Of a layer with channels that take these constants. Rounding half to even comes before the zero point is added.
+    fn of<'f>(layer: &IntegerLayer, mut channels: impl Iterator<Item = &'f Fast>) -> Ties {
+        match (channels.any(|fast| fast.step != 0), layer.zero_point & 1) {
+            (false, _) => Ties::Up,
+            (true, 0) => Ties::Even,
+            (true, _) => Ties::Odd,
+        }
+    }
+
+    /// What is said of a layer with them.
+    pub fn words(self) -> &'static str {
+        match self {
+            Ties::Up => "",
+            Ties::Even | Ties::Odd => ", ties to even",
+        }
+    }
+}
 
 /// The integer constants of a layer, as `fully_connected` variant 1 and its kin have them.
 pub(crate) struct IntegerLayer<'g> {
@@ -117,6 +144,8 @@ pub(crate) struct Geometry {
     pub padding: [usize; 2],
     /// The code that stands for 0.0.
     pub zero: i8,
+    /// Where ties go; of depthwise loops only the one for any window has them go elsewhere than up.
+    pub ties: Ties,
 }
 
 impl Geometry {
@@ -148,6 +177,7 @@ impl Geometry {
             dilation: window.dilations,
             padding: [top, left],
             zero: i8::try_from(input_zero_point).ok()?,
+            ties: Ties::Up,
         })
     }
 
@@ -172,7 +202,7 @@ impl Geometry {
     /// Whether the engine's depthwise loop for 3 × 3 taps takes the layer.
     pub fn is_3(&self) -> bool {
         let [stride, step] = self.stride;
-        self.kernel == [3, 3] && stride == step && stride <= 2
+        self.ties == Ties::Up && self.kernel == [3, 3] && stride == step && stride <= 2
     }
 
     pub fn words(&self) -> [u32; 15] {

@@ -27,8 +27,17 @@
 //! `R` hits the interval. What was found is checked again by computing both sides as the device and
 //! the reference do, at every threshold, beside it, and at both ends of the reach.
 //!
-//! It fails where two sums lie on a tie that half-to-even rounds in different directions, as with
-//! scales that are powers of two; then the exact path stays.
+//! It fails where two sums lie on a tie that half-to-even rounds in different directions, as with scales that are
+//! powers of two.
+//!
+//! # Ties
+//!
+//! Then let `t(a)` be what rounds every tie up, found and proved in the same way, but not saturated. A device that has
+//! `t(a) & (t(a - 1) | !1)` instead changes nothing where `t(a - 1) = t(a)`; at a threshold, where `t(a - 1) = t(a) - 1`, it
+//! gives the even one of both, as `t(a - 1) | (t(a) & 1)` gives the odd one, which is wanted where `y₀` is odd. That is
+//! half-to-even if every threshold in reach is a tie, as with a scale of `1/2n` and an offset that is a multiple of it.
+//! Between thresholds there are no ties, so it is proved by comparing both sides at every threshold, on both sides of it,
+//! and at both ends of the reach. Where some thresholds are ties and others are not, the exact path stays.
 
 /// The exact requantisation of a channel.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +56,16 @@ pub(crate) struct Fast {
     pub factor: i32,
     pub offset: i32,
     pub shift: u32,
+    /// 1 where ties go to the even result, by way of the value of a sum that is less by so much.
+    pub step: i32,
+}
+
+impl Fast {
+    /// The word of shift and step; sums of an odd channel are lifted.
+    pub fn shift_word(&self, is_odd: bool) -> u32 {
+        let step = self.step << if is_odd { 16 } else { 8 };
+        self.shift | step.cast_unsigned()
+    }
 }
 
 /// Largest right shift: with 8 more in odd channels, offsets stay below 2³¹.
@@ -63,6 +82,16 @@ const FACTORS: [i64; 5] = [0, 1, -1, 2, -2];
 impl Exact {
     /// The result for a sum.
     pub fn result(&self, sum: i64) -> i32 {
+        self.rounded(sum, |floor| floor & 1)
+    }
+
+    /// The same with every tie rounded up.
+    fn result_up(&self, sum: i64) -> i32 {
+        self.rounded(sum, |_| 1)
+    }
+
+    /// The result for a sum, in which a tie adds to the whole number below what `of_tie` says.
+    fn rounded(&self, sum: i64, of_tie: fn(i128) -> i128) -> i32 {
         let numerator = i128::from(sum) * self.factor + self.offset;
         let denominator = self.divisor << self.shift.min(100);
         let (floor, rest) = (
@@ -72,7 +101,7 @@ impl Exact {
         let up = match (rest * 2).cmp(&denominator) {
             std::cmp::Ordering::Less => 0,
             std::cmp::Ordering::Greater => 1,
-            std::cmp::Ordering::Equal => floor & 1,
+            std::cmp::Ordering::Equal => of_tie(floor),
         };
         let value = floor
             .saturating_add(up)
@@ -90,37 +119,54 @@ impl Exact {
         let room = -(self.scale() * 2.0).log2();
         (room.ceil() - 1.0).clamp(0.0, f64::from(MAX_SHIFT)) as u32
     }
-
-    /// Least sum in `reach` that gives at least each result; those all sums or none give are left out.
-    fn thresholds(&self, (low, high): (i64, i64)) -> Vec<(i64, i64)> {
-        let (first, last) = (self.result(low), self.result(high));
-        let mut from = low;
-        let mut thresholds = Vec::new();
-        for result in first + 1..=last {
-            let (mut below, mut at) = (from - 1, high);
-            while at - below > 1 {
-                let middle = below + (at - below) / 2;
-                if self.result(middle) >= result {
-                    at = middle;
-                } else {
-                    below = middle;
-                }
-            }
-            from = at;
-            thresholds.push((i64::from(result), at));
-        }
-        thresholds
-    }
 }
 
-/// Constants that give the exact result for every sum in `reach`; none where none are found.
+/// Least sum in `reach` that gives at least each result; those all sums or none give are left out.
+fn thresholds(result: impl Fn(i64) -> i32, (low, high): (i64, i64)) -> Vec<(i64, i64)> {
+    let (first, last) = (result(low), result(high));
+    let mut from = low;
+    let mut thresholds = Vec::new();
+    for value in first + 1..=last {
+        let (mut below, mut at) = (from - 1, high);
+        while at - below > 1 {
+            let middle = below + (at - below) / 2;
+            if result(middle) >= value {
+                at = middle;
+            } else {
+                below = middle;
+            }
+        }
+        from = at;
+        thresholds.push((i64::from(value), at));
+    }
+    thresholds
+}
+
+/// Constants that give the exact result for every sum in `reach`, if it must be with a step for ties; none where none
+/// are found.
 pub(crate) fn fit(exact: &Exact, reach: (i64, i64), is_odd: bool) -> Option<Fast> {
+    fit_with(exact, reach, is_odd, 0).or_else(|| fit_with(exact, reach, is_odd, 1))
+}
+
+fn fit_with(exact: &Exact, reach: (i64, i64), is_odd: bool, step: i32) -> Option<Fast> {
     let shift = exact.device_shift();
+    let rule = if step == 0 {
+        Exact::result
+    } else {
+        Exact::result_up
+    };
+    // The value before that of the least sum counts as well.
+    let reach = (reach.0 - i64::from(step), reach.1);
     let search = Search {
         exact,
+        rule,
         reach,
-        thresholds: exact.thresholds(reach),
-        device: Device { is_odd },
+        thresholds: thresholds(|sum| rule(exact, sum), reach),
+        device: Device {
+            is_odd,
+            ties_to_odd: exact.zero_point & 1 == 1,
+        },
+        step,
     };
     if search.thresholds.is_empty() {
         return Some(constant(exact.result(reach.0), shift, is_odd));
@@ -133,9 +179,12 @@ pub(crate) fn fit(exact: &Exact, reach: (i64, i64), is_odd: bool) -> Option<Fast
 /// A channel whose constants are looked for.
 struct Search<'e> {
     exact: &'e Exact,
+    /// What the device's value is to be before ties go to the even result.
+    rule: fn(&Exact, i64) -> i32,
     reach: (i64, i64),
     thresholds: Vec<(i64, i64)>,
     device: Device,
+    step: i32,
 }
 
 impl Search<'_> {
@@ -162,6 +211,7 @@ impl Search<'_> {
                 factor,
                 offset: i32::try_from(offset).ok()?,
                 shift,
+                step: self.step,
             };
             self.is_proved(fast).then_some(fast)
         })
@@ -171,7 +221,7 @@ impl Search<'_> {
     fn window(&self, whole: i128, total: u32) -> Option<(i128, i128)> {
         let at = |result: i64, sum: i64| (i128::from(result) << total) - i128::from(sum) * whole;
         let [first, last] =
-            [self.reach.0, self.reach.1].map(|sum| i64::from(self.exact.result(sum)));
+            [self.reach.0, self.reach.1].map(|sum| i64::from((self.rule)(self.exact, sum)));
         let from = self.thresholds.iter().map(|&(result, sum)| at(result, sum));
         let before = |&(result, sum): &(i64, i64)| at(result, sum - 1);
         let below = self.thresholds.iter().map(before);
@@ -182,11 +232,14 @@ impl Search<'_> {
         (low < high).then_some((low, high))
     }
 
-    /// Whether the device gives the exact result at every threshold, beside it, and at the ends.
+    /// Whether the device gives the exact result at every threshold, on both sides of it, and at the ends.
     fn is_proved(&self, fast: Fast) -> bool {
-        let beside = self.thresholds.iter().flat_map(|&(_, sum)| [sum - 1, sum]);
+        let (low, high) = (self.reach.0 + i64::from(self.step), self.reach.1);
+        let beside = |&(_, sum): &(i64, i64)| [sum - 1, sum, sum + 1];
+        let beside = self.thresholds.iter().flat_map(beside);
         beside
-            .chain([self.reach.0, self.reach.1])
+            .filter(|sum| (low..=high).contains(sum))
+            .chain([low, high])
             .all(|sum| self.device.result(fast, sum) == Some(self.exact.result(sum)))
     }
 }
@@ -198,6 +251,7 @@ fn constant(result: i32, shift: u32, is_odd: bool) -> Fast {
         factor: 0,
         offset: result << (shift + if is_odd { 8 } else { 0 }),
         shift,
+        step: 0,
     }
 }
 
@@ -205,6 +259,7 @@ fn constant(result: i32, shift: u32, is_odd: bool) -> Fast {
 #[derive(Clone, Copy)]
 struct Device {
     is_odd: bool,
+    ties_to_odd: bool,
 }
 
 impl Device {
@@ -214,11 +269,22 @@ impl Device {
 
     /// The result; none where a register would overflow.
     fn result(self, fast: Fast, sum: i64) -> Option<i32> {
+        let value = self.value(fast, sum)?;
+        let before = self.value(fast, sum - i64::from(fast.step))?;
+        let result = match self.ties_to_odd {
+            false => value & (before | !1),
+            true => before | (value & 1),
+        };
+        Some(result.clamp(-128, 127))
+    }
+
+    /// The value of a sum before it is saturated.
+    fn value(self, fast: Fast, sum: i64) -> Option<i32> {
         let lift = if self.is_odd { 8 } else { 0 };
         let sum = i32::try_from((sum + i64::from(fast.start)) << lift).ok()?;
         let high = (i64::from(sum) * i64::from(fast.factor)) >> 32;
         let value = i32::try_from(high + i64::from(fast.offset)).ok()?;
-        Some((value >> (fast.shift + lift)).clamp(-128, 127))
+        Some(value >> (fast.shift + lift))
     }
 }
 
@@ -230,7 +296,12 @@ mod tests {
     fn every_sum(exact: &Exact, reach: (i64, i64), is_odd: bool) -> Option<Fast> {
         let fast = fit(exact, reach, is_odd)?;
         for sum in reach.0..=reach.1 {
-            let got = Device { is_odd }.result(fast, sum);
+            let ties_to_odd = exact.zero_point & 1 == 1;
+            let device = Device {
+                is_odd,
+                ties_to_odd,
+            };
+            let got = device.result(fast, sum);
             assert_eq!(got, Some(exact.result(sum)), "sum {sum} with {fast:?}");
         }
         Some(fast)
@@ -249,6 +320,18 @@ mod tests {
             let exact = Exact { factor, offset, divisor, shift, zero_point };
             every_sum(&exact, (-60_000, 60_000), is_odd);
         }
+
+        #[test]
+        fn scales_of_one_over_a_whole_number_fit(
+            parts in 1_i128..3000,
+            offset in -1_000_000_i128..1_000_000,
+            zero_point in -128_i32..128,
+            reach in 1_i64..40_000,
+            is_odd: bool,
+        ) {
+            let exact = Exact { factor: 1, offset, divisor: parts, shift: 0, zero_point };
+            prop_assert!(every_sum(&exact, (-reach, reach), is_odd).is_some());
+        }
     }
 
     #[test]
@@ -265,16 +348,32 @@ mod tests {
         assert!(fits.count() >= 99);
     }
 
-    #[test]
-    fn ties_of_both_directions_do_not_fit() {
-        let exact = Exact {
-            factor: 1,
-            offset: 0,
+    /// `numerator/2^shift` and an offset of so many parts.
+    fn tied(numerator: i128, shift: u32, offset: i128) -> Exact {
+        Exact {
+            factor: numerator,
+            offset,
             divisor: 1,
-            shift: 4,
+            shift,
             zero_point: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn ties_of_both_directions_take_a_step() {
+        let exact = tied(1, 4, 0);
         assert_eq!((exact.result(8), exact.result(24)), (0, 2));
+        for is_odd in [false, true] {
+            let fast = every_sum(&exact, (-3000, 3000), is_odd).expect("it fits");
+            assert_eq!(fast.step, 1);
+        }
+    }
+
+    #[test]
+    fn thresholds_of_which_only_some_are_ties_do_not_fit() {
+        let exact = tied(3, 4, 0);
+        let results = [8, 24].map(|sum| (exact.result(sum), exact.result_up(sum)));
+        assert_eq!(results, [(2, 2), (4, 5)]);
         assert_eq!(fit(&exact, (-1000, 1000), false), None);
     }
 

@@ -64,21 +64,23 @@ fn fully_connected(graph: &Graph, at: usize) -> Result<Packed, String> {
 /// The layer over rows of inputs.
 fn over_rows(layer: &IntegerLayer, rows: usize, how: &str) -> Result<Packed, String> {
     let k = layer.weights.first().ok_or(NO_LAYER)?.len();
-    let bytes = pack(layer, &places(1, k)).ok_or_else(|| obstacle(layer, true))?;
+    let packed = pack(layer, &places(1, k));
+    let (bytes, ties) = packed.ok_or_else(|| obstacle(layer, true))?;
     let op = Op::FullyConnectedPacked {
         rows,
         k,
         n: layer.weights.len(),
         limits: layer.limits,
+        ties,
     };
-    let how = how.to_owned();
+    let how = format!("{how}{}", ties.words());
     Ok(Packed { op, bytes, how })
 }
 
 fn convolution(graph: &Graph, at: usize) -> Result<Packed, String> {
     let node = &graph.nodes[at];
     let layer = IntegerLayer::of(graph, node).ok_or("windows are transposed")?;
-    let geometry = Geometry::of(graph, node).ok_or("it is not over an image")?;
+    let mut geometry = Geometry::of(graph, node).ok_or("it is not over an image")?;
     let limits = layer.limits;
     let in_group = graph.values[node.inputs[1]].columns().max(1);
     let groups = geometry.channels / in_group;
@@ -89,9 +91,11 @@ fn convolution(graph: &Graph, at: usize) -> Result<Packed, String> {
     }
     if groups == 1 {
         let (runs, run) = geometry.runs();
-        let bytes = pack(&layer, &places(runs, run)).ok_or_else(|| obstacle(&layer, true))?;
+        let packed = pack(&layer, &places(runs, run));
+        let (bytes, ties) = packed.ok_or_else(|| obstacle(&layer, true))?;
+        geometry.ties = ties;
         let op = Op::Conv2dPacked { geometry, limits };
-        let how = format!(" over columns of {} inputs", runs * run);
+        let how = format!(" over columns of {} inputs{}", runs * run, ties.words());
         return Ok(Packed { op, bytes, how });
     }
     if groups != geometry.channels || geometry.filters != geometry.channels {
@@ -102,7 +106,7 @@ fn convolution(graph: &Graph, at: usize) -> Result<Packed, String> {
     if geometry.dilation != [1, 1] {
         return Err("no packed kernel has a dilated filter per channel".to_owned());
     }
-    let bytes = depthwise::pack(&layer, &geometry).ok_or_else(|| obstacle(&layer, false))?;
+    let bytes = depthwise::pack(&layer, &mut geometry).ok_or_else(|| obstacle(&layer, false))?;
     let op = Op::DepthwisePacked {
         planes: Planes::whole(&geometry),
         geometry,
@@ -112,7 +116,7 @@ fn convolution(graph: &Graph, at: usize) -> Result<Packed, String> {
         true => " plane by plane, 3 × 3 loop",
         false => " plane by plane, loop for any window",
     };
-    let how = how.to_owned();
+    let how = format!("{how}{}", geometry.ties.words());
     Ok(Packed { op, bytes, how })
 }
 

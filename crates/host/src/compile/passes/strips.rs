@@ -79,6 +79,7 @@ fn small(geometry: &Geometry) -> Planes {
 #[cfg(test)]
 mod tests {
     use super::super::super::graph::{Element, Node};
+    use super::super::super::packing::Ties;
     use super::*;
 
     fn layer(size: usize, channels: usize) -> Geometry {
@@ -92,6 +93,7 @@ mod tests {
             dilation: [1, 1],
             padding: [1, 1],
             zero: 0,
+            ties: Ties::Up,
         }
     }
 

@@ -9,6 +9,10 @@ use crate::onnx::proto::ModelProto;
 
 /// A convolution of 3 × 3, then a mean over the image.
 fn model(scale: f32) -> ModelProto {
+    with_result(scale, 128.0 * scale)
+}
+
+fn with_result(scale: f32, result: f32) -> ModelProto {
     let (mut network, x) = Network::new([4, 6, 6], (scale, 0));
     let layer = Layer {
         filters: 8,
@@ -19,7 +23,7 @@ fn model(scale: f32) -> ModelProto {
         weights: (0..8 * 4 * 9).map(|i| (i * 37 % 101) as i8 - 50).collect(),
         scales: vec![scale; 8],
         bias: vec![0.0; 8],
-        result: (128.0 * scale, -128),
+        result: (result, -128),
     };
     let x = network.layer(&x, &layer);
     let mean = network.node("GlobalAveragePool", &[&x], vec![]);
@@ -49,7 +53,14 @@ fn a_packed_layer_says_what_was_proved_and_what_is_folded_into_it() {
 
 #[test]
 fn a_layer_that_stays_with_the_reference_says_why() {
-    let tied = compiled(&model(0.0078125)).report;
+    let even = compiled(&model(0.0078125)).report;
+    let conv = why(&even, "Conv");
+    assert!(
+        conv.contains("conv_2d.2.5: packed over columns of 36 inputs, ties to even: all 8"),
+        "{conv}"
+    );
+    // 9/2048 of a result for a step: one threshold in nine is a tie.
+    let tied = compiled(&with_result(0.75, 128.0)).report;
     let conv = why(&tied, "Conv");
     assert!(
         conv.contains(
