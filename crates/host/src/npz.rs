@@ -17,6 +17,18 @@ pub struct Array {
     pub bytes: Vec<u8>,
 }
 
+/// The arrays of an archive in words, for who looks for another: `input (|i1, 64 × 490), labels (<i8, 64)`.
+pub fn listed(arrays: &BTreeMap<String, Array>) -> String {
+    let listed = arrays.iter().map(|(name, array)| {
+        let shape: Vec<String> = array.shape.iter().map(usize::to_string).collect();
+        format!("{name} ({}, {})", array.element, shape.join(" × "))
+    });
+    match listed.collect::<Vec<_>>() {
+        none if none.is_empty() => "nothing".to_owned(),
+        some => some.join(", "),
+    }
+}
+
 impl Array {
     /// How many rows the first axis has.
     pub fn rows(&self) -> usize {

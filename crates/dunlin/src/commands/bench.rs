@@ -1,5 +1,6 @@
 //! `dunlin bench`: what models cost, on an emulated device or on this machine.
 
+use super::existing;
 use crate::Outcome;
 use crate::output::{self, Bar};
 use anyhow::{Context, Result};
@@ -43,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// ONNX Runtime's shared library
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = existing)]
     onnxruntime: Option<PathBuf>,
     /// Print the measurements as JSON, a list with one object for every model
     #[arg(long)]
@@ -65,7 +66,7 @@ fn targets() -> PossibleValuesParser {
 impl Arguments {
     pub fn run(self) -> Result<Outcome> {
         if let Some([network, file]) = self.make.as_deref() {
-            return make(network, Path::new(file));
+            return make(network, Path::new(file), self.json);
         }
         if let (Some(backend), [model]) = (&self.only, self.models.as_slice()) {
             let median_us = bench::run_here(backend, &onnx::read(model)?, self.onnxruntime)?;
@@ -80,10 +81,7 @@ impl Arguments {
 
     fn board(&self, board: Board) -> Result<Outcome> {
         let bar = Bar::new(&self.target, 0);
-        let measure = |path: &PathBuf| {
-            self.measure(board, path, &bar)
-                .with_context(|| path.display().to_string())
-        };
+        let measure = |path: &PathBuf| self.measure(board, path, &bar);
         let measured = self
             .models
             .iter()
@@ -115,7 +113,8 @@ impl Arguments {
             ..BenchOptions::default()
         };
         let mut progress = |step: &str| bar.say(format!("{name}: {step}"));
-        Ok(bench::bench(&model, &name, &options, &mut progress)?)
+        bench::bench(&model, &name, &options, &mut progress)
+            .with_context(|| path.display().to_string())
     }
 
     fn here(&self) -> Result<Outcome> {
@@ -151,13 +150,16 @@ impl Arguments {
     }
 }
 
-fn make(network: &str, file: &Path) -> Result<Outcome> {
+fn make(network: &str, file: &Path, json: bool) -> Result<Outcome> {
     anyhow::ensure!(
         NETWORKS.contains(&network),
         "no network `{network}`; there is: {}",
         NETWORKS.join(", ")
     );
     onnx::write(&bench::mobilenet(), file)?;
-    output::line(file.display())?;
+    match json {
+        true => output::json(&serde_json::json!({ "network": network, "file": file }))?,
+        false => output::line(file.display())?,
+    }
     Ok(Outcome::Done)
 }

@@ -22,6 +22,7 @@ mod verify;
 use crate::Outcome;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 
 /// From a data file to an ARM device and back.
 #[derive(Parser)]
@@ -158,5 +159,14 @@ mod tests {
         ] {
             assert_eq!(shared(path), options, "dunlin {path}");
         }
+    }
+}
+
+/// A file that must be there, for what would otherwise be searched for elsewhere.
+fn existing(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.is_file() {
+        true => Ok(path),
+        false => Err("there is no such file".to_owned()),
     }
 }

@@ -1,5 +1,6 @@
 //! `dunlin verify`: the same inputs on every backend, and who computes a model exactly.
 
+use super::existing;
 use super::fleet::KeysArguments;
 use super::run::{Opened, RunArguments};
 use super::stream::part;
@@ -61,7 +62,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     tolerance: Option<f32>,
     /// ONNX Runtime's shared library
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = existing)]
     onnxruntime: Option<PathBuf>,
     #[command(flatten)]
     keys: KeysArguments,

@@ -42,11 +42,12 @@ fn array(path: &Path, element: &str) -> Result<Array, BenchError> {
     let arrays = npz::read(path).map_err(|error| reason(error.to_string()))?;
     let fits =
         |(name, array): &(String, Array)| name.starts_with(ARRAY) && array.element == element;
+    let listed = npz::listed(&arrays);
     let found = arrays.into_iter().find(fits).map(|(_, array)| array);
     found.ok_or_else(|| {
         let path = path.display();
         reason(format!(
-            "{path}: no array whose name begins with `{ARRAY}` and whose elements are {element}"
+            "{path}: no array whose name begins with `{ARRAY}` and whose elements are {element}; it has {listed}"
         ))
     })
 }

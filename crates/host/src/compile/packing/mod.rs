@@ -9,6 +9,7 @@
 pub(crate) mod depthwise;
 pub(crate) mod groups;
 pub(crate) mod requantisation;
+pub(crate) mod zeros;
 
 use super::graph::{Graph, Node, Op};
 use requantisation::{Exact, Fast};
@@ -92,6 +93,11 @@ impl<'g> IntegerLayer<'g> {
             zero_point,
             limits: (minimum as i8, maximum as i8),
         })
+    }
+
+    /// The same layer with other weights.
+    fn with_weights(&self, weights: Vec<Vec<i32>>) -> Self {
+        Self { weights, ..*self }
     }
 
     /// The exact requantisation of a channel.

@@ -1,14 +1,15 @@
 //! Integer layers whose requantisation can be proved take the engine's packed kernels.
 //!
 //! A convolution of single pixels is a fully connected layer over all pixels. One with a filter per
-//! channel is computed plane by plane. Other groups, transposed windows and layers without a proof keep
-//! their reference kernel.
+//! channel is computed plane by plane. A few other groups become one, and dilated filters per channel larger ones, with
+//! weights of zero. More groups, transposed windows and layers without a proof keep their reference kernel.
 
 use super::super::constant::Data;
 use super::super::graph::{Graph, Node, Op};
 use super::super::packing::depthwise::Planes;
 use super::super::packing::groups::{pack, places};
 use super::super::packing::requantisation::{Exact, fit};
+use super::super::packing::zeros::{in_one_group, undilated};
 use super::super::packing::{Geometry, IntegerLayer, depthwise};
 use super::Reasons;
 
@@ -80,33 +81,61 @@ fn over_rows(layer: &IntegerLayer, rows: usize, how: &str) -> Result<Packed, Str
 fn convolution(graph: &Graph, at: usize) -> Result<Packed, String> {
     let node = &graph.nodes[at];
     let layer = IntegerLayer::of(graph, node).ok_or("windows are transposed")?;
-    let mut geometry = Geometry::of(graph, node).ok_or("it is not over an image")?;
-    let limits = layer.limits;
+    let geometry = Geometry::of(graph, node).ok_or("it is not over an image")?;
     let in_group = graph.values[node.inputs[1]].columns().max(1);
     let groups = geometry.channels / in_group;
-    if groups == 1 && geometry.is_pointwise() {
-        let pixels = geometry.outputs();
-        let how = format!(" as a layer over {pixels} pixels");
-        return over_rows(&layer, pixels, &how);
-    }
     if groups == 1 {
-        let (runs, run) = geometry.runs();
-        let packed = pack(&layer, &places(runs, run));
-        let (bytes, ties) = packed.ok_or_else(|| obstacle(&layer, true))?;
-        geometry.ties = ties;
-        let op = Op::Conv2dPacked { geometry, limits };
-        let how = format!(" over columns of {} inputs{}", runs * run, ties.words());
-        return Ok(Packed { op, bytes, how });
+        return one_group(&layer, geometry, "");
     }
-    if groups != geometry.channels || geometry.filters != geometry.channels {
+    if groups == geometry.channels && geometry.filters == geometry.channels {
+        return by_channel(&layer, geometry);
+    }
+    let Some(layer) = in_one_group(&layer, &geometry, groups) else {
         return Err(format!(
             "no packed kernel has {groups} groups of {in_group} channels"
         ));
+    };
+    let how = format!(", {groups} groups as one with zeros,");
+    one_group(&layer, geometry, &how)
+}
+
+/// A convolution whose filters see all channels.
+fn one_group(layer: &IntegerLayer, mut geometry: Geometry, how: &str) -> Result<Packed, String> {
+    if geometry.is_pointwise() {
+        let pixels = geometry.outputs();
+        return over_rows(
+            layer,
+            pixels,
+            &format!("{how} as a layer over {pixels} pixels"),
+        );
     }
+    let (runs, run) = geometry.runs();
+    let packed = pack(layer, &places(runs, run));
+    let (bytes, ties) = packed.ok_or_else(|| obstacle(layer, true))?;
+    geometry.ties = ties;
+    let limits = layer.limits;
+    let op = Op::Conv2dPacked { geometry, limits };
+    let how = format!(
+        "{how} over columns of {} inputs{}",
+        runs * run,
+        ties.words()
+    );
+    Ok(Packed { op, bytes, how })
+}
+
+/// A convolution with a filter per channel.
+fn by_channel(layer: &IntegerLayer, geometry: Geometry) -> Result<Packed, String> {
     if geometry.dilation != [1, 1] {
-        return Err("no packed kernel has a dilated filter per channel".to_owned());
+        let Some((layer, geometry)) = undilated(layer, &geometry) else {
+            return Err("no packed kernel has a filter per channel so far dilated".to_owned());
+        };
+        let mut packed = by_channel(&layer, geometry)?;
+        packed.how.push_str(", dilated by zeros");
+        return Ok(packed);
     }
-    let bytes = depthwise::pack(&layer, &mut geometry).ok_or_else(|| obstacle(&layer, false))?;
+    let mut geometry = geometry;
+    let bytes = depthwise::pack(layer, &mut geometry).ok_or_else(|| obstacle(layer, false))?;
+    let limits = layer.limits;
     let op = Op::DepthwisePacked {
         planes: Planes::whole(&geometry),
         geometry,

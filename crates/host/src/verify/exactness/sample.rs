@@ -114,8 +114,9 @@ impl Samples {
         };
         let (key, inputs) = named.or_else(alike).ok_or_else(|| {
             SamplesError::Unfit(format!(
-                "{} has no array {name:?} or \"input…\" of {code} with rows of {length} bytes",
-                path.display()
+                "{} has no array {name:?} or \"input…\" of {code} with rows of {length} bytes; it has {}",
+                path.display(),
+                npz::listed(&arrays)
             ))
         })?;
         let rows: Vec<usize> = crate::verify::spread(inputs.rows(), most).collect();
