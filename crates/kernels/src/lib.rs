@@ -21,8 +21,8 @@
 //! | [`fill_plane`], [`fill_lanes`] | 3.5, 2.1 per input | portable | portable | portable | portable |
 //! | [`sum_channels`] | 1.5 per input | 1.25 | portable | portable | portable |
 //!
-//! Ties that do not go up ([`EVEN`], [`ODD`]) cost 5 instructions more per output on Cortex-M, 1.5 with AVX2; on NEON the
-//! loop is portable then.
+//! Ties that do not go up ([`EVEN`], [`ODD`]) cost 5 instructions more per output on Cortex-M; on NEON the loop is portable
+//! then.
 //!
 //! **Architecture invariants**: no allocation, no panic; unsafe code only in the modules of an
 //! architecture, each block with the bounds that make it sound.

@@ -55,7 +55,8 @@ pub(crate) fn least_strip(geometry: &Geometry) -> usize {
     }
 }
 
-/// Packs a layer with one filter per channel, and says in the geometry where ties go; none where a channel has no proved requantisation.
+/// Packs a layer with one filter per channel, and says in the geometry where ties go; none where a channel has no proved
+/// requantisation.
 pub(crate) fn pack(layer: &IntegerLayer, geometry: &mut Geometry) -> Option<Vec<u8>> {
     let channels = 0..layer.weights.len();
     let ends = channels.map(|index| fit(&layer.channel(index), layer.reach(index), false));

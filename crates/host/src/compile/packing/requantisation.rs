@@ -56,7 +56,7 @@ pub(crate) struct Fast {
     pub factor: i32,
     pub offset: i32,
     pub shift: u32,
-    /// 1 where ties go to the even result, by way of the value of a sum that is less by so much.
+    /// 1 where ties go to the even result, by way of the value of a sum that is less by so much; -1 where sums are negated.
     pub step: i32,
 }
 
@@ -259,6 +259,7 @@ fn constant(result: i32, shift: u32, is_odd: bool) -> Fast {
 #[derive(Clone, Copy)]
 struct Device {
     is_odd: bool,
+    /// Whether ties go to the odd result, as where the zero point is odd.
     ties_to_odd: bool,
 }
 

@@ -1,5 +1,5 @@
 //! Layers that no packed loop computes as they are, with weights of zero between or beside their own: a product with a zero
-//! changes no sum, and one in a packed loop takes a tenth of the reference kernel's instructions or less.
+//! changes no sum, and one in a packed loop takes a fraction of the reference kernel's instructions.
 
 use super::{Geometry, IntegerLayer};
 use dunlin_engine::format::MAX_ROW;
