@@ -125,15 +125,19 @@ pub(crate) enum Op {
         maximum: i32,
     },
     /// Inputs x and the groups of the filters, see `packing`.
+    ///
+    /// `macs` of packed layers are the model's, without those of zeros that fill weights up.
     Conv2dPacked {
         geometry: Geometry,
         limits: (i8, i8),
+        macs: u64,
     },
     /// Inputs x and the taps of the channels, see `packing`.
     DepthwisePacked {
         geometry: Geometry,
         limits: (i8, i8),
         planes: Planes,
+        macs: u64,
     },
     /// Inputs x and the groups of `n` channels, see `packing`.
     FullyConnectedPacked {
@@ -142,6 +146,7 @@ pub(crate) enum Op {
         n: usize,
         limits: (i8, i8),
         ties: Ties,
+        macs: u64,
     },
     FullyConnectedI8ToF32 {
         weight_zero_point: i32,

@@ -393,6 +393,7 @@ mod tests {
                     n,
                     limits: (-128, 127),
                     ties: Ties::Up,
+                    macs: 0,
                 },
                 inputs: vec![from],
                 output: to,

@@ -55,10 +55,12 @@ pub(crate) fn cycles(graph: &Graph, node: &Node) -> u64 {
             n,
             limits,
             ties,
+            ..
         } => packed::fully_connected([rows, k, n]) + packed::ends(limits, ties, rows * n),
         Op::Conv2dPacked {
             ref geometry,
             limits,
+            ..
         } => {
             let ends = packed::ends(limits, geometry.ties, elements(graph, node));
             packed::convolution(geometry) + ends
@@ -67,6 +69,7 @@ pub(crate) fn cycles(graph: &Graph, node: &Node) -> u64 {
             ref geometry,
             limits,
             planes,
+            ..
         } => {
             let ends = packed::ends(limits, Ties::Up, elements(graph, node));
             packed::depthwise(geometry, planes) + ends

@@ -93,11 +93,13 @@ fn packed_words(op: &Op) -> Vec<u32> {
         Op::Conv2dPacked {
             ref geometry,
             limits: limited,
+            ..
         } => [&geometry.words()[..], &[limits(limited)]].concat(),
         Op::DepthwisePacked {
             ref geometry,
             limits: limited,
             planes,
+            ..
         } => {
             let planes = [plane_width(geometry), planes.strip, planes.lanes].map(|n| n as u32);
             [&geometry.words()[..], &[limits(limited)], &planes].concat()

@@ -12,6 +12,7 @@ pub(crate) mod requantisation;
 pub(crate) mod zeros;
 
 use super::graph::{Graph, Node, Op};
+use super::report::macs;
 use requantisation::{Exact, Fast};
 
 /// Where ties go.
@@ -51,6 +52,8 @@ pub(crate) struct IntegerLayer<'g> {
     zero_point: i32,
     /// Lowest and highest result.
     pub limits: (i8, i8),
+    /// Multiply-accumulates of one run, whatever zeros its weights are filled up with.
+    pub macs: u64,
 }
 
 impl<'g> IntegerLayer<'g> {
@@ -92,6 +95,7 @@ impl<'g> IntegerLayer<'g> {
             divisor,
             zero_point,
             limits: (minimum as i8, maximum as i8),
+            macs: macs(graph, node),
         })
     }
 

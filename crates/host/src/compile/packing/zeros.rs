@@ -77,6 +77,7 @@ mod tests {
             divisor: 1,
             zero_point: 0,
             limits: (-128, 127),
+            macs: 0,
         }
     }
 

@@ -73,6 +73,7 @@ fn over_rows(layer: &IntegerLayer, rows: usize, how: &str) -> Result<Packed, Str
         n: layer.weights.len(),
         limits: layer.limits,
         ties,
+        macs: layer.macs,
     };
     let how = format!("{how}{}", ties.words());
     Ok(Packed { op, bytes, how })
@@ -113,8 +114,11 @@ fn one_group(layer: &IntegerLayer, mut geometry: Geometry, how: &str) -> Result<
     let packed = pack(layer, &places(runs, run));
     let (bytes, ties) = packed.ok_or_else(|| obstacle(layer, true))?;
     geometry.ties = ties;
-    let limits = layer.limits;
-    let op = Op::Conv2dPacked { geometry, limits };
+    let op = Op::Conv2dPacked {
+        geometry,
+        limits: layer.limits,
+        macs: layer.macs,
+    };
     let how = format!(
         "{how} over columns of {} inputs{}",
         runs * run,
@@ -135,11 +139,11 @@ fn by_channel(layer: &IntegerLayer, geometry: Geometry) -> Result<Packed, String
     }
     let mut geometry = geometry;
     let bytes = depthwise::pack(layer, &mut geometry).ok_or_else(|| obstacle(layer, false))?;
-    let limits = layer.limits;
     let op = Op::DepthwisePacked {
         planes: Planes::whole(&geometry),
         geometry,
-        limits,
+        limits: layer.limits,
+        macs: layer.macs,
     };
     let how = match geometry.is_3() {
         true => " plane by plane, 3 × 3 loop",

@@ -109,6 +109,7 @@ mod tests {
                 strip: size,
                 lanes: LANES,
             },
+            macs: 0,
         };
         graph.input = image(&mut graph, small);
         let mut x = graph.input;

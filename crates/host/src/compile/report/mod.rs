@@ -103,7 +103,7 @@ pub struct OpReport {
     pub shape: Vec<usize>,
     /// Why this kernel, and where the result lies.
     pub why: String,
-    /// Multiply-accumulates.
+    /// Multiply-accumulates of the model's op, without those of zeros that fill its weights up.
     pub macs: u64,
     /// Bytes of its constants.
     pub constant_bytes: usize,
@@ -134,18 +134,13 @@ pub(crate) fn macs(graph: &Graph, node: &Node) -> u64 {
             pixels as u64 * graph.values[node.inputs[1]].elements() as u64
         }
         Op::MatMul { k, .. }
-        | Op::FullyConnectedPacked { k, .. }
         | Op::Bytes(ByteOp::MatMul {
             sizes: [_, _, k, ..],
             ..
         }) => output * k as u64,
-        Op::Conv2dPacked { ref geometry, .. } => {
-            let taps: usize = geometry.kernel.iter().product();
-            output * (taps * geometry.channels) as u64
-        }
-        Op::DepthwisePacked { ref geometry, .. } => {
-            output * geometry.kernel.iter().product::<usize>() as u64
-        }
+        Op::FullyConnectedPacked { macs, .. }
+        | Op::Conv2dPacked { macs, .. }
+        | Op::DepthwisePacked { macs, .. } => macs,
         Op::Recurrent(_) => {
             let weights = |index: usize| graph.values[node.inputs[index]].elements() as u64;
             let steps = graph.values[node.inputs[0]].shape[0] as u64;

@@ -373,6 +373,37 @@ fn a_convolutional_stream_equals_the_plan_on_its_last_window() {
     assert!(varied > 75 && flowing > 75, "{varied} and {flowing}");
 }
 
+/// A dilated filter per channel is packed with zeros between its taps; they are no work of the model's.
+#[test]
+fn zeros_between_taps_are_no_macs() {
+    let dilated = Layer {
+        kernel: [2, 1],
+        stride: 2,
+        dilation: 2,
+        depthwise: true,
+        filters: 1,
+        relu: false,
+        pool: false,
+    };
+    let network = Convolutions {
+        window: 8,
+        width: 1,
+        channels: 2,
+        layers: vec![dilated],
+        quantized: true,
+        pooled: false,
+        seed: 1,
+    };
+    let (taps, rows, channels) = (2, 3, 2);
+    let expected = rows * channels * (taps + 3);
+    let whole = compiled(&network.model(), None, false);
+    assert!(whole.report.ops[0].why.contains("dilated by zeros"));
+    assert_eq!(whole.report.macs, expected);
+    let stream = network.stream(2 * network.window);
+    let (_, step) = compare(&network.model(), 1, &stream, false);
+    assert_eq!(step.report.streaming.unwrap().window_macs, expected);
+}
+
 /// As the streaming wake word of MLPerf Tiny: separable convolutions over 30 rows of 40 features.
 #[test]
 fn a_wake_word_takes_one_row_at_a_time() {
