@@ -156,13 +156,12 @@ impl Arguments {
 
     /// Compares an ONNX file's floats with those of other libraries.
     fn compare_file(&self, model: &ModelProto, samples: &Samples, usual: f32) -> Result<Outcome> {
-        let floats = samples.inputs.iter().map(|sample| match sample {
-            Sample::F32(values) => Ok(values.clone()),
-            _ => anyhow::bail!("its input is of bytes; other libraries are compared on floats"),
+        let numbers = samples.inputs.iter().map(|sample| match sample {
+            Sample::F32(values) => values.clone(),
+            Sample::I8(values) => values.iter().copied().map(f32::from).collect(),
+            Sample::U8(values) => values.iter().copied().map(f32::from).collect(),
         });
-        let inputs = floats
-            .collect::<Result<Vec<_>>>()
-            .with_context(|| self.run.name.run.clone())?;
+        let inputs: Vec<Vec<f32>> = numbers.collect();
         let tolerance = Tolerance::Relative(self.tolerance.unwrap_or(usual));
         let found = verify_file(model, &inputs, tolerance, &self.onnxruntime())
             .with_context(|| self.run.name.run.clone())?;

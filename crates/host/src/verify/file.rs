@@ -1,5 +1,6 @@
-//! An ONNX file that gives floats: the engine beside tract and ONNX Runtime.
+//! An ONNX file beside tract and ONNX Runtime, whose answers may be apart: compared on floats.
 
+use super::ports::{is_bytes, with_float_input, with_float_outputs};
 use super::{
     Answer, Backend, BackendError, Local, OnnxRuntime, OnnxRuntimeOptions, Rival, Skipped,
     Tolerance, Tract, Verification, verify,
@@ -8,6 +9,9 @@ use crate::compile::{CompileOptions, compile};
 use crate::onnx::proto::{DataType, GraphProto, ModelProto};
 
 /// Compares the engine with both libraries on `inputs`, the first float output and the label.
+///
+/// Where the model takes bytes, inputs are their integers; where it gives bytes, the floats that they stand for are
+/// compared.
 ///
 /// A library that cannot load or run the model is skipped, with its words.
 ///
@@ -22,12 +26,16 @@ pub fn verify_file(
     let failed = |error: &dyn std::fmt::Display| BackendError::new("local", error);
     let graph = model.graph().map_err(|error| failed(&error))?;
     let has_names = graph.output.iter().any(is_text);
+    let takes_bytes = graph.true_inputs().find(|&input| is_bytes(input));
+    let takes_bytes = takes_bytes.and_then(|input| input.element_type());
+    let model = &with_float_outputs(model);
     let compiled = compile(model, &CompileOptions::default()).map_err(|error| failed(&error))?;
-    let mut reference = Unnamed {
+    let mut reference = Reference {
         local: Local::load(&compiled.plan)?,
         has_names,
+        takes_bytes,
     };
-    let bytes = crate::onnx::encode(&plain(model));
+    let bytes = crate::onnx::encode(&with_float_input(&plain(model)));
     let loaded: [(&str, Result<Box<dyn Backend>, BackendError>); 2] = [
         (
             "tract",
@@ -58,19 +66,30 @@ pub fn verify_file(
     Ok(found)
 }
 
-/// The engine, whose label is left out where the model gives names of classes.
-struct Unnamed<'p> {
+/// The engine.
+struct Reference<'p> {
     local: Local<'p>,
+    /// The label is left out where the model gives names of classes.
     has_names: bool,
+    /// What the input's integers become.
+    takes_bytes: Option<DataType>,
 }
 
-impl Backend for Unnamed<'_> {
+impl Backend for Reference<'_> {
     fn name(&self) -> &str {
         self.local.name()
     }
 
     fn run(&mut self, input: &[f32]) -> Result<Answer, BackendError> {
-        let answer = self.local.run(input)?;
+        let answer = match self.takes_bytes {
+            None => self.local.run(input)?,
+            Some(element) => {
+                let lowest = if element == DataType::Uint8 { 128 } else { 0 };
+                let code = |&value: &f32| (value as i16 - lowest) as i8 as u8;
+                self.local
+                    .answer(&input.iter().map(code).collect::<Vec<u8>>())?
+            }
+        };
         Ok(Answer {
             label: answer.label.filter(|_| !self.has_names),
             ..answer
@@ -143,6 +162,28 @@ mod tests {
             (found.comparisons[0].inputs, found.comparisons[0].values),
             (2, 6)
         );
+    }
+
+    #[test]
+    fn bytes_are_compared_as_what_they_stand_for() {
+        let mut graph = GraphBuilder::new("bytes");
+        let extents = [Extent::Fixed(1), Extent::Fixed(3)];
+        let input = graph.input("input", DataType::Uint8, &extents);
+        let scale = graph.constant_f32("scale", &[], &[0.1]);
+        let zero = graph.constant_u8("zero", &[], &[100]);
+        let real = graph.node("DequantizeLinear", &[&input, &scale, &zero], vec![]);
+        let shares = graph.node("Softmax", &[&real], vec![]);
+        let step = graph.constant_f32("step", &[], &[1.0 / 256.0]);
+        let least = graph.constant_i8("least", &[], &[-128]);
+        let codes = graph.node("QuantizeLinear", &[&shares, &step, &least], vec![]);
+        graph.output(&codes, "codes", DataType::Int8, &extents);
+        let inputs = vec![vec![0.0, 255.0, 250.0], vec![100.0, 110.0, 90.0]];
+        let options = OnnxRuntimeOptions::default();
+        let step = Tolerance::Absolute(1.0 / 256.0);
+        let found = verify_file(&graph.finish(), &inputs, step, &options).unwrap();
+        assert!(found.passed(), "{found}");
+        let tract = &found.comparisons[0];
+        assert_eq!((tract.inputs, tract.values), (2, 6));
     }
 
     #[test]

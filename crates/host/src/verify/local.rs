@@ -54,17 +54,22 @@ impl<'p> Local<'p> {
         Ok(plan.outputs().map(|output| bytes(output.range())).collect())
     }
 
-    fn run_in_arena(&mut self, input: &[f32]) -> Result<&[u8], BackendError> {
-        let expected = self.plan.input().elements();
-        if input.len() != expected {
-            let reason = format!(
-                "an input of {} values, the plan takes {expected}",
-                input.len()
-            );
-            return Err(BackendError::new("local", reason));
-        }
-        let bytes: Vec<u8> = input.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.run_over(&bytes)
+    /// Answers one input, given as the bytes that the plan takes.
+    ///
+    /// # Errors
+    /// When the input has another length than the plan's.
+    pub fn answer(&mut self, input: &[u8]) -> Result<Answer, BackendError> {
+        let plan = self.plan;
+        let arena = self.run_over(input)?;
+        let label = plan.label(arena).map(|label| label as i32);
+        let scores = scores(&plan);
+        let bytes = scores
+            .and_then(|scores| arena.get(scores.range()))
+            .unwrap_or_default();
+        Ok(Answer {
+            label,
+            scores: floats(bytes),
+        })
     }
 
     fn run_over(&mut self, input: &[u8]) -> Result<&[u8], BackendError> {
@@ -92,17 +97,16 @@ impl Backend for Local<'_> {
     }
 
     fn run(&mut self, input: &[f32]) -> Result<Answer, BackendError> {
-        let plan = self.plan;
-        let arena = self.run_in_arena(input)?;
-        let label = plan.label(arena).map(|label| label as i32);
-        let scores = scores(&plan);
-        let bytes = scores
-            .and_then(|scores| arena.get(scores.range()))
-            .unwrap_or_default();
-        Ok(Answer {
-            label,
-            scores: floats(bytes),
-        })
+        let expected = self.plan.input().elements();
+        if input.len() != expected {
+            let reason = format!(
+                "an input of {} values, the plan takes {expected}",
+                input.len()
+            );
+            return Err(BackendError::new("local", reason));
+        }
+        let bytes: Vec<u8> = input.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.answer(&bytes)
     }
 }
 

@@ -43,6 +43,7 @@ mod file;
 mod local;
 mod onnxruntime;
 mod onnxruntime_graph;
+mod ports;
 mod shape;
 #[cfg(test)]
 mod tests;
