@@ -12,7 +12,13 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
 /// The `N` bytes at `at`, if they are all there.
 #[inline(always)]
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
+    chunk(bytes, at).copied()
+}
+
+/// As [`array`], where they lie.
+#[inline(always)]
+pub(crate) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+    bytes.get(at..)?.first_chunk()
 }
 
 #[inline(always)]

@@ -62,6 +62,35 @@ fn compare_with_half(quotient: u128, shift: u32, remainder: u32, divisor: u32) -
     dropped.cmp(&half).then(remainder.cmp(&0))
 }
 
+/// `(high·2^32 + low) / 2^shift` rounded to the nearest `f32`, ties to even. `shift` is at most 126.
+///
+/// The leading 31 bits become a float in one instruction; that something follows them is told by their last bit, which
+/// is too low to be a tie by itself.
+#[inline(always)]
+pub(crate) fn nearest((high, low): (i64, u32), shift: u32) -> f32 {
+    let magnitude = high ^ (high >> 63);
+    let Some(up @ ..=32) = magnitude.leading_zeros().checked_sub(1) else {
+        return nearest_wide(i128::from(high) << 32 | i128::from(low), shift);
+    };
+    let leading = high << up;
+    let follows = (leading as u32 | low) != 0;
+    let leading = (leading >> 32) as i32 | i32::from(follows);
+    let down = shift.wrapping_add(up).cast_signed();
+    leading as f32 * power_of_two(64_i32.wrapping_sub(down))
+}
+
+/// As [`nearest`], of any numerator.
+#[cold]
+#[inline(never)]
+pub(crate) fn nearest_wide(numerator: i128, shift: u32) -> f32 {
+    numerator as f32 * power_of_two(shift.cast_signed().wrapping_neg())
+}
+
+/// `2^exponent`, which is a normal `f32`.
+fn power_of_two(exponent: i32) -> f32 {
+    f32::from_bits(exponent.wrapping_add(127).cast_unsigned() << 23)
+}
+
 /// `numerator / denominator` rounded to the nearest integer, ties to even, limited to ±512, which
 /// added to any zero point is beyond every 8-bit result. `denominator` is in `1..2^118`; the cost
 /// is ten subtractions.

@@ -20,6 +20,7 @@
 //! | [`sum_lanes`] | – | 3 per sum | – | – | – |
 //! | [`fill_plane`], [`fill_lanes`] | 3.5, 2.1 per input | portable | portable | portable | portable |
 //! | [`sum_channels`] | 1.5 per input | 1.25 | portable | portable | portable |
+//! | [`dot_pair`] | 1.9 per product | portable | portable | portable | portable |
 //!
 //! Ties that do not go up ([`EVEN`], [`ODD`]) cost 5 instructions more per output on Cortex-M; on NEON the loop is portable
 //! then.
@@ -32,6 +33,7 @@
 mod channels;
 mod columns;
 mod depthwise;
+mod dot;
 mod multiply;
 mod sum;
 mod trees;
@@ -69,6 +71,7 @@ pub use depthwise::{
     Depthwise, Depthwise3, Image3, LANES, Rows, TAP_BYTES, depthwise, depthwise3, depthwise3_image,
     fill_lanes, fill_plane,
 };
+pub use dot::dot_pair;
 pub use multiply::{EVEN, GROUP, Layer, ODD, UP, group_bytes, multiply_pair, multiply_row};
 pub use sum::{Sum, sum_lanes};
 pub use trees::{

@@ -45,6 +45,12 @@ impl Dyadic {
         )
     }
 
+    /// The least exponent of two that is above the magnitude; none of zero.
+    pub fn end(&self) -> Option<i32> {
+        let bits = 128 - self.mantissa.unsigned_abs().leading_zeros().cast_signed();
+        (self.mantissa != 0).then_some(self.exponent + bits)
+    }
+
     pub fn times(self, other: Dyadic) -> Dyadic {
         Dyadic::new(
             self.mantissa * other.mantissa,

@@ -21,12 +21,14 @@ macro_rules! core_with_dsp {
 mod channels;
 mod columns;
 mod depthwise;
+mod dot;
 mod multiply;
 mod trees;
 
 pub(crate) use channels::sum_channels;
 pub(crate) use columns::{write, write_pair};
 pub(crate) use depthwise::{depthwise3, fill_lanes, fill_plane};
+pub(crate) use dot::dot_words;
 pub(crate) use multiply::{multiply_pair, multiply_row};
 pub use trees::Quick;
 pub(crate) use trees::{add_ranked, map_to_grid, walk_ranks};

@@ -7,6 +7,7 @@ mod chance;
 mod channels;
 mod columns;
 mod depthwise;
+mod dot;
 mod multiply;
 mod trees;
 
@@ -57,7 +58,7 @@ pub struct Difference {
 type Loop = (&'static str, fn(&mut Chance, &mut Memory));
 
 /// The loops, but for those over trees with thresholds, which whole models cover.
-pub const LOOPS: [Loop; 18] = [
+pub const LOOPS: [Loop; 19] = [
     ("multiply_pair", multiply::pair::<UP>),
     ("multiply_row", multiply::row::<UP>),
     ("multiply_pair_even", multiply::pair::<EVEN>),
@@ -70,6 +71,7 @@ pub const LOOPS: [Loop; 18] = [
     ("fill_plane", depthwise::plane),
     ("fill_lanes", depthwise::lanes),
     ("sum_channels", channels::sums),
+    ("dot_pair", dot::pair),
     ("depthwise3", depthwise::three),
     ("depthwise", depthwise::any),
     ("walk", trees::walk),

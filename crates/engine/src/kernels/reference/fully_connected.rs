@@ -17,7 +17,7 @@
 //! even, adds y₀ and limits. Variant 2 rounds the numerator to `f32` once and divides by
 //! `2^shift`; a bias finer than the steps of `P` is off by less than one of them.
 
-use super::dot::{dot_f32, dot_i8};
+use super::dot::{correction, dot_f32, dot_rows};
 use super::rescale::{self, Channels, ToF32, ToI8};
 use super::{Kernel, clamp};
 use crate::KernelId;
@@ -132,9 +132,19 @@ fn for_each_channel<const N: usize>(
     let result_rows = pieces_mut(outputs, output.columns().checked_mul(N)?);
     for (input, result) in pieces(inputs, x.columns()).zip(result_rows) {
         let rows = pieces(weights, x.columns()).zip(channels.iter());
-        for ((row, channel), y) in rows.zip(result.as_chunks_mut().0) {
-            let sum = dot_i8(0, input, row, weight_zero_point);
-            write(channel.numerator(sum), channel.shift, y);
+        let mut rows = rows.zip(result.as_chunks_mut().0);
+        let correction = correction(input, weight_zero_point);
+        while let Some(first) = rows.next() {
+            let second = rows.next();
+            let ((row, _), _) = first;
+            let beside = second.as_ref().map_or(row, |&((row, _), _)| row);
+            let sums = dot_rows(input, [row, beside], correction);
+            for (sum, ((_, channel), y)) in sums
+                .into_iter()
+                .zip([Some(first), second].into_iter().flatten())
+            {
+                write(channel.numerator(sum), channel.shift, y);
+            }
         }
     }
     Some(())

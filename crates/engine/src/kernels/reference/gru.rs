@@ -20,6 +20,7 @@
 
 use super::Kernel;
 use super::recurrent::{Cell, Layer, check_layer};
+use super::unary::sigmoid;
 use crate::KernelId;
 use crate::bytes::put;
 use crate::error::OpFault;
@@ -68,46 +69,76 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
         if let Some(reset) = reset {
             reset_state(&layer, arena, reset, x)?;
         }
-        for unit in 0..layer.hidden {
-            let candidate = match reset {
-                Some(reset) => candidate(&layer, arena, unit, (x, reset))?,
-                None => linear_candidate(&layer, arena, unit, x)?,
+        for units in pairs(layer.hidden) {
+            let candidates = match reset {
+                Some(reset) => candidates(&layer, arena, units, (x, reset))?,
+                None => linear_candidates(&layer, arena, units, x)?,
             };
-            let update = layer.sigmoid(arena, unit, x)?;
-            let h = (1.0 - update) * candidate + update * layer.state(arena, unit)?;
-            layer.write(arena, y, unit, h)?;
+            let updates = gates(&layer, arena, (0, units), x)?;
+            for ((unit, update), candidate) in units.into_iter().zip(updates).zip(candidates) {
+                let h = (1.0 - update) * candidate + update * layer.state(arena, unit)?;
+                layer.write(arena, y, unit, h)?;
+            }
         }
         layer.advance(arena, y)?;
     }
     Some(())
 }
 
+/// All units in pairs; an odd one is its own neighbour and computed twice.
+fn pairs(hidden: usize) -> impl Iterator<Item = [usize; 2]> {
+    let last = hidden.saturating_sub(1);
+    let pair = move |first: usize| [first, first.saturating_add(1).min(last)];
+    (0..hidden).step_by(2).map(pair)
+}
+
+/// Rows of two units in a block.
+fn rows(layer: &Layer, block: usize, [a, b]: [usize; 2]) -> Option<[usize; 2]> {
+    let first = layer.hidden.checked_mul(block)?;
+    Some([first.checked_add(a)?, first.checked_add(b)?])
+}
+
+/// `z` or `r`.
+fn gates(
+    layer: &Layer,
+    arena: &[u8],
+    (block, units): (usize, [usize; 2]),
+    x: usize,
+) -> Option<[f32; 2]> {
+    let rows = rows(layer, block, units)?;
+    let sums = layer.gates(arena, rows, 0, (Some(x), Some(layer.h)))?;
+    Some(sums.map(sigmoid))
+}
+
 /// Writes `r·h`.
 fn reset_state(layer: &Layer, arena: &mut [u8], to: usize, x: usize) -> Option<()> {
-    for unit in 0..layer.hidden {
-        let reset = layer.sigmoid(arena, layer.hidden.checked_add(unit)?, x)?;
-        let product = reset * layer.state(arena, unit)?;
-        put(
-            arena,
-            to.checked_add(unit.checked_mul(4)?)?,
-            product.to_le_bytes(),
-        )?;
+    for units in pairs(layer.hidden) {
+        let resets = gates(layer, arena, (1, units), x)?;
+        for (unit, reset) in units.into_iter().zip(resets) {
+            let product = reset * layer.state(arena, unit)?;
+            let at = to.checked_add(unit.checked_mul(4)?)?;
+            put(arena, at, product.to_le_bytes())?;
+        }
     }
     Some(())
 }
 
-fn candidate(layer: &Layer, arena: &[u8], unit: usize, (x, h): (usize, usize)) -> Option<f32> {
-    let row = layer.hidden.checked_mul(2)?.checked_add(unit)?;
-    let sum = layer.gate(arena, row, row, (Some(x), Some(h)))?;
-    Some(libm::tanhf(sum))
+fn candidates(
+    layer: &Layer,
+    arena: &[u8],
+    units: [usize; 2],
+    (x, reset): (usize, usize),
+) -> Option<[f32; 2]> {
+    let rows = rows(layer, 2, units)?;
+    let sums = layer.gates(arena, rows, 0, (Some(x), Some(reset)))?;
+    Some(sums.map(libm::tanhf))
 }
 
-fn linear_candidate(layer: &Layer, arena: &[u8], unit: usize, x: usize) -> Option<f32> {
-    let hidden = layer.hidden;
-    let reset = layer.sigmoid(arena, hidden.checked_add(unit)?, x)?;
-    let row = hidden.checked_mul(2)?.checked_add(unit)?;
-    let input = layer.gate(arena, row, row, (Some(x), None))?;
-    let bias = row.checked_add(hidden)?;
-    let recurrent = layer.gate(arena, row, bias, (None, Some(layer.h)))?;
-    Some(libm::tanhf(input + reset * recurrent))
+fn linear_candidates(layer: &Layer, arena: &[u8], units: [usize; 2], x: usize) -> Option<[f32; 2]> {
+    let resets = gates(layer, arena, (1, units), x)?;
+    let rows = rows(layer, 2, units)?;
+    let input = layer.gates(arena, rows, 0, (Some(x), None))?;
+    let recurrent = layer.gates(arena, rows, layer.hidden, (None, Some(layer.h)))?;
+    let sum = |which: usize| Some(input.get(which)? + resets.get(which)? * recurrent.get(which)?);
+    Some([sum(0)?, sum(1)?].map(libm::tanhf))
 }

@@ -16,6 +16,7 @@
 
 use super::Kernel;
 use super::recurrent::{Cell, Layer, check_layer};
+use super::unary::sigmoid;
 use crate::KernelId;
 use crate::bytes::{copy, f32_at, put};
 use crate::error::OpFault;
@@ -78,13 +79,12 @@ fn run(op: &Op, arena: &mut [u8]) -> Option<()> {
 
 fn run_unit(layer: &Layer, arena: &mut [u8], unit: usize, (x, y): (usize, usize)) -> Option<()> {
     let row = |gate: usize| gate.checked_mul(layer.hidden)?.checked_add(unit);
-    let input = layer.sigmoid(arena, row(0)?, x)?;
-    let output = layer.sigmoid(arena, row(1)?, x)?;
-    let forget = layer.sigmoid(arena, row(2)?, x)?;
-    let candidate = layer.gate(arena, row(3)?, row(3)?, (Some(x), Some(layer.h)))?;
+    let both = (Some(x), Some(layer.h));
+    let [input, output] = layer.gates(arena, [row(0)?, row(1)?], 0, both)?;
+    let [forget, candidate] = layer.gates(arena, [row(2)?, row(3)?], 0, both)?;
     let at = layer.cell.checked_add(unit.checked_mul(4)?)?;
-    let kept = forget * f32_at(arena, at)?;
-    let cell = kept + input * libm::tanhf(candidate);
+    let kept = sigmoid(forget) * f32_at(arena, at)?;
+    let cell = kept + sigmoid(input) * libm::tanhf(candidate);
     put(arena, at, cell.to_le_bytes())?;
-    layer.write(arena, y, unit, output * libm::tanhf(cell))
+    layer.write(arena, y, unit, sigmoid(output) * libm::tanhf(cell))
 }

@@ -34,9 +34,8 @@
 //! state that the last one left; where not, every run begins with the initial state. Every
 //! operand in the arena lies apart from the others.
 
-use super::dot::dot_row;
-use super::unary::sigmoid;
-use crate::bytes::{array, copy, f32_at, f32s, put, u32_at};
+use super::dot::{correction, dot_rows};
+use crate::bytes::{array, chunk, copy, f32_at, f32s, put, u32_at};
 use crate::error::OpFault;
 use crate::exact;
 use crate::format::{DType, MAX_ROW};
@@ -100,41 +99,46 @@ impl<'a> Matrix<'a> {
         })
     }
 
-    fn float(&self, row: usize, vector: &[u8]) -> Option<f32> {
+    /// Sums of two rows with the vector that starts at `start`.
+    #[inline(never)]
+    fn floats(&self, arena: &[u8], rows: [usize; 2], start: usize) -> Option<[f32; 2]> {
+        let vector = arena.get(start..)?.get(..self.columns.wrapping_mul(4))?;
         if self.is_float {
-            let columns = self.columns.checked_mul(4)?;
-            let start = row.checked_mul(columns)?;
-            let weights = self.weights.get(start..start.checked_add(columns)?)?;
-            let products = f32s(vector).zip(f32s(weights)).map(|(x, w)| x * w);
-            return Some(products.fold(0.0, |sum, product| sum + product));
+            let [a, b] = self.rows(rows, self.columns.wrapping_mul(4))?;
+            let products = f32s(vector).zip(f32s(a).zip(f32s(b)));
+            return Some(products.fold([0.0; 2], add_products));
         }
+        let [a, b] = self.rows(rows, self.columns)?;
+        let code = |&code: &u8| i32::from(code as i8).wrapping_sub(self.zero_point) as f32;
+        let products = f32s(vector).zip(a.iter().map(code).zip(b.iter().map(code)));
+        let sums = products.fold([0.0; 2], add_products);
         let scales = self.scales?;
-        let at = if scales.len() == 4 { 0 } else { row };
-        let products = f32s(vector).zip(self.codes(row)?);
-        let sum = products.fold(0.0, |sum, (x, code)| sum + x * code as f32);
-        Some(sum * f32_at(scales, at.checked_mul(4)?)?)
+        let scale = |row: usize| match scales.len() {
+            4 => f32_at(scales, 0),
+            _ => f32_at(scales, row.checked_mul(4)?),
+        };
+        Some([sums[0] * scale(rows[0])?, sums[1] * scale(rows[1])?])
     }
 
-    /// Below 2^31 in magnitude for rows up to [`MAX_ROW`].
-    fn integer(&self, row: usize, vector: &[u8]) -> Option<i32> {
-        Some(dot_row(vector, self.row(row)?, self.zero_point))
+    /// As [`floats`](Self::floats), of integers: below 2^31 in magnitude for rows up to [`MAX_ROW`].
+    #[inline(never)]
+    fn integers(&self, arena: &[u8], rows: [usize; 2], start: usize) -> Option<[i32; 2]> {
+        let vector = arena.get(start..)?.get(..self.columns)?;
+        let rows = self.rows(rows, self.columns)?;
+        Some(dot_rows(vector, rows, correction(vector, self.zero_point)))
     }
 
-    /// A row of 8-bit weights less their zero point.
-    fn codes(&self, row: usize) -> Option<impl Iterator<Item = i32>> {
-        let zero_point = self.zero_point;
-        Some(
-            self.row(row)?
-                .iter()
-                .map(move |&code| i32::from(code as i8).wrapping_sub(zero_point)),
-        )
+    /// Two rows of so many bytes.
+    #[inline(always)]
+    fn rows(&self, [a, b]: [usize; 2], bytes: usize) -> Option<[&'a [u8]; 2]> {
+        let row = |row: usize| self.weights.get(row.wrapping_mul(bytes)..)?.get(..bytes);
+        Some([row(a)?, row(b)?])
     }
+}
 
-    /// A row of 8-bit weights.
-    fn row(&self, row: usize) -> Option<&'a [u8]> {
-        let start = row.checked_mul(self.columns)?;
-        self.weights.get(start..start.checked_add(self.columns)?)
-    }
+#[inline(always)]
+fn add_products([a, b]: [f32; 2], (x, (w_a, w_b)): (f32, (f32, f32))) -> [f32; 2] {
+    [a + x * w_a, b + x * w_b]
 }
 
 /// The bytes of a constant operand.
@@ -382,48 +386,67 @@ impl<'a> Layer<'a> {
         self.hidden.checked_mul(self.element_bytes())
     }
 
-    /// The pre-activation of a row for the vectors at these offsets; where one is left out, its
-    /// products are.
-    #[inline(never)]
-    pub fn gate(
+    /// Pre-activations of two rows for the vectors at these offsets; where one is left out, its
+    /// products are. `bias` is how far a row's bias lies behind the row's number.
+    pub fn gates(
         &self,
         arena: &[u8],
-        row: usize,
+        rows: [usize; 2],
         bias: usize,
-        (x, h): (Option<usize>, Option<usize>),
-    ) -> Option<f32> {
-        let vector = |start: usize, matrix: &Matrix| {
-            let bytes = matrix.columns.checked_mul(self.element_bytes())?;
-            arena.get(start..start.checked_add(bytes)?)
-        };
+        vectors: (Option<usize>, Option<usize>),
+    ) -> Option<[f32; 2]> {
+        let biases = rows.map(|row| row.wrapping_add(bias));
         match self.bias {
-            Bias::Float(biases) => {
-                let part = |start: Option<usize>, matrix: &Matrix| match start {
-                    Some(start) => matrix.float(row, vector(start, matrix)?).map(Some),
-                    None => Some(None),
-                };
-                let sum = match (part(x, &self.input)?, part(h, &self.recurrent)?) {
-                    (Some(input), Some(recurrent)) => input + recurrent,
-                    (input, recurrent) => input.or(recurrent)?,
-                };
-                Some(sum + f32_at(biases, bias.checked_mul(4)?)?)
-            }
+            Bias::Float(bias) => self.float_gates(arena, rows, (bias, biases), vectors),
             Bias::Exact { factors, offsets } => {
-                let part = |start: Option<usize>, matrix: &Matrix| match start {
-                    Some(start) => matrix.integer(row, vector(start, matrix)?),
-                    None => Some(0),
+                let sums = self.sums(arena, rows, vectors)?;
+                let sum = |[a, b]: [i32; 2], row: usize, bias: usize| {
+                    let at = match factors.len() {
+                        FACTOR_BYTES => 0,
+                        _ => row.wrapping_mul(FACTOR_BYTES),
+                    };
+                    let offset = chunk(offsets, bias.wrapping_mul(OFFSET_BYTES))?;
+                    exact_sum([a, b], chunk(factors, at)?, offset)
                 };
-                let sums = [part(x, &self.input)?, part(h, &self.recurrent)?];
-                let at = if factors.len() == FACTOR_BYTES {
-                    0
-                } else {
-                    row
-                };
-                let factors = array(factors, at.checked_mul(FACTOR_BYTES)?)?;
-                let offset = array(offsets, bias.checked_mul(OFFSET_BYTES)?)?;
-                exact_sum(sums, &factors, &offset)
+                let ([a, c], [b, d]) = sums;
+                let ([first, second], [bias, next]) = (rows, biases);
+                Some([sum([a, b], first, bias)?, sum([c, d], second, next)?])
             }
         }
+    }
+
+    #[inline(never)]
+    fn float_gates(
+        &self,
+        arena: &[u8],
+        rows: [usize; 2],
+        (values, biases): (&[u8], [usize; 2]),
+        (x, h): (Option<usize>, Option<usize>),
+    ) -> Option<[f32; 2]> {
+        let part = |start: Option<usize>, matrix: &Matrix| match start {
+            Some(start) => matrix.floats(arena, rows, start).map(Some),
+            None => Some(None),
+        };
+        let sums = match (part(x, &self.input)?, part(h, &self.recurrent)?) {
+            (Some([a, b]), Some([c, d])) => [a + c, b + d],
+            (input, recurrent) => input.or(recurrent)?,
+        };
+        let bias = |at: usize| f32_at(values, at.checked_mul(4)?);
+        Some([sums[0] + bias(biases[0])?, sums[1] + bias(biases[1])?])
+    }
+
+    /// Sums of products with each vector.
+    fn sums(
+        &self,
+        arena: &[u8],
+        rows: [usize; 2],
+        (x, h): (Option<usize>, Option<usize>),
+    ) -> Option<([i32; 2], [i32; 2])> {
+        let part = |start: Option<usize>, matrix: &Matrix| match start {
+            Some(start) => matrix.integers(arena, rows, start),
+            None => Some([0; 2]),
+        };
+        Some((part(x, &self.input)?, part(h, &self.recurrent)?))
     }
 
     /// The state of a unit as a float.
@@ -457,16 +480,52 @@ impl<'a> Layer<'a> {
         copy(row, state);
         Some(())
     }
-
-    /// The logistic function of a gate over both vectors.
-    pub fn sigmoid(&self, arena: &[u8], row: usize, x: usize) -> Option<f32> {
-        self.gate(arena, row, row, (Some(x), Some(self.h)))
-            .map(sigmoid)
-    }
 }
 
 /// `(P·a + Q·b + C) / 2^shift`, rounded to `f32` once.
+#[inline(never)]
 fn exact_sum(
+    sums: [i32; 2],
+    factors: &[u8; FACTOR_BYTES],
+    offset: &[u8; OFFSET_BYTES],
+) -> Option<f32> {
+    match narrow_numerator(sums, factors, offset) {
+        Some(numerator) => Some(exact::nearest(numerator, u32_at(factors, 16)?)),
+        None => wide_sum(sums, factors, offset),
+    }
+}
+
+/// The numerator's higher bits and lowest 32, from products of 64 bits, which take a processor of 32 bits few
+/// instructions; none where sums or `C` might not leave room for that.
+#[inline(always)]
+fn narrow_numerator(
+    sums: [i32; 2],
+    factors: &[u8; FACTOR_BYTES],
+    offset: &[u8; OFFSET_BYTES],
+) -> Option<(i64, u32)> {
+    let is_small = |sum: i32| sum.unsigned_abs() < 1 << 29;
+    let (low, high) = (
+        u32_at(offset, 0)?,
+        array(offset, 4).map(i64::from_le_bytes)?,
+    );
+    if !sums.into_iter().all(is_small) || high.unsigned_abs() >= 1 << 62 {
+        return None;
+    }
+    let products = |at: usize| {
+        let factors = [u32_at(factors, at)?, u32_at(factors, at.wrapping_add(8))?];
+        let [a, b] = [sums[0], sums[1]].map(i64::from);
+        let [p, q] = factors.map(i64::from);
+        Some(a.wrapping_mul(p).wrapping_add(b.wrapping_mul(q)))
+    };
+    let lower = products(0)?.wrapping_add(low.into());
+    let higher = products(4)?.wrapping_add(high).wrapping_add(lower >> 32);
+    Some((higher, lower as u32))
+}
+
+/// As [`exact_sum`], with any factors.
+#[cold]
+#[inline(never)]
+fn wide_sum(
     [a, b]: [i32; 2],
     factors: &[u8; FACTOR_BYTES],
     offset: &[u8; OFFSET_BYTES],
@@ -478,6 +537,51 @@ fn exact_sum(
         .wrapping_mul(factor(0)?)
         .wrapping_add(i128::from(b).wrapping_mul(factor(8)?))
         .wrapping_add(i128::from(high) << 64 | i128::from(low));
-    let shift = u32_at(factors, 16)?;
-    Some(numerator as f32 * f32::from_bits(127_u32.saturating_sub(shift) << 23))
+    Some(exact::nearest_wide(numerator, u32_at(factors, 16)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of which many are extreme.
+    fn numbers() -> impl FnMut() -> u64 {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            match state >> 61 {
+                0 => u64::MAX << (state & 63),
+                1 => u64::MAX >> (state & 63),
+                2 => 0,
+                _ => state >> (state >> 40 & 63),
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_64_bits_equal_those_of_128() {
+        let mut next = numbers();
+        let mut narrow = 0;
+        for _ in 0..200_000 {
+            let sums = [next() as i32, next() as i32];
+            let shift = (next() % 127) as u32;
+            let (mut factors, mut offset) = ([0; FACTOR_BYTES], [0; OFFSET_BYTES]);
+            put(&mut factors, 0, next().to_le_bytes()).unwrap();
+            put(&mut factors, 8, next().to_le_bytes()).unwrap();
+            put(&mut factors, 16, shift.to_le_bytes()).unwrap();
+            put(&mut offset, 0, next().to_le_bytes()).unwrap();
+            put(&mut offset, 8, (next() as u32).to_le_bytes()).unwrap();
+            let sum = exact_sum(sums, &factors, &offset).unwrap();
+            let expected = wide_sum(sums, &factors, &offset).unwrap();
+            assert_eq!(
+                sum.to_bits(),
+                expected.to_bits(),
+                "{sums:?} {factors:?} {offset:?}"
+            );
+            narrow += u32::from(narrow_numerator(sums, &factors, &offset).is_some());
+        }
+        assert!(narrow > 50_000, "{narrow}");
+    }
 }

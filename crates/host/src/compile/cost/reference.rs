@@ -2,7 +2,7 @@
 
 use super::super::byte_op::ByteOp;
 use super::super::graph::{Element, Graph, Node, Op, Svm, Window};
-use super::super::recurrent::Recurrent;
+use super::super::recurrent::{Cell, Form, Recurrent};
 use super::elements;
 use crate::compile::report::macs;
 use dunlin_engine::format::OpCode;
@@ -21,8 +21,8 @@ pub(super) fn cycles(graph: &Graph, node: &Node) -> u64 {
     let macs = macs(graph, node);
     match node.op {
         Op::FullyConnected { .. } => 13 * macs + 62 * results,
-        Op::FullyConnectedI8 { .. } => 12 * macs + 600 * results,
-        Op::FullyConnectedI8ToF32 { .. } => 12 * macs + 250 * results,
+        Op::FullyConnectedI8 { .. } => 5 * macs / 2 + 600 * results,
+        Op::FullyConnectedI8ToF32 { .. } => 5 * macs / 2 + 250 * results,
         Op::Conv2d { .. } => (TAP + 50) * taps(graph, node) + 10 * macs,
         Op::Conv2dI8 { .. } => (TAP + 48) * taps(graph, node) + 10 * macs + 540 * results,
         Op::Conv2dI8ToF32 { .. } => (TAP + 48) * taps(graph, node) + 10 * macs + 250 * results,
@@ -147,8 +147,17 @@ fn bytes(graph: &Graph, node: &Node, op: &ByteOp) -> u64 {
     }
 }
 
-/// Products of every step, and the functions of every unit.
+/// Products of every step, in tenths of a cycle, and what becomes of the sums of every unit.
 fn recurrent(graph: &Graph, node: &Node, layer: Recurrent) -> u64 {
     let steps = graph.values[node.inputs[0]].shape[0] as u64;
-    14 * macs(graph, node) + 600 * steps * layer.hidden as u64
+    let (product, lstm, gru) = match layer.form {
+        Form::Open | Form::Floats => (71, 1290, 1080),
+        Form::FloatsByI8 { .. } => (95, 1410, 1170),
+        Form::I8 { .. } => (21, 1880, 1650),
+    };
+    let unit = match layer.cell {
+        Cell::Lstm { .. } => lstm,
+        Cell::Gru { .. } => gru,
+    };
+    product * macs(graph, node) / 10 + unit * steps * layer.hidden as u64
 }

@@ -18,6 +18,8 @@ const MAX_SHIFT: i32 = 126;
 const ROOM_BITS: i32 = 7;
 /// Bits of an offset entry, less the sign.
 const OFFSET_BITS: u32 = 95;
+/// Bits of the larger factor of a row: with sums and zero points of 32 and 8 bits an offset entry holds the products.
+const FACTOR_BITS: i32 = 56;
 
 pub(super) fn close(graph: &mut Graph, at: usize) -> Option<Formed> {
     let Op::Recurrent(layer) = graph.nodes[at].op else {
@@ -219,7 +221,7 @@ impl Exact<'_> {
             .filter(|bias| bias.mantissa != 0)
             .map(|bias| bias.exponent);
         let finest = finest.min().unwrap_or(0).max(of_products - ROOM_BITS);
-        let exponent = of_products.min(finest);
+        let exponent = self.finer(of_products.min(finest), &products, &biases);
         let factor = |product: Dyadic| {
             let up = u32::try_from(product.exponent.max(exponent) - exponent).ok()?;
             let fits = product.mantissa == 0 || product.mantissa.leading_zeros() >= up + 64;
@@ -231,6 +233,15 @@ impl Exact<'_> {
         (-MAX_SHIFT..=0)
             .contains(&exponent)
             .then_some(Row { factors, exponent })
+    }
+
+    /// An exponent at which the larger factor has [`FACTOR_BITS`], so that the leading bits of a sum, from which the
+    /// device makes a float, lie in the upper of its words; a coarser one where a bias or the shift wants that.
+    fn finer(&self, exponent: i32, products: &[Dyadic], biases: &[Dyadic]) -> i32 {
+        let end = |numbers: &[Dyadic]| numbers.iter().filter_map(|number| number.end()).max();
+        let of_factors = end(products).map_or(exponent, |end| end - FACTOR_BITS);
+        let of_biases = end(biases).map_or(of_factors, |end| end + 2 - OFFSET_BITS.cast_signed());
+        exponent.min(of_factors.max(of_biases).max(-MAX_SHIFT))
     }
 
     /// The constant part of an entry's numerator.
