@@ -111,13 +111,14 @@ impl<'a> Matrix<'a> {
         let [a, b] = self.rows(rows, self.columns)?;
         let code = |&code: &u8| i32::from(code as i8).wrapping_sub(self.zero_point) as f32;
         let products = f32s(vector).zip(a.iter().map(code).zip(b.iter().map(code)));
-        let sums = products.fold([0.0; 2], add_products);
+        let [first, second] = products.fold([0.0; 2], add_products);
         let scales = self.scales?;
         let scale = |row: usize| match scales.len() {
             4 => f32_at(scales, 0),
             _ => f32_at(scales, row.checked_mul(4)?),
         };
-        Some([sums[0] * scale(rows[0])?, sums[1] * scale(rows[1])?])
+        let [row, next] = rows;
+        Some([first * scale(row)?, second * scale(next)?])
     }
 
     /// As [`floats`](Self::floats), of integers: below 2^31 in magnitude for rows up to [`MAX_ROW`].
@@ -427,12 +428,13 @@ impl<'a> Layer<'a> {
             Some(start) => matrix.floats(arena, rows, start).map(Some),
             None => Some(None),
         };
-        let sums = match (part(x, &self.input)?, part(h, &self.recurrent)?) {
+        let [first, second] = match (part(x, &self.input)?, part(h, &self.recurrent)?) {
             (Some([a, b]), Some([c, d])) => [a + c, b + d],
             (input, recurrent) => input.or(recurrent)?,
         };
         let bias = |at: usize| f32_at(values, at.checked_mul(4)?);
-        Some([sums[0] + bias(biases[0])?, sums[1] + bias(biases[1])?])
+        let [at, next] = biases;
+        Some([first + bias(at)?, second + bias(next)?])
     }
 
     /// Sums of products with each vector.
@@ -513,7 +515,7 @@ fn narrow_numerator(
     }
     let products = |at: usize| {
         let factors = [u32_at(factors, at)?, u32_at(factors, at.wrapping_add(8))?];
-        let [a, b] = [sums[0], sums[1]].map(i64::from);
+        let [a, b] = sums.map(i64::from);
         let [p, q] = factors.map(i64::from);
         Some(a.wrapping_mul(p).wrapping_add(b.wrapping_mul(q)))
     };
