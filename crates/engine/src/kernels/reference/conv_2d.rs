@@ -18,12 +18,12 @@
 //! at 0.0, leaves out taps outside of the image and adds the bias last. In variants 1 and 2 a tap
 //! outside of the image sees x₀, which stands for 0.0; so `Q` holds `-x₀·Σ(w - w₀)` over all taps.
 
-use super::dot::{dot_constant, dot_f32, dot_i8};
+use super::dot::{correction, dot_constant, dot_f32, dot_rows};
 use super::rescale::{self, Channels, ToF32, ToI8};
 use super::window::{Spec, Taps, Window, pixels};
 use super::{Kernel, clamp};
 use crate::KernelId;
-use crate::bytes::{f32s, pieces, pieces_mut};
+use crate::bytes::{f32_at, pieces_mut};
 use crate::error::OpFault;
 use crate::format::{DType, MAX_ROW, OpCode};
 use crate::op::{Op, check, split};
@@ -120,42 +120,44 @@ fn check_zero_point(op: &Op, word: usize) -> Result<(), OpFault> {
 }
 
 fn run_f32(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let bias = op.input(2)?.constant?;
+    let biases = op.input(2)?.constant?;
     let (minimum, maximum) = (op.parameters().f32(0)?, op.parameters().f32(1)?);
-    for_each_filter(op, arena, F32_WORDS, f32s(bias), |filter, bias, y| {
-        *y = clamp::limit(sum_f32(filter) + bias, minimum, maximum).to_le_bytes();
+    let bias = |index: usize| f32_at(biases, index.checked_mul(4)?);
+    for_each_filter(op, arena, (F32_WORDS, sum_f32), bias, |sum, bias, y| {
+        *y = clamp::limit(sum + bias, minimum, maximum).to_le_bytes();
     })
 }
 
 fn run_i8(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (target, x0) = (ToI8::read(op)?, op.parameters().i32(ToI8::WORDS)?);
     let (channels, w0) = (Channels::of(op)?, rescale::weight_zero_point(op)?);
-    for_each_filter(
-        op,
-        arena,
-        I8_WORDS,
-        channels.iter(),
-        |filter, channel, y| {
-            let sum = sum_i8(filter, x0, w0);
-            target.write(channel.numerator(sum), channel.shift, y);
-        },
-    )
+    let sums = |filters: Filters| sum_i8(filters, x0, w0);
+    let each = |index| channels.get(index);
+    for_each_filter(op, arena, (I8_WORDS, sums), each, |sum, channel, y| {
+        target.write(channel.numerator(sum), channel.shift, y);
+    })
 }
 
 fn run_i8_to_f32(op: &Op, arena: &mut [u8]) -> Option<()> {
     let (target, x0) = (ToF32::read(op)?, op.parameters().i32(ToF32::WORDS)?);
     let (channels, w0) = (Channels::of(op)?, rescale::weight_zero_point(op)?);
-    let each = channels.iter();
-    for_each_filter(op, arena, I8_TO_F32_WORDS, each, |filter, channel, y| {
-        let sum = sum_i8(filter, x0, w0);
-        target.write(channel.numerator(sum), channel.shift, y);
-    })
+    let sums = |filters: Filters| sum_i8(filters, x0, w0);
+    let each = |index| channels.get(index);
+    for_each_filter(
+        op,
+        arena,
+        (I8_TO_F32_WORDS, sums),
+        each,
+        |sum, channel, y| {
+            target.write(channel.numerator(sum), channel.shift, y);
+        },
+    )
 }
 
-/// A filter over one window.
-struct Filter<'a> {
+/// Two filters of a group over one window.
+struct Filters<'a> {
     taps: Taps<'a>,
-    weights: &'a [u8],
+    weights: [&'a [u8]; 2],
     input: &'a [u8],
     /// Bytes of a pixel, bytes of the first channel in it, bytes of a tap.
     pixel: usize,
@@ -165,50 +167,55 @@ struct Filter<'a> {
 
 /// What a tap lies on, and its weights.
 enum Tap<'a> {
-    Pixel(&'a [u8], &'a [u8]),
-    Outside(&'a [u8]),
+    Pixel(&'a [u8], [&'a [u8]; 2]),
+    Outside([&'a [u8]; 2]),
 }
 
-impl<'a> Iterator for Filter<'a> {
+impl<'a> Iterator for Filters<'a> {
     type Item = Tap<'a>;
 
     #[inline(always)]
     fn next(&mut self) -> Option<Tap<'a>> {
         let place = self.taps.next()?;
-        let (weights, rest) = self.weights.split_at_checked(self.tap)?;
-        self.weights = rest;
+        let [a, b] = self.weights;
+        let ((a, a_rest), (b, b_rest)) =
+            (a.split_at_checked(self.tap)?, b.split_at_checked(self.tap)?);
+        self.weights = [a_rest, b_rest];
         let Some(place) = place else {
-            return Some(Tap::Outside(weights));
+            return Some(Tap::Outside([a, b]));
         };
         let start = place.checked_mul(self.pixel)?.checked_add(self.first)?;
         let x = self.input.get(start..start.checked_add(self.tap)?)?;
-        Some(Tap::Pixel(x, weights))
+        Some(Tap::Pixel(x, [a, b]))
     }
 }
 
 #[inline(never)]
-fn sum_i8(filter: Filter, x0: i32, w0: i32) -> i32 {
-    filter.fold(0, |sum, tap| match tap {
-        Tap::Pixel(x, w) => dot_i8(sum, x, w, w0),
-        Tap::Outside(w) => dot_constant(sum, x0, w, w0),
+fn sum_i8(filters: Filters, x0: i32, w0: i32) -> [i32; 2] {
+    filters.fold([0; 2], |[a, b], tap| {
+        let [a_more, b_more] = match tap {
+            Tap::Pixel(x, weights) => dot_rows(x, weights, correction(x, w0)),
+            Tap::Outside(weights) => weights.map(|weights| dot_constant(x0, weights, w0)),
+        };
+        [a.wrapping_add(a_more), b.wrapping_add(b_more)]
     })
 }
 
-fn sum_f32(filter: Filter) -> f32 {
-    filter.fold(0.0, |sum, tap| match tap {
-        Tap::Pixel(x, w) => dot_f32(sum, x, w),
-        Tap::Outside(_) => sum,
+fn sum_f32(filters: Filters) -> [f32; 2] {
+    filters.fold([0.0; 2], |[a, b], tap| match tap {
+        Tap::Pixel(x, [w_a, w_b]) => [dot_f32(a, x, w_a), dot_f32(b, x, w_b)],
+        Tap::Outside(_) => [a, b],
     })
 }
 
-/// Gives `write` every filter over every window, the filter's own constants and the result.
+/// Gives `write` the sum of every filter over every window, the filter's own constants and the result.
 #[inline(always)]
-fn for_each_filter<C, const N: usize>(
+fn for_each_filter<C, S, const N: usize>(
     op: &Op,
     arena: &mut [u8],
-    word: usize,
-    constants: impl Iterator<Item = C> + Clone,
-    write: impl Fn(Filter, C, &mut [u8; N]),
+    (word, sums): (usize, impl Fn(Filters) -> [S; 2]),
+    constants: impl Fn(usize) -> Option<C>,
+    write: impl Fn(S, C, &mut [u8; N]),
 ) -> Option<()> {
     let (x, w, y) = (op.input(0)?.info, op.input(1)?, op.output(0)?);
     let window = Window::read(op, spec(op, word)?)?;
@@ -218,20 +225,24 @@ fn for_each_filter<C, const N: usize>(
     let per_group = y.columns().checked_div(pixel.checked_div(tap)?)?;
     let (input, output) = split(arena, x.range(), y.range())?;
     for (at, results) in pixels(y).zip(pieces_mut(output, y.columns() * N)) {
-        let filters = pieces(weights, filter_bytes).zip(constants.clone());
-        for (index, ((weights, constant), y)) in filters.zip(results.as_chunks_mut().0).enumerate()
-        {
-            let first = index.checked_div(per_group)? * tap;
-            let taps = window.taps(at);
-            let filter = Filter {
-                taps,
-                weights,
+        let results: &mut [[u8; N]] = results.as_chunks_mut().0;
+        let mut index = 0;
+        while index < results.len() {
+            // A filter without a neighbour in its group is its own.
+            let beside = index + usize::from((index + 1).checked_rem(per_group)? != 0);
+            let filter = |index: usize| weights.get(index * filter_bytes..)?.get(..filter_bytes);
+            let sums = sums(Filters {
+                taps: window.taps(at),
+                weights: [filter(index)?, filter(beside)?],
                 input,
                 pixel,
-                first,
+                first: index.checked_div(per_group)? * tap,
                 tap,
-            };
-            write(filter, constant, y);
+            });
+            for (place, sum) in (index..=beside).zip(sums) {
+                write(sum, constants(place)?, results.get_mut(place)?);
+            }
+            index = beside + 1;
         }
     }
     Some(())

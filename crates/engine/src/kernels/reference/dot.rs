@@ -9,28 +9,17 @@ pub(super) fn dot_f32(sum: f32, x: &[u8], w: &[u8]) -> f32 {
     f32s(x).zip(f32s(w)).fold(sum, |sum, (x, w)| sum + x * w)
 }
 
-/// `sum + Σ x(w - w₀)`. Below 2^31 in magnitude for up to
-/// [`MAX_ROW`](crate::format::MAX_ROW) products.
+/// `Σ x(w - w₀)` where every `x` is the same.
 #[inline(always)]
-pub(super) fn dot_i8(sum: i32, x: &[u8], w: &[u8], weight_zero_point: i32) -> i32 {
-    let products = x.iter().zip(w).map(|(&x, &w)| {
-        let (x, w) = (i32::from(x as i8), i32::from(w as i8));
-        x.wrapping_mul(w.wrapping_sub(weight_zero_point))
-    });
-    products.fold(sum, i32::wrapping_add)
-}
-
-/// `sum + Σ x(w - w₀)` where every `x` is the same.
-#[inline(always)]
-pub(super) fn dot_constant(sum: i32, x: i32, w: &[u8], weight_zero_point: i32) -> i32 {
-    let products = w
+pub(super) fn dot_constant(x: i32, w: &[u8], weight_zero_point: i32) -> i32 {
+    let weights = w
         .iter()
-        .map(|&w| x.wrapping_mul(i32::from(w as i8).wrapping_sub(weight_zero_point)));
-    products.fold(sum, i32::wrapping_add)
+        .map(|&w| i32::from(w as i8).wrapping_sub(weight_zero_point));
+    x.wrapping_mul(weights.fold(0, i32::wrapping_add))
 }
 
-/// `Σ xw - correction` of two rows as long as `x`: with the [`correction`] for `w₀` it is `Σ x(w - w₀)`, the same sum
-/// as [`dot_i8`] gives, also where it wraps.
+/// `Σ xw - correction` of two rows as long as `x`: with the [`correction`] for `w₀` it is `Σ x(w - w₀)`, below 2^31 in
+/// magnitude for up to [`MAX_ROW`](crate::format::MAX_ROW) products; longer sums wrap.
 #[inline(always)]
 pub(super) fn dot_rows(x: &[u8], rows: [&[u8]; 2], correction: i32) -> [i32; 2] {
     dot_pair(x, rows).map(|sum| sum.wrapping_sub(correction))
@@ -50,6 +39,12 @@ pub(super) fn correction(x: &[u8], weight_zero_point: i32) -> i32 {
 mod tests {
     use super::*;
 
+    fn one_by_one(x: &[u8], w: &[u8], weight_zero_point: i32) -> i32 {
+        let product =
+            |(x, w): (&u8, &u8)| i32::from(*x as i8) * (i32::from(*w as i8) - weight_zero_point);
+        x.iter().zip(w).map(product).sum()
+    }
+
     #[test]
     fn rows_have_the_sums_of_products_one_by_one() {
         let codes = |seed: usize| move |i: usize| (i.wrapping_mul(seed) >> 3) as u8;
@@ -60,13 +55,13 @@ mod tests {
         for length in 0..=40 {
             let (x, w) = (&x[..length], &w[..length]);
             for zero_point in [-128, -3, 0, 1, 127] {
-                let expected = [w, x].map(|row| dot_i8(0, x, row, zero_point));
+                let expected = [w, x].map(|row| one_by_one(x, row, zero_point));
                 let sums = dot_rows(x, [w, x], correction(x, zero_point));
                 assert_eq!(sums, expected, "{length}, {zero_point}");
             }
         }
         let most = [0x80; 1000];
-        let expected = [dot_i8(0, &most, &most, 127); 2];
+        let expected = [one_by_one(&most, &most, 127); 2];
         let sums = dot_rows(&most, [&most; 2], correction(&most, 127));
         assert_eq!(sums, expected);
     }

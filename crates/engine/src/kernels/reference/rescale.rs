@@ -53,16 +53,18 @@ impl<'a> Channels<'a> {
     }
 
     #[inline(always)]
-    pub fn iter(self) -> impl Iterator<Item = Channel> + Clone + 'a {
+    pub fn iter(self) -> impl Iterator<Item = Channel> + 'a {
         let entries = self.multipliers.iter().cycle().zip(self.offsets);
-        entries.map(|(multiplier, offset)| {
-            let (factor, shift) = decode_multiplier(multiplier);
-            Channel {
-                factor,
-                offset: decode_offset(offset),
-                shift,
-            }
-        })
+        entries.map(|(multiplier, offset)| Channel::of(multiplier, offset))
+    }
+
+    #[inline(always)]
+    pub fn get(&self, index: usize) -> Option<Channel> {
+        let multiplier = match self.multipliers {
+            [only] => only,
+            all => all.get(index)?,
+        };
+        Some(Channel::of(multiplier, self.offsets.get(index)?))
     }
 
     /// Checks multipliers and offsets against the output's channels.
@@ -87,6 +89,16 @@ impl<'a> Channels<'a> {
 }
 
 impl Channel {
+    #[inline(always)]
+    fn of(multiplier: &[u8; MULTIPLIER_BYTES], offset: &[u8; OFFSET_BYTES]) -> Channel {
+        let (factor, shift) = decode_multiplier(multiplier);
+        Channel {
+            factor,
+            offset: decode_offset(offset),
+            shift,
+        }
+    }
+
     #[inline(always)]
     pub fn numerator(&self, sum: i32) -> i128 {
         i128::from(sum)
