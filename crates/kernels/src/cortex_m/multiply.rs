@@ -291,8 +291,8 @@ unsafe extern "C" fn pair(
 macro_rules! even {
     ($value:literal, $before:literal, $parity:literal) => {
         concat!(
-            "orn ", $before, ", ", $before, ", ", $parity, "\n", "and ", $value, ", ", $value,
-            ", ", $before, "\n",
+            concat!("orn ", $before, ", ", $before, ", ", $parity, "\n"),
+            concat!("and ", $value, ", ", $value, ", ", $before, "\n"),
         )
     };
 }
@@ -301,8 +301,8 @@ macro_rules! even {
 macro_rules! odd {
     ($value:literal, $before:literal, $parity:literal) => {
         concat!(
-            "and ", $value, ", ", $value, ", ", $parity, "\n", "orr ", $value, ", ", $value, ", ",
-            $before, "\n",
+            concat!("and ", $value, ", ", $value, ", ", $parity, "\n"),
+            concat!("orr ", $value, ", ", $value, ", ", $before, "\n"),
         )
     };
 }
@@ -312,50 +312,20 @@ macro_rules! pair_ties {
     ($one:ident, $first:literal, $second:literal, $parity:literal, $end:literal) => {
         concat!(
             "ldm r0!, {{r1, r2, r3}}\n",
-            "sub r12, ",
-            $first,
-            ", r3, asr #8\n",
-            "sub lr, ",
-            $second,
-            ", r3, asr #8\n",
-            "smmla ",
-            $first,
-            ", ",
-            $first,
-            ", r1, r2\n",
-            "smmla ",
-            $second,
-            ", ",
-            $second,
-            ", r1, r2\n",
+            concat!("sub r12, ", $first, ", r3, asr #8\n"),
+            concat!("sub lr, ", $second, ", r3, asr #8\n"),
+            concat!("smmla ", $first, ", ", $first, ", r1, r2\n"),
+            concat!("smmla ", $second, ", ", $second, ", r1, r2\n"),
             "smmla r12, r12, r1, r2\n",
             "smmla lr, lr, r1, r2\n",
-            "asr ",
-            $first,
-            ", ",
-            $first,
-            ", r3\n",
-            "asr ",
-            $second,
-            ", ",
-            $second,
-            ", r3\n",
+            concat!("asr ", $first, ", ", $first, ", r3\n"),
+            concat!("asr ", $second, ", ", $second, ", r3\n"),
             "asr r12, r12, r3\n",
             "asr lr, lr, r3\n",
             $one!($first, "r12", $parity),
             $one!($second, "lr", $parity),
-            "ssat ",
-            $first,
-            ", #8, ",
-            $first,
-            $end,
-            "\n",
-            "ssat ",
-            $second,
-            ", #8, ",
-            $second,
-            $end,
-            "\n",
+            concat!("ssat ", $first, ", #8, ", $first, $end, "\n"),
+            concat!("ssat ", $second, ", #8, ", $second, $end, "\n"),
         )
     };
 }
@@ -496,53 +466,28 @@ unsafe extern "C" fn row(
     )
 }
 
-/// The sums of two channels as bytes, with ties to one of two values.
+/// A sum as a byte in its register, with ties to one of two values; `words` are its factor and offset.
+macro_rules! row_tie {
+    ($one:ident, $sum:literal, $parity:literal, $end:literal, $words:literal, $shift:literal) => {
+        concat!(
+            concat!("sub r1, ", $sum, ", ", $shift, ", asr #8\n"),
+            concat!("smmla ", $sum, ", ", $sum, ", ", $words, "\n"),
+            concat!("smmla r1, r1, ", $words, "\n"),
+            concat!("asr ", $sum, ", ", $sum, ", ", $shift, "\n"),
+            concat!("asr r1, r1, ", $shift, "\n"),
+            $one!($sum, "r1", $parity),
+            concat!("ssat ", $sum, ", #8, ", $sum, $end, "\n"),
+        )
+    };
+}
+
+/// The sums of two channels.
 macro_rules! row_ties {
     ($one:ident, $low:literal, $lifted:literal) => {
         concat!(
             "ldm r0!, {{r2, r3, r8, r9, r10, r11}}\n",
-            "sub r1, ",
-            $low,
-            ", r8, asr #8\n",
-            "smmla ",
-            $low,
-            ", ",
-            $low,
-            ", r2, r3\n",
-            "smmla r1, r1, r2, r3\n",
-            "asr ",
-            $low,
-            ", ",
-            $low,
-            ", r8\n",
-            "asr r1, r1, r8\n",
-            $one!($low, "r1", "#1"),
-            "ssat ",
-            $low,
-            ", #8, ",
-            $low,
-            "\n",
-            "sub r1, ",
-            $lifted,
-            ", r11, asr #8\n",
-            "smmla ",
-            $lifted,
-            ", ",
-            $lifted,
-            ", r9, r10\n",
-            "smmla r1, r1, r9, r10\n",
-            "asr ",
-            $lifted,
-            ", ",
-            $lifted,
-            ", r11\n",
-            "asr r1, r1, r11\n",
-            $one!($lifted, "r1", "#0x100"),
-            "ssat ",
-            $lifted,
-            ", #8, ",
-            $lifted,
-            ", asr #8\n",
+            row_tie!($one, $low, "#1", "", "r2, r3", "r8"),
+            row_tie!($one, $lifted, "#0x100", ", asr #8", "r9, r10", "r11"),
         )
     };
 }
