@@ -18,7 +18,7 @@
 //! at 0.0, leaves out taps outside of the image and adds the bias last. In variants 1 and 2 a tap
 //! outside of the image sees x₀, which stands for 0.0; so `Q` holds `-x₀·Σ(w - w₀)` over all taps.
 
-use super::dot::{correction, dot_constant, dot_f32, dot_rows};
+use super::dot::{correction, dot_constant, dot_rows, dot_rows_f32};
 use super::rescale::{self, Channels, ToF32, ToI8};
 use super::window::{Spec, Taps, Window, pixels};
 use super::{Kernel, clamp};
@@ -202,9 +202,9 @@ fn sum_i8(filters: Filters, x0: i32, w0: i32) -> [i32; 2] {
 }
 
 fn sum_f32(filters: Filters) -> [f32; 2] {
-    filters.fold([0.0; 2], |[a, b], tap| match tap {
-        Tap::Pixel(x, [w_a, w_b]) => [dot_f32(a, x, w_a), dot_f32(b, x, w_b)],
-        Tap::Outside(_) => [a, b],
+    filters.fold([0.0; 2], |sums, tap| match tap {
+        Tap::Pixel(x, weights) => dot_rows_f32(sums, x, weights),
+        Tap::Outside(_) => sums,
     })
 }
 

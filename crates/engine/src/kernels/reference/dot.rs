@@ -3,10 +3,21 @@
 use crate::bytes::f32s;
 use dunlin_kernels::dot_pair;
 
-/// `sum` plus the products, one after another from element 0 upwards.
+/// `sums` plus the products of `x` with each row, one after another from element 0 upwards.
 #[inline(always)]
-pub(super) fn dot_f32(sum: f32, x: &[u8], w: &[u8]) -> f32 {
-    f32s(x).zip(f32s(w)).fold(sum, |sum, (x, w)| sum + x * w)
+pub(super) fn dot_rows_f32(sums: [f32; 2], x: &[u8], [a, b]: [&[u8]; 2]) -> [f32; 2] {
+    add_products(sums, f32s(x), f32s(a).zip(f32s(b)))
+}
+
+/// As [`dot_rows_f32`], with the weights as floats.
+#[inline(always)]
+pub(super) fn add_products(
+    sums: [f32; 2],
+    x: impl Iterator<Item = f32>,
+    weights: impl Iterator<Item = (f32, f32)>,
+) -> [f32; 2] {
+    let products = x.zip(weights);
+    products.fold(sums, |[a, b], (x, (w_a, w_b))| [a + x * w_a, b + x * w_b])
 }
 
 /// `Σ x(w - w₀)` where every `x` is the same.

@@ -17,11 +17,11 @@
 //! even, adds y₀ and limits. Variant 2 rounds the numerator to `f32` once and divides by
 //! `2^shift`; a bias finer than the steps of `P` is off by less than one of them.
 
-use super::dot::{correction, dot_f32, dot_rows};
+use super::dot::{correction, dot_rows, dot_rows_f32};
 use super::rescale::{self, Channels, ToF32, ToI8};
 use super::{Kernel, clamp};
 use crate::KernelId;
-use crate::bytes::{f32s, pieces, pieces_mut};
+use crate::bytes::{f32_at, pieces, pieces_mut};
 use crate::error::OpFault;
 use crate::format::{DType, MAX_ROW, OpCode};
 use crate::op::{Op, check, split};
@@ -87,63 +87,74 @@ fn check_i8_to_f32(op: &Op) -> Result<u64, OpFault> {
 }
 
 fn run_f32(op: &Op, arena: &mut [u8]) -> Option<()> {
-    let (x, weights, bias) = (op.input(0)?, op.input(1)?.constant?, op.input(2)?.constant?);
+    let biases = op.input(2)?.constant?;
     let (minimum, maximum) = (op.parameters().f32(0)?, op.parameters().f32(1)?);
-    let output = op.output(0)?;
-    let row_bytes = x.info.columns().checked_mul(4)?;
-    let (inputs, outputs) = split(arena, x.info.range(), output.range())?;
-    let rows = pieces(inputs, row_bytes);
-    for (input, result) in rows.zip(pieces_mut(outputs, output.columns().checked_mul(4)?)) {
-        let channels = pieces(weights, row_bytes).zip(f32s(bias));
-        for ((row, bias), y) in channels.zip(result.as_chunks_mut().0) {
-            let sum = dot_f32(0.0, input, row) + bias;
-            *y = clamp::limit(sum, minimum, maximum).to_le_bytes();
-        }
-    }
-    Some(())
+    let sums = |x: &[u8], rows: [&[u8]; 2], _| dot_rows_f32([0.0; 2], x, rows);
+    let bias = |index: usize| f32_at(biases, index.checked_mul(4)?);
+    for_each_channel(op, arena, (|_| 0, sums), bias, |sum, bias, y| {
+        *y = clamp::limit(sum + bias, minimum, maximum).to_le_bytes();
+    })
 }
 
 fn run_i8(op: &Op, arena: &mut [u8]) -> Option<()> {
     let target = ToI8::read(op)?;
-    for_each_channel(op, arena, |numerator, shift, y| {
+    for_each_numerator(op, arena, |numerator, shift, y| {
         target.write(numerator, shift, y);
     })
 }
 
 fn run_i8_to_f32(op: &Op, arena: &mut [u8]) -> Option<()> {
     let target = ToF32::read(op)?;
-    for_each_channel(op, arena, |numerator, shift, y| {
+    for_each_numerator(op, arena, |numerator, shift, y| {
         target.write(numerator, shift, y);
     })
 }
 
 /// Gives `write` the exact numerator, the shift and the output element of every channel.
 #[inline(always)]
-fn for_each_channel<const N: usize>(
+fn for_each_numerator<const N: usize>(
     op: &Op,
     arena: &mut [u8],
     write: impl Fn(i128, u32, &mut [u8; N]),
 ) -> Option<()> {
-    let (x, weights) = (op.input(0)?.info, op.input(1)?.constant?);
-    let channels = Channels::of(op)?;
-    let weight_zero_point = rescale::weight_zero_point(op)?;
-    let output = op.output(0)?;
+    let (channels, w0) = (Channels::of(op)?, rescale::weight_zero_point(op)?);
+    let sums = (|x: &[u8]| correction(x, w0), dot_rows);
+    let each = |index| channels.get(index);
+    for_each_channel(op, arena, sums, each, |sum, channel, y| {
+        write(channel.numerator(sum), channel.shift, y);
+    })
+}
+
+/// Gives `write` the sum, the constants and the output element of every channel; the sums of two channels are taken
+/// together, with what they need of their input beside it.
+#[inline(always)]
+fn for_each_channel<S, C, const N: usize>(
+    op: &Op,
+    arena: &mut [u8],
+    (prepare, sums): (
+        impl Fn(&[u8]) -> i32,
+        impl Fn(&[u8], [&[u8]; 2], i32) -> [S; 2],
+    ),
+    constants: impl Fn(usize) -> Option<C>,
+    write: impl Fn(S, C, &mut [u8; N]),
+) -> Option<()> {
+    let (x, weights, output) = (op.input(0)?.info, op.input(1)?.constant?, op.output(0)?);
+    let row_bytes = x.columns().checked_mul(x.dtype().bytes())?;
+    let row = |index: usize| {
+        weights
+            .get(index.checked_mul(row_bytes)?..)?
+            .get(..row_bytes)
+    };
     let (inputs, outputs) = split(arena, x.range(), output.range())?;
     let result_rows = pieces_mut(outputs, output.columns().checked_mul(N)?);
-    for (input, result) in pieces(inputs, x.columns()).zip(result_rows) {
-        let rows = pieces(weights, x.columns()).zip(channels.iter());
-        let mut rows = rows.zip(result.as_chunks_mut().0);
-        let correction = correction(input, weight_zero_point);
-        while let Some(first) = rows.next() {
-            let second = rows.next();
-            let ((row, _), _) = first;
-            let beside = second.as_ref().map_or(row, |&((row, _), _)| row);
-            let sums = dot_rows(input, [row, beside], correction);
-            for (sum, ((_, channel), y)) in sums
-                .into_iter()
-                .zip([Some(first), second].into_iter().flatten())
-            {
-                write(channel.numerator(sum), channel.shift, y);
+    for (input, results) in pieces(inputs, row_bytes).zip(result_rows) {
+        let results: &mut [[u8; N]] = results.as_chunks_mut().0;
+        let (last, prepared) = (results.len().checked_sub(1)?, prepare(input));
+        for first in (0..=last).step_by(2) {
+            let second = first.checked_add(1)?.min(last);
+            let sums = sums(input, [row(first)?, row(second)?], prepared);
+            for (index, sum) in (first..=second).zip(sums) {
+                write(sum, constants(index)?, results.get_mut(index)?);
             }
         }
     }

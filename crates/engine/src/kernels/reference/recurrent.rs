@@ -34,7 +34,7 @@
 //! state that the last one left; where not, every run begins with the initial state. Every
 //! operand in the arena lies apart from the others.
 
-use super::dot::{correction, dot_rows};
+use super::dot::{add_products, correction, dot_rows, dot_rows_f32};
 use crate::bytes::{array, chunk, copy, f32_at, f32s, put, u32_at};
 use crate::error::OpFault;
 use crate::exact;
@@ -105,13 +105,12 @@ impl<'a> Matrix<'a> {
         let vector = arena.get(start..)?.get(..self.columns.wrapping_mul(4))?;
         if self.is_float {
             let [a, b] = self.rows(rows, self.columns.wrapping_mul(4))?;
-            let products = f32s(vector).zip(f32s(a).zip(f32s(b)));
-            return Some(products.fold([0.0; 2], add_products));
+            return Some(dot_rows_f32([0.0; 2], vector, [a, b]));
         }
         let [a, b] = self.rows(rows, self.columns)?;
         let code = |&code: &u8| i32::from(code as i8).wrapping_sub(self.zero_point) as f32;
-        let products = f32s(vector).zip(a.iter().map(code).zip(b.iter().map(code)));
-        let [first, second] = products.fold([0.0; 2], add_products);
+        let weights = a.iter().map(code).zip(b.iter().map(code));
+        let [first, second] = add_products([0.0; 2], f32s(vector), weights);
         let scales = self.scales?;
         let scale = |row: usize| match scales.len() {
             4 => f32_at(scales, 0),
@@ -135,11 +134,6 @@ impl<'a> Matrix<'a> {
         let row = |row: usize| self.weights.get(row.wrapping_mul(bytes)..)?.get(..bytes);
         Some([row(a)?, row(b)?])
     }
-}
-
-#[inline(always)]
-fn add_products([a, b]: [f32; 2], (x, (w_a, w_b)): (f32, (f32, f32))) -> [f32; 2] {
-    [a + x * w_a, b + x * w_b]
 }
 
 /// The bytes of a constant operand.

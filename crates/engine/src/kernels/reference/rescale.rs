@@ -53,12 +53,6 @@ impl<'a> Channels<'a> {
     }
 
     #[inline(always)]
-    pub fn iter(self) -> impl Iterator<Item = Channel> + 'a {
-        let entries = self.multipliers.iter().cycle().zip(self.offsets);
-        entries.map(|(multiplier, offset)| Channel::of(multiplier, offset))
-    }
-
-    #[inline(always)]
     pub fn get(&self, index: usize) -> Option<Channel> {
         let multiplier = match self.multipliers {
             [only] => only,

@@ -20,10 +20,10 @@ pub(super) fn cycles(graph: &Graph, node: &Node) -> u64 {
     let inputs = graph.values[node.inputs[0]].elements() as u64;
     let macs = macs(graph, node);
     match node.op {
-        Op::FullyConnected { .. } => 13 * macs + 62 * results,
+        Op::FullyConnected { .. } => 32 * macs / 5 + 139 * results,
         Op::FullyConnectedI8 { .. } => 5 * macs / 2 + 600 * results,
         Op::FullyConnectedI8ToF32 { .. } => 5 * macs / 2 + 250 * results,
-        Op::Conv2d { .. } => taps(graph, node, [118, 155]) + 9 * macs,
+        Op::Conv2d { .. } => taps(graph, node, [122, 155]) + 5 * macs,
         Op::Conv2dI8 { .. } => taps(graph, node, [126, 190]) + 5 * macs / 2 + 540 * results,
         Op::Conv2dI8ToF32 { .. } => taps(graph, node, [126, 190]) + 5 * macs / 2 + 250 * results,
         Op::MaxPool2d { ref window, .. } => pool(graph, node, window) + 20 * results,
