@@ -30,9 +30,14 @@
 //!
 //! That rounds every tie up, which [`UP`] is for. With [`EVEN`], ties go to the even result: for the value `t` of the
 //! accumulator and the value `d` of one that is less by the upper 24 bits of the shift's word (in channels 1 and 3 of
-//! `256a`), both before saturation, the result is `t & (d | !1)`. Where the accumulator is the least that gives `t`, and lies
-//! on a tie, `d` is `t - 1`, and the even one of both comes out; where both are the same, as everywhere else and with a
-//! difference of 0, that one does. With [`ODD`], for zero points that are odd, the odd one of both is `d | (t & 1)`.
+//! `256a`), both before saturation, the result is `t & (d | !1)`; with [`ODD`], for zero points that are odd, it is
+//! `d | (t & 1)`. A difference of 0 makes `d = t`.
+//!
+//! | accumulator | `t`, `d` | even | odd |
+//! |---|---|---|---|
+//! | the least that gives `t = 6`, a tie | 6, 5 | 6 | 5 |
+//! | the least that gives `t = 7`, a tie | 7, 6 | 6 | 7 |
+//! | any other that gives 7 | 7, 7 | 7 | 7 |
 
 #[cfg(not(cortex_m_dsp))]
 use crate::columns::widen;

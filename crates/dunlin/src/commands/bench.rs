@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// ONNX Runtime's shared library
-    #[arg(long, value_name = "FILE", value_parser = existing)]
+    #[arg(long, value_name = "FILE", value_parser = existing())]
     onnxruntime: Option<PathBuf>,
     /// Print the measurements as JSON, a list with one object for every model
     #[arg(long)]

@@ -21,6 +21,7 @@ mod verify;
 
 use crate::Outcome;
 use anyhow::Result;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -117,6 +118,14 @@ impl Cli {
     }
 }
 
+/// A file that must be there, for what would otherwise be searched for elsewhere.
+fn existing() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.is_file() {
+        true => Ok(path),
+        false => Err("there is no such file"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::Cli;
@@ -159,14 +168,5 @@ mod tests {
         ] {
             assert_eq!(shared(path), options, "dunlin {path}");
         }
-    }
-}
-
-/// A file that must be there, for what would otherwise be searched for elsewhere.
-fn existing(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    match path.is_file() {
-        true => Ok(path),
-        false => Err("there is no such file".to_owned()),
     }
 }

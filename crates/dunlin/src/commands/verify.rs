@@ -62,7 +62,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     tolerance: Option<f32>,
     /// ONNX Runtime's shared library
-    #[arg(long, value_name = "FILE", value_parser = existing)]
+    #[arg(long, value_name = "FILE", value_parser = existing())]
     onnxruntime: Option<PathBuf>,
     #[command(flatten)]
     keys: KeysArguments,

@@ -80,12 +80,17 @@ const OFFSET_BITS: u32 = 95;
 
 impl Channel {
     /// The channel with `product = s_x·s_w`, the constant part of the sum `fixed` (in products)
-    /// and the bias. None where the bias is too large for the offset.
+    /// and the bias, to be divided by `divisor = D·2^exponent`. None where the bias is too large for
+    /// the offset.
     ///
     /// A bias with bits below the smallest step kept sets the lowest bit of the offset instead:
-    /// it moves no sum across a rounding boundary, because those lie on whole steps.
-    pub fn new(product: Dyadic, fixed: i64, bias: Dyadic) -> Option<Channel> {
-        let finest = product.exponent - SPARE_BITS;
+    /// it moves no sum across a rounding boundary, because those lie on even numbers of steps,
+    /// of which half a divisor is a multiple.
+    pub fn new(product: Dyadic, fixed: i64, bias: Dyadic, divisor: Dyadic) -> Option<Channel> {
+        let bits = 128 - product.mantissa.unsigned_abs().leading_zeros();
+        let room = FACTOR_BITS.saturating_sub(bits).cast_signed();
+        let finest = (product.exponent - SPARE_BITS).min(divisor.exponent - 2);
+        let finest = finest.max(product.exponent - room);
         let exponent = match bias.mantissa {
             0 => product.exponent,
             _ if bias.exponent >= finest => product.exponent.min(bias.exponent),
@@ -127,17 +132,13 @@ impl Channel {
 
 /// `value / 2^exponent` as an integer; where bits are lost, rounded down to an odd one.
 pub(crate) fn aligned(value: Dyadic, exponent: i32) -> Option<i128> {
+    if value.mantissa == 0 {
+        return Some(0);
+    }
     let up = value.exponent - exponent;
     if up >= 0 {
         let bits = 128 - value.mantissa.unsigned_abs().leading_zeros();
-        let fits = value.mantissa == 0 || bits + up.unsigned_abs() <= OFFSET_BITS;
-        return fits.then(|| {
-            if value.mantissa == 0 {
-                0
-            } else {
-                value.mantissa << up
-            }
-        });
+        return (bits + up.unsigned_abs() <= OFFSET_BITS).then(|| value.mantissa << up);
     }
     Some(value.mantissa >> up.unsigned_abs().min(127) | 1)
 }
@@ -173,6 +174,12 @@ pub(crate) fn round_quotient(value: f32, scale: f32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A divisor that asks for no finer steps.
+    const COARSE: Dyadic = Dyadic {
+        mantissa: 1,
+        exponent: 0,
+    };
 
     #[test]
     fn floats_are_exact_integers_times_powers_of_two() {
@@ -210,7 +217,7 @@ mod tests {
     fn a_channel_keeps_scales_and_bias_exactly() {
         let product = Dyadic::from_f32(0.02).times(Dyadic::from_f32(0.003));
         let bias = Dyadic::from_f32(6.0e-5).times_integer(-1234);
-        let channel = Channel::new(product, 500, bias).unwrap();
+        let channel = Channel::new(product, 500, bias, COARSE).unwrap();
         let unit = 2_f64.powi(channel.exponent);
         let expected =
             500.0 * f64::from(0.02_f32) * f64::from(0.003_f32) - 1234.0 * f64::from(6.0e-5_f32);
@@ -227,7 +234,7 @@ mod tests {
             mantissa: 1,
             exponent: -60,
         };
-        let channel = Channel::new(product, 0, bias).unwrap();
+        let channel = Channel::new(product, 0, bias, COARSE).unwrap();
         assert_eq!(
             (channel.factor, channel.offset, channel.exponent),
             (3 << 7, 1, -17)
@@ -239,9 +246,39 @@ mod tests {
                 mantissa: -1,
                 exponent: -60,
             },
+            COARSE,
         )
         .unwrap();
         assert_eq!(negative.offset, -1);
+    }
+
+    #[test]
+    fn a_bias_of_nought_leaves_none_however_coarse_the_product() {
+        let product = Dyadic {
+            mantissa: 7,
+            exponent: 3,
+        };
+        let channel = Channel::new(product, 5, Dyadic::ZERO, COARSE).unwrap();
+        assert_eq!(
+            (channel.factor, channel.offset, channel.exponent),
+            (7, 35, 3)
+        );
+    }
+
+    #[test]
+    fn a_fine_bias_is_kept_down_to_the_steps_of_the_divisor() {
+        let product = Dyadic {
+            mantissa: 3,
+            exponent: -10,
+        };
+        let bias = Dyadic {
+            mantissa: 1,
+            exponent: -60,
+        };
+        let divisor = Dyadic::from_f32(0.3);
+        let channel = Channel::new(product, 0, bias, divisor).unwrap();
+        let (_, shift) = channel.divided_by(divisor).unwrap();
+        assert_eq!((channel.exponent, shift), (divisor.exponent - 2, 2));
     }
 
     #[test]

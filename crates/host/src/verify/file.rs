@@ -1,4 +1,4 @@
-//! An ONNX file beside tract and ONNX Runtime, whose answers may be apart: compared on floats.
+//! An ONNX file on the engine, tract and ONNX Runtime, compared as floats within a tolerance.
 
 use super::ports::{is_bytes, with_float_input, with_float_outputs};
 use super::{

@@ -60,7 +60,7 @@ fn to_floats(graph: &GraphProto, name: &str) -> NodeProto {
                 attribute: quantize
                     .attribute
                     .iter()
-                    .filter(|attribute| attribute.name == "axis")
+                    .filter(|attribute| ["axis", "block_size"].contains(&attribute.name.as_str()))
                     .cloned()
                     .collect(),
                 ..Default::default()

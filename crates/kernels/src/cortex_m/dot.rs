@@ -10,7 +10,8 @@ pub(crate) fn dot_words(x: &[[u8; 4]], rows: [&[[u8; 4]]; 2]) -> Option<[i32; 2]
         return None;
     }
     let (sum_a, sum_b): (i32, i32);
-    // SAFETY: as many words as are counted lie behind each pointer; single loads need no alignment.
+    // SAFETY: as many words as are counted lie behind each pointer. Single loads need no alignment, as everywhere in code
+    // for these cores that compilers make: it wants UNALIGN_TRP clear.
     unsafe {
         asm!(
             "2:",

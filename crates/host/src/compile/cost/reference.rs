@@ -147,7 +147,7 @@ fn bytes(graph: &Graph, node: &Node, op: &ByteOp) -> u64 {
             sizes: [outer, reduced, inner],
             ..
         } => 3 * (outer * reduced * inner) as u64 + (50 + DIVISION) * results,
-        ByteOp::MatMul { .. } => 14 * macs(graph, node) + (150 + DIVISION) * results,
+        ByteOp::MatMul { .. } => 17 * macs(graph, node) / 2 + (150 + DIVISION) * results,
         ByteOp::LayerNormalization { .. } => 445 * results,
     }
 }

@@ -63,9 +63,10 @@ struct Lane {
 
 impl Lane {
     /// The same results from sums and a factor of the other sign: their product is what it was. None
-    /// where 256 times a sum would leave 32 bits.
+    /// where 256 times a sum, or times the one before the least for ties, would leave 32 bits.
     fn negated(&self) -> Option<Lane> {
-        (self.lowest + i64::from(self.fast.start) > -(1 << 23)).then_some(())?;
+        let least = self.lowest + i64::from(self.fast.start - self.fast.step);
+        (least > -(1 << 23)).then_some(())?;
         Some(Lane {
             weights: self.weights.iter().map(|weight| -weight).collect(),
             fast: Fast {
@@ -222,7 +223,13 @@ mod tests {
     fn a_sum_whose_opposite_is_too_large_is_not_negated() {
         let low = lane(&[-1]);
         let mut high = lane(&[-128]);
-        high.lowest = -(1 << 23) - 5;
+        let (start, step) = (i64::from(high.fast.start), i64::from(high.fast.step));
+        assert_eq!(step, 1);
+        high.lowest = -(1 << 23) - start + step;
+        assert!(beside(&low, high.clone()).is_none());
+        high.lowest += 1;
+        assert!(beside(&low, high.clone()).is_some());
+        (high.fast.step, high.lowest) = (0, -(1 << 23) - start);
         assert!(beside(&low, high.clone()).is_none());
         high.lowest += 1;
         assert!(beside(&low, high).is_some());

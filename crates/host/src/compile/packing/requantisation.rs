@@ -33,11 +33,15 @@
 //! # Ties
 //!
 //! Then let `t(a)` be what rounds every tie up, found and proved in the same way, but not saturated. A device that has
-//! `t(a) & (t(a - 1) | !1)` instead changes nothing where `t(a - 1) = t(a)`; at a threshold, where `t(a - 1) = t(a) - 1`, it
-//! gives the even one of both, as `t(a - 1) | (t(a) & 1)` gives the odd one, which is wanted where `y₀` is odd. That is
-//! half-to-even if every threshold in reach is a tie, as with a scale of `1/2n` and an offset that is a multiple of it.
-//! Between thresholds there are no ties, so it is proved by comparing both sides at every threshold, on both sides of it,
-//! and at both ends of the reach. Where some thresholds are ties and others are not, the exact path stays.
+//! `t(a) & (t(a - 1) | !1)` instead changes nothing where `t(a - 1) = t(a)`; at a threshold, where
+//! `t(a - 1) = t(a) - 1`, it gives the even one of both, as `t(a - 1) | (t(a) & 1)` gives the odd one, which is wanted
+//! where `y₀` is odd. That is half-to-even if every threshold in reach that would come out as another result is a tie, as
+//! with a scale of `1/(2n)` and an offset that is a multiple of it.
+//!
+//! What the device gives need not rise with `a`, but its value differs from `t(a)` at thresholds alone, and `t` rises. So
+//! a threshold and the sums on both sides of it tell of all sums up to the next one, and those are compared, with both
+//! ends of the reach. Where a threshold is no tie and its result would change, the exact path stays. So it does for
+//! scales of 1 and more, for which no factor is small enough.
 
 /// The exact requantisation of a channel.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +60,7 @@ pub(crate) struct Fast {
     pub factor: i32,
     pub offset: i32,
     pub shift: u32,
-    /// 1 where ties go to the even result, by way of the value of a sum that is less by so much; -1 where sums are negated.
+    /// How much less the sum is whose value decides ties; 0 where none are to be decided, -1 where sums are negated.
     pub step: i32,
 }
 
@@ -156,19 +160,19 @@ fn fit_with(exact: &Exact, reach: (i64, i64), is_odd: bool, step: i32) -> Option
         Exact::result_up
     };
     // The value before that of the least sum counts as well.
-    let reach = (reach.0 - i64::from(step), reach.1);
+    let searched = (reach.0 - i64::from(step), reach.1);
     let search = Search {
         exact,
         rule,
-        reach,
-        thresholds: thresholds(|sum| rule(exact, sum), reach),
+        reach: searched,
+        thresholds: thresholds(|sum| rule(exact, sum), searched),
         device: Device {
             is_odd,
             ties_to_odd: exact.zero_point & 1 == 1,
         },
         step,
     };
-    if search.thresholds.is_empty() {
+    if search.thresholds.is_empty() && exact.result(reach.0) == exact.result(reach.1) {
         return Some(constant(exact.result(reach.0), shift, is_odd));
     }
     let shifts = (shift.saturating_sub(SHIFTS)..=shift).rev();
@@ -324,7 +328,7 @@ mod tests {
 
         #[test]
         fn scales_of_one_over_a_whole_number_fit(
-            parts in 1_i128..3000,
+            parts in 2_i128..3000,
             offset in -1_000_000_i128..1_000_000,
             zero_point in -128_i32..128,
             reach in 1_i64..40_000,

@@ -1,30 +1,26 @@
-//! Layers that no packed loop computes as they are, with weights of zero between or beside their own: a product with a zero
-//! changes no sum, and one in a packed loop takes a fraction of the reference kernel's instructions.
+//! Layers that no packed loop computes as they are, with weights of zero between or beside their own: a product with a
+//! zero changes no sum, and a packed loop needs fewer instructions for a product than the reference kernel does.
 
 use super::{Geometry, IntegerLayer};
 use dunlin_engine::format::MAX_ROW;
 
 /// Most groups that become one: the constants grow as many times.
-const MOST_GROUPS: usize = 8;
+pub(crate) const MOST_GROUPS: usize = 8;
 /// How many times as many taps a filter may have without its dilation.
-const MOST_TAPS: usize = 12;
+pub(crate) const MOST_TAPS: usize = 12;
 
 /// A layer with `groups` groups as one with a single group, in which a filter's weights for the channels of other groups
-/// are zero; none where that would not pay.
+/// are zero; none where its constants would grow too much.
 pub(crate) fn in_one_group<'g>(
     layer: &IntegerLayer<'g>,
     geometry: &Geometry,
     groups: usize,
 ) -> Option<IntegerLayer<'g>> {
+    (groups <= MOST_GROUPS).then_some(())?;
     let taps: usize = geometry.kernel.iter().product();
-    let fits = groups <= MOST_GROUPS && taps * geometry.channels <= 2 * MAX_ROW as usize;
-    fits.then_some(())?;
-    let (in_group, filters) = (
-        geometry.channels / groups,
-        geometry.filters.div_ceil(groups),
-    );
+    let (in_group, per_group) = (geometry.channels / groups, geometry.filters / groups);
     let widened = |(index, weights): (usize, &Vec<i32>)| {
-        let first = index / filters * in_group;
+        let first = index / per_group * in_group;
         let mut all = vec![0; taps * geometry.channels];
         let rows = all.chunks_exact_mut(geometry.channels);
         for (row, own) in rows.zip(weights.chunks_exact(in_group)) {
@@ -37,7 +33,7 @@ pub(crate) fn in_one_group<'g>(
 }
 
 /// A layer with a filter per channel, with its taps side by side: there are zeros where a dilated filter has none; none
-/// where that would not pay.
+/// where its constants would grow too much.
 pub(crate) fn undilated<'g>(
     layer: &IntegerLayer<'g>,
     geometry: &Geometry,

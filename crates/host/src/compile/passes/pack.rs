@@ -1,17 +1,20 @@
 //! Integer layers whose requantisation can be proved take the engine's packed kernels.
 //!
 //! A convolution of single pixels is a fully connected layer over all pixels. One with a filter per
-//! channel is computed plane by plane. A few other groups become one, and dilated filters per channel larger ones, with
-//! weights of zero. More groups, transposed windows and layers without a proof keep their reference kernel.
+//! channel is computed plane by plane. A few other groups become one, and dilated filters per
+//! channel larger ones, with weights of zero. More groups, transposed windows and layers without a
+//! proof keep their reference kernel.
 
 use super::super::constant::Data;
+use super::super::cost;
 use super::super::graph::{Graph, Node, Op};
 use super::super::packing::depthwise::Planes;
 use super::super::packing::groups::{pack, places};
 use super::super::packing::requantisation::{Exact, fit};
-use super::super::packing::zeros::{in_one_group, undilated};
+use super::super::packing::zeros::{MOST_GROUPS, MOST_TAPS, in_one_group, undilated};
 use super::super::packing::{Geometry, IntegerLayer, depthwise};
 use super::Reasons;
+use dunlin_engine::format::MAX_ROW;
 
 /// Packs what can be packed, and says of every integer layer why or why not.
 pub(super) fn run(graph: &mut Graph) -> Reasons {
@@ -91,13 +94,23 @@ fn convolution(graph: &Graph, at: usize) -> Result<Packed, String> {
     if groups == geometry.channels && geometry.filters == geometry.channels {
         return by_channel(&layer, geometry);
     }
-    let Some(layer) = in_one_group(&layer, &geometry, groups) else {
+    let Some(joined) = in_one_group(&layer, &geometry, groups) else {
         return Err(format!(
-            "no packed kernel has {groups} groups of {in_group} channels"
+            "no packed kernel has {groups} groups of {in_group} channels, and no more than {MOST_GROUPS} become one"
         ));
     };
     let how = format!(", {groups} groups as one with zeros,");
-    one_group(&layer, geometry, &how)
+    let packed = one_group(&joined, geometry, &how)?;
+    let as_one = Node {
+        op: packed.op.clone(),
+        ..node.clone()
+    };
+    match cost::cycles(graph, &as_one) < cost::cycles(graph, node) {
+        true => Ok(packed),
+        false => Err(format!(
+            "{groups} groups of {in_group} channels take longer as one with zeros"
+        )),
+    }
 }
 
 /// A convolution whose filters see all channels.
@@ -111,6 +124,12 @@ fn one_group(layer: &IntegerLayer, mut geometry: Geometry, how: &str) -> Result<
         );
     }
     let (runs, run) = geometry.runs();
+    let (inputs, most) = (runs * run.next_multiple_of(4), 2 * MAX_ROW as usize);
+    if inputs > most {
+        return Err(format!(
+            "a column has {inputs} inputs, at most {most} are packed"
+        ));
+    }
     let packed = pack(layer, &places(runs, run));
     let (bytes, ties) = packed.ok_or_else(|| obstacle(layer, true))?;
     geometry.ties = ties;
@@ -131,7 +150,9 @@ fn one_group(layer: &IntegerLayer, mut geometry: Geometry, how: &str) -> Result<
 fn by_channel(layer: &IntegerLayer, geometry: Geometry) -> Result<Packed, String> {
     if geometry.dilation != [1, 1] {
         let Some((layer, geometry)) = undilated(layer, &geometry) else {
-            return Err("no packed kernel has a filter per channel so far dilated".to_owned());
+            return Err(format!(
+                "without its dilation a filter has more than {MOST_TAPS} times as many taps, most of them zeros"
+            ));
         };
         let mut packed = by_channel(&layer, geometry)?;
         packed.how.push_str(", dilated by zeros");
@@ -159,7 +180,7 @@ fn obstacle(layer: &IntegerLayer, in_pairs: bool) -> String {
         let (exact, reach) = (layer.channel(index), layer.reach(index));
         if fit(&exact, reach, in_pairs && index & 1 == 1).is_none() {
             let why = match has_tie(&exact, reach) {
-                true => "a sum lies on a tie",
+                true => "only some of its results begin at a tie",
                 false => "none was found",
             };
             return format!("channel {index} has no one-multiply requantisation: {why}");

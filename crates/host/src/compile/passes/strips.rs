@@ -71,7 +71,7 @@ fn small(geometry: &Geometry) -> Planes {
     let strips = |lanes: usize| (least..=rows).rev().map(move |strip| of(strip, lanes));
     let mut options = [of(rows, 1)]
         .into_iter()
-        .chain(strips(LANES))
+        .chain(strips(Planes::whole(geometry).lanes))
         .chain(strips(1));
     options.find(fits).unwrap_or(of(least, 1))
 }
@@ -153,6 +153,17 @@ mod tests {
         let (many, few) = (small(&layer(20, 64)), small(&layer(20, 16)));
         assert_eq!((many.strip, many.lanes), (20, 1));
         assert!(few.strip < 20 && few.lanes == 1, "{few:?}");
+    }
+
+    #[test]
+    fn channels_that_are_no_multiple_of_the_lanes_have_planes_one_by_one() {
+        let single = |channels: usize| Geometry {
+            kernel: [1, 1],
+            padding: [0, 0],
+            ..layer(12, channels)
+        };
+        assert_eq!(small(&single(16)).lanes, LANES);
+        assert_eq!(small(&single(17)).lanes, 1);
     }
 
     #[test]

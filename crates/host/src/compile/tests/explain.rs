@@ -64,7 +64,7 @@ fn a_layer_that_stays_with_the_reference_says_why() {
     let conv = why(&tied, "Conv");
     assert!(
         conv.contains(
-            "reference: channel 0 has no one-multiply requantisation: a sum lies on a tie"
+            "reference: channel 0 has no one-multiply requantisation: only some of its results begin at a tie"
         ),
         "{conv}"
     );

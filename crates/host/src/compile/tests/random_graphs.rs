@@ -25,6 +25,21 @@ fn kept(seed: u64, graph: &RandomGraph) -> String {
     written.map_or_else(|error| error.to_string(), |()| path.display().to_string())
 }
 
+/// What packing can make of a layer.
+const PACKED: [&str; 11] = [
+    "fully_connected.2.3",
+    "fully_connected.2.4",
+    "fully_connected.2.5",
+    "conv_2d.2.3",
+    "conv_2d.2.4",
+    "conv_2d.2.5",
+    "conv_2d.2.6",
+    "conv_2d.2.7",
+    "conv_2d.2.8",
+    "as one with zeros",
+    "dilated by zeros",
+];
+
 /// What the graphs came to.
 #[derive(Default)]
 struct Tally {
@@ -34,6 +49,8 @@ struct Tally {
     wrong: Vec<String>,
     /// Graphs whose two plans are not the same.
     packed: usize,
+    /// Layers by packed kernel, and those filled up with zeros.
+    kinds: BTreeMap<String, usize>,
 }
 
 /// A graph's plan with all passes, and with nothing but reference kernels.
@@ -90,6 +107,14 @@ fn check(seed: u64, tally: &mut Tally) {
         }
     }
     tally.packed += usize::from(plans[0].plan != plans[1].plan);
+    for op in &plans[0].report.ops {
+        let zeros = ["as one with zeros", "dilated by zeros"];
+        let kinds = zeros.into_iter().filter(|zeros| op.why.contains(zeros));
+        let kinds = kinds.chain(op.why.contains("packed").then_some(op.kernel.as_str()));
+        for kind in kinds {
+            *tally.kinds.entry(kind.to_owned()).or_default() += 1;
+        }
+    }
     for op in graph.ops {
         *tally.graphs.entry(op).or_default() += 1;
     }
@@ -110,8 +135,16 @@ fn compiled_random_graphs_equal_exact_arithmetic() {
         "{} bytes equal, {} graphs with packed kernels; layers {:?}",
         tally.compared, tally.packed, tally.graphs
     );
+    eprintln!("packed {:?}", tally.kinds);
     eprintln!("refused {refused} of {graphs} graphs: {:#?}", tally.refused);
     assert!(tally.compared > 0, "nothing was compared");
+    if graphs >= GRAPHS {
+        let missing: Vec<_> = PACKED
+            .iter()
+            .filter(|kind| !tally.kinds.contains_key(**kind))
+            .collect();
+        assert!(missing.is_empty(), "no graph has {missing:?}");
+    }
     let wrong = tally.wrong.len();
     assert!(
         wrong == 0,

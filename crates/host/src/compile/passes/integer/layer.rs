@@ -72,7 +72,8 @@ struct Layer {
 }
 
 impl Layer {
-    fn find(graph: &Graph, at: usize) -> Option<Layer> {
+    /// The layer at `at`, if it is one, with sums that are to be divided by `divisor`.
+    fn find(graph: &Graph, at: usize, divisor: Dyadic) -> Option<Layer> {
         let node = &graph.nodes[at];
         let limits = limits(&node.op)?;
         let source = source(graph, node.inputs[0])?;
@@ -92,7 +93,8 @@ impl Layer {
             let product = Dyadic::from_f32(source.scale).times(weight_scale);
             let distance = |&w: &i8| i64::from(w) - i64::from(codes.zero_point);
             let sum: i64 = row.iter().map(distance).sum();
-            Channel::new(product, -i64::from(source.zero_point) * sum, bias)
+            let fixed = -i64::from(source.zero_point) * sum;
+            Channel::new(product, fixed, bias, divisor)
         };
         let channels: Option<Vec<Channel>> = rows.map(channel).collect();
         Some(Layer {
@@ -160,9 +162,9 @@ pub(super) fn biases(graph: &Graph, id: usize) -> Option<Vec<Dyadic>> {
 }
 
 pub(super) fn to_i8(graph: &mut Graph, at: usize) -> Option<Formed> {
-    let layer = Layer::find(graph, at)?;
     let behind = quantization_behind(graph, at)?;
     let exact = Dyadic::from_f32(behind.scale);
+    let layer = Layer::find(graph, at, exact)?;
     let weight_zero_point = layer.weights.zero_point;
     let divisor = u32::try_from(exact.mantissa).ok()?;
     let zero_point = behind.zero_point;
@@ -194,7 +196,11 @@ pub(super) fn to_i8(graph: &mut Graph, at: usize) -> Option<Formed> {
 }
 
 pub(super) fn to_f32(graph: &mut Graph, at: usize) -> Option<Formed> {
-    let layer = Layer::find(graph, at)?;
+    let one = Dyadic {
+        mantissa: 1,
+        exponent: 0,
+    };
+    let layer = Layer::find(graph, at, one)?;
     let (minimum, maximum) = layer.limits;
     let weight_zero_point = layer.weights.zero_point;
     let op = match graph.nodes[at].op {
@@ -213,10 +219,6 @@ pub(super) fn to_f32(graph: &mut Graph, at: usize) -> Option<Formed> {
             minimum,
             maximum,
         },
-    };
-    let one = Dyadic {
-        mantissa: 1,
-        exponent: 0,
     };
     let node = integer_node(graph, at, op, layer, (one, MAX_F32_SHIFT))?;
     Some(Formed { at, node })
