@@ -175,6 +175,9 @@ fn fit_with(exact: &Exact, reach: (i64, i64), is_odd: bool, step: i32) -> Option
     if search.thresholds.is_empty() && exact.result(reach.0) == exact.result(reach.1) {
         return Some(constant(exact.result(reach.0), shift, is_odd));
     }
+    if step != 0 && !search.ties_suffice() {
+        return None;
+    }
     let shifts = (shift.saturating_sub(SHIFTS)..=shift).rev();
     let mut tried = shifts.flat_map(|shift| FACTORS.map(|near| (shift, near)));
     tried.find_map(|(shift, near)| search.near(shift, near))
@@ -192,6 +195,14 @@ struct Search<'e> {
 }
 
 impl Search<'_> {
+    /// Whether values as they are to be found give the exact results, with ties to one of two.
+    fn ties_suffice(&self) -> bool {
+        self.thresholds.iter().all(|&(_, sum)| {
+            let [value, before] = [sum, sum - 1].map(|sum| self.exact.result_up(sum));
+            self.device.of_two(value, before) == self.exact.result(sum)
+        })
+    }
+
     /// Constants with this shift and the rounded factor moved by `near`.
     fn near(&self, shift: u32, near: i64) -> Option<Fast> {
         let lift = if self.device.is_odd { 8 } else { 0 };
@@ -202,6 +213,13 @@ impl Search<'_> {
         let (low, high) = self.window(whole, 32 + shift + lift)?;
         let bias = self.exact.offset.checked_div(self.exact.factor);
         let start = bias.unwrap_or(0).clamp(-MAX_START, MAX_START) as i64;
+        let room = 1 << (31 - lift);
+        let leaves = |(low, high): (i64, i64)| {
+            low + start + MAX_MOVE < -room || high + start - MAX_MOVE >= room
+        };
+        if leaves(self.reach) {
+            return None;
+        }
         let mut moves = (0..=MAX_MOVE).flat_map(|step| [step, -step]);
         moves.find_map(|step| {
             let start = i32::try_from(start + step).ok()?;
@@ -241,9 +259,10 @@ impl Search<'_> {
         let (low, high) = (self.reach.0 + i64::from(self.step), self.reach.1);
         let beside = |&(_, sum): &(i64, i64)| [sum - 1, sum, sum + 1];
         let beside = self.thresholds.iter().flat_map(beside);
-        beside
-            .filter(|sum| (low..=high).contains(sum))
-            .chain([low, high])
+        // The ends first: where a register overflows, it does there.
+        [low, high]
+            .into_iter()
+            .chain(beside.filter(|sum| (low..=high).contains(sum)))
             .all(|sum| self.device.result(fast, sum) == Some(self.exact.result(sum)))
     }
 }
@@ -276,11 +295,15 @@ impl Device {
     fn result(self, fast: Fast, sum: i64) -> Option<i32> {
         let value = self.value(fast, sum)?;
         let before = self.value(fast, sum - i64::from(fast.step))?;
-        let result = match self.ties_to_odd {
+        Some(self.of_two(value, before).clamp(-128, 127))
+    }
+
+    /// The even or the odd one of two neighbours, or the same.
+    fn of_two(self, value: i32, before: i32) -> i32 {
+        match self.ties_to_odd {
             false => value & (before | !1),
             true => before | (value & 1),
-        };
-        Some(result.clamp(-128, 127))
+        }
     }
 
     /// The value of a sum before it is saturated.
@@ -372,6 +395,14 @@ mod tests {
             let fast = every_sum(&exact, (-3000, 3000), is_odd).expect("it fits");
             assert_eq!(fast.step, 1);
         }
+    }
+
+    #[test]
+    fn sums_that_no_register_holds_are_given_up_at_once() {
+        let exact = tied(1, 6, 0);
+        let reach = (-(1 << 24), 1 << 24);
+        assert_eq!(fit(&exact, reach, true), None);
+        assert!(fit(&exact, reach, false).is_some());
     }
 
     #[test]
