@@ -9,7 +9,6 @@ use super::super::memory::plan;
 use super::super::packing::Geometry;
 use super::super::packing::depthwise::{Planes, least_strip, plane_bytes};
 use super::Reasons;
-use dunlin_kernels::LANES;
 
 /// Bytes of input for one byte of planes.
 const SHARE: usize = 16;
@@ -81,6 +80,7 @@ mod tests {
     use super::super::super::graph::{Element, Node};
     use super::super::super::packing::Ties;
     use super::*;
+    use dunlin_kernels::LANES;
 
     fn layer(size: usize, channels: usize) -> Geometry {
         Geometry {
